@@ -1,0 +1,47 @@
+# What a newcomer types. `make audit` needs Python 3.11+, git and make, nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: audit ui test check format setup lock
+
+audit: setup  ## build the sample datasets, audit them, log to MLflow
+	dvc repro
+
+ui: setup  ## MLflow on 127.0.0.1:5000, with every audit's report
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db \
+		--host 127.0.0.1 --port 5000 --workers 1
+
+test: setup  ## all tests
+	pytest
+
+check: setup  ## what a commit has to pass: formatting, lints, types, fast tests
+	ruff format --check .
+	ruff check .
+	mypy
+	pytest -m "not slow"
+
+format: setup
+	ruff format .
+	ruff check --fix .
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
+	touch $@
+
+lock:  ## write requirements.lock from pyproject.toml's dependencies, in a fresh environment
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(PYTHON) -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print("\n".join(p["dependencies"] + p["optional-dependencies"]["dev"]))' > .venv/requirements.in
+	$(BIN)/pip install --disable-pip-version-check -r .venv/requirements.in
+	# torch pins its CUDA packages itself, and other platforms have none.
+	$(BIN)/pip freeze | grep -v -E '^(nvidia-|cuda-|triton==)' > requirements.lock
+	touch $(INSTALLED)

@@ -1,0 +1,1 @@
+"""Audits of a CLIP model on cached embeddings and codes, their report and its publication."""

@@ -1,0 +1,152 @@
+"""Audit `concepts`: components that matter but that no term of the vocabulary describes."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from audits.inputs import load_inputs
+from pipeline import layout
+from pipeline.config import ConceptsConfig, load_params
+from pipeline.images import set_threads
+from pipeline.label import (
+    Vocabulary,
+    alignment,
+    read_labeler_embeddings,
+    read_vocabulary_embeddings,
+    top_images,
+)
+from pipeline.store import read_table, write_json, write_table
+
+HIGH_CLARITY, MEDIUM_CLARITY = 0.6, 0.4
+"""Where the paper divides components by how clear they are (App. C.2)."""
+STRONGEST = 5
+"""Images whose mean activation goes with clarity best (paper, App. C.1)."""
+COLUMNS = ["component", "label", "alignment", "clarity", "group", "mean_top20", "top_images"]
+
+
+def hidden_concepts(labels: pd.DataFrame, config: ConceptsConfig) -> pd.DataFrame:
+    """Components with a strong activation and a weak label (paper, Eq. 7, without a prompt).
+
+    Of the components that have a label, those whose mean top activation is at or above its
+    quantile over components and whose alignment is at or below its quantile. Group is `high`
+    (clarity 0.6 or more), `medium` (0.4 or more) or `low`. Clearest first; `top_images` joined by
+    spaces.
+    """
+    named = labels[labels["label"].notna()]
+    strong = named["mean_top20"] >= named["mean_top20"].quantile(config.activation_quantile)
+    unlike = named["alignment"] <= named["alignment"].quantile(config.alignment_quantile)
+    hidden = named[strong & unlike].sort_values(["clarity", "component"], ascending=[False, True])
+    return hidden.assign(
+        group=[clarity_group(value) for value in hidden["clarity"]],
+        top_images=[" ".join(ids) for ids in hidden["top_images"]],
+    )[COLUMNS]
+
+
+def clarity_group(clarity: float) -> str:
+    """`high`, `medium` or `low`."""
+    if clarity >= HIGH_CLARITY:
+        return "high"
+    return "medium" if clarity >= MEDIUM_CLARITY else "low"
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson correlation of two arrays [n], in [-1, 1].
+
+    Raises:
+        ValueError: fewer than 2 values, or one array is constant.
+    """
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        raise ValueError(
+            f"the correlation of {len(a)} values is undefined: at least 2 different ones are "
+            "needed; more images, or a smaller label.top_images, give more labelled components"
+        )
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def direction_tops(projections: Float[Tensor, "n q"], count: int) -> Int[Tensor, "q count"]:
+    """The images farthest along each direction; all images come where there are fewer."""
+    return projections.topk(min(count, len(projections)), dim=0).indices.T
+
+
+def unique_labels(
+    rows: Int[Tensor, "q count"], u: Float[Tensor, "n p"], vocabulary: Vocabulary
+) -> int:
+    """How many different terms name these groups of images."""
+    return len(alignment(rows, u, vocabulary)[1].unique())
+
+
+def bases(
+    x: Float[Tensor, "n d"], train: Bool[Tensor, " n"], count: int
+) -> dict[str, Int[Tensor, "_ _"]]:
+    """Top train images of the directions SAEs compete with: principal axes and neurons of x."""
+    x_train = x[train]
+    rows = train.nonzero()[:, 0]
+    # Of the covariance, so that the cost grows with images only linearly; scikit-learn fixes signs.
+    pca = PCA(svd_solver="covariance_eigh")
+    axes = torch.from_numpy(pca.fit_transform(x_train.double().numpy()))
+    return {
+        "pca": rows[direction_tops(axes, count)],
+        "neuron": rows[direction_tops(x_train, count)],
+    }
+
+
+def summarise(
+    labels: pd.DataFrame,
+    hidden: pd.DataFrame,
+    top_activation: np.ndarray,
+    unique: dict[str, int],
+) -> dict[str, Any]:
+    """Metrics of this audit.
+
+    Args:
+        labels: one row a component.
+        hidden: the hidden ones.
+        top_activation: mean activation [m] of each component's STRONGEST images.
+        unique: number of unique labels of the other bases.
+    """
+    named = labels["label"].notna().to_numpy()
+    return {
+        "components": int(named.sum()),
+        "hidden": len(hidden),
+        "unique_labels": {"sae": int(labels["label"].nunique()), **unique},
+        "clarity_activation_correlation": correlation(
+            labels["clarity"].to_numpy()[named], top_activation[named]
+        ),
+    }
+
+
+def main() -> None:
+    """Find an audit's hidden concepts and compare the SAE's terms with other bases'."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
+    name = parser.parse_args().audit
+    params = load_params()
+    audit = params.audit(name)
+    set_threads(params.threads, params.seed)
+    inputs = load_inputs(params, name)
+    train = inputs.split("train")
+    labels = read_table(layout.labels(name))
+    labeler = layout.concepts_embeddings(audit.dataset)
+    u = read_labeler_embeddings(labeler, inputs.images["image_id"].to_numpy())
+    vocabulary = read_vocabulary_embeddings(labeler / "vocabulary.parquet")
+    unique = {
+        basis: unique_labels(rows, u, vocabulary)
+        for basis, rows in bases(inputs.x, train, audit.label.top_images).items()
+    }
+    count = min(STRONGEST, audit.label.top_images)
+    strongest = top_images(inputs.codes, train, audit.sae.components, count).activation
+    hidden = hidden_concepts(labels, audit.concepts)
+    metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique)
+    folder = layout.audit(name, "concepts")
+    write_table(folder / "hidden.csv", hidden)
+    write_json(folder / "metrics.json", {"concepts": metrics})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What every audit starts from: one audit's images, embeddings, codes, head, atoms and prompts."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from pipeline import layout
+from pipeline.attribution import Codes, Head
+from pipeline.config import Params
+from pipeline.models.files import read_head, read_texts
+from pipeline.sae import files
+from pipeline.store import read_code_columns, read_embeddings, read_json, read_table
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Cached artifacts of an audit, rows aligned."""
+
+    images: pd.DataFrame
+    """Manifest rows in the order of x, indexed 0 to n − 1."""
+    x: Tensor
+    """Class tokens [n, d], float32."""
+    codes: Codes
+    """Sparse codes [n, k]."""
+    head: Head
+    atoms: Tensor
+    """Decoder atoms [m, d]."""
+    bias: Tensor
+    """Decoder bias [d]."""
+    classes: pd.DataFrame
+    """Columns label, name (full) and short, one row a class."""
+    texts: dict[str, Tensor]
+    """Prompt form → unit text embeddings [c, p] in the order of classes."""
+
+    @cached_property
+    def class_index(self) -> Tensor:
+        """Class of each image as a row of `classes`, −1 where its label is unknown."""
+        return class_index(self.images["label"], self.classes["label"])
+
+    def split(self, name: str) -> Tensor:
+        """Mask [n] of the images of a split."""
+        return torch.from_numpy(self.images["split"].to_numpy() == name)
+
+
+def class_index(labels: pd.Series, classes: pd.Series) -> Tensor:
+    """Position of each label in classes, −1 where it is null or not a class."""
+    positions = {label: index for index, label in enumerate(classes)}
+    return torch.tensor([positions.get(label, -1) for label in labels], dtype=torch.long)
+
+
+def align(manifest: pd.DataFrame, image_ids: np.ndarray) -> pd.DataFrame:
+    """Manifest rows in the order of image_ids.
+
+    Raises:
+        ValueError: an id is not in the manifest.
+    """
+    try:
+        rows = manifest.set_index("image_id", drop=False).loc[image_ids]
+    except KeyError as error:
+        raise ValueError(
+            f"embeddings hold images that the manifest does not: {error}; run `dvc repro`"
+        ) from error
+    return rows.reset_index(drop=True)
+
+
+def load_inputs(params: Params, name: str) -> Inputs:
+    """Read an audit's artifacts.
+
+    Raises:
+        FileNotFoundError: one is missing; the message names it.
+        ValueError: codes and embeddings are of different images.
+    """
+    audit = params.audit(name)
+    manifest = layout.manifest(audit.dataset)
+    embeddings = read_embeddings(layout.embeddings(name), "x")
+    image_ids, component, activation = read_code_columns(layout.codes(name), audit.sae.k)
+    if not np.array_equal(image_ids, embeddings.image_ids):
+        raise ValueError(f"codes and embeddings of {name} are of different images: run `dvc repro`")
+    sae = files.load(layout.sae(name))
+    return Inputs(
+        images=align(read_table(manifest / "manifest.parquet"), image_ids),
+        x=torch.from_numpy(embeddings.values),
+        codes=Codes(torch.from_numpy(component), torch.from_numpy(activation)),
+        head=read_head(layout.head(name)),
+        atoms=sae.atoms.data,
+        bias=sae.bias.data,
+        classes=pd.DataFrame(read_json(manifest / "dataset.json")["classes"]),
+        texts=read_texts(layout.texts(name)),
+    )

@@ -1,0 +1,70 @@
+"""Stage: `python -m audits.report --audit NAME` writes `reports/NAME/`."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import yaml
+
+from audits.report.metrics import rounded
+from audits.report.page import Settings, render
+from audits.report.provenance import git_state, lock_hashes, provenance
+from audits.report.sources import input_paths, read_sources
+from pipeline import layout
+from pipeline.config import Params, load_params
+from pipeline.store import atomic, write_json
+
+LOCK = Path("dvc.lock")
+
+
+def main() -> None:
+    """Read params.yaml and write the report of one audit."""
+    parser = argparse.ArgumentParser(
+        prog="python -m audits.report",
+        description="Write reports/NAME: report.html, report.md, metrics.json, findings.csv and "
+        "provenance.json, from what the stages of the audit left under data/.",
+    )
+    parser.add_argument("--audit", required=True, metavar="NAME", help="an audit of params.yaml")
+    audit = parser.parse_args().audit
+    params = load_params()
+    write_report(audit, params.audit(audit).dataset, settings_of(params, audit), params.seed)
+
+
+def settings_of(params: Params, audit: str) -> Settings:
+    """What the report takes from params.yaml."""
+    chosen = params.audit(audit)
+    return Settings(
+        root=params.dataset(chosen.dataset).root,
+        gallery=chosen.report.gallery,
+        thumbnail=chosen.report.thumbnail,
+        components=chosen.sae.components,
+        k=chosen.sae.k,
+        positive=None if chosen.shortcut is None else chosen.shortcut.positive,
+    )
+
+
+def write_report(audit: str, dataset: str, settings: Settings, seed: int) -> None:
+    """Read an audit's results from the current directory and write `reports/<audit>/`."""
+    sources = read_sources(audit, dataset)
+    # dvc.lock exists once a stage ran through DVC; a stage run by hand has no hashes to show.
+    lock = yaml.safe_load(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {"stages": {}}
+    origin = provenance(
+        model=sources.model,
+        fingerprint=sources.dataset["fingerprint"],
+        seed=seed,
+        git=git_state(Path(".")),
+        stages=lock_hashes(lock, [path.as_posix() for path in input_paths(audit, dataset)]),
+    )
+    html, markdown = render(sources, settings, origin)
+    folder = layout.report(audit)
+    for name, text in (("report.html", html), ("report.md", markdown)):
+        with atomic(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    with atomic(folder / "findings.csv") as temporary:
+        shutil.copyfile(layout.audit(audit, "failures") / "findings.csv", temporary)
+    write_json(folder / "metrics.json", rounded(sources.metrics))
+    write_json(folder / "provenance.json", origin)
+
+
+if __name__ == "__main__":
+    main()

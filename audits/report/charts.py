@@ -1,0 +1,219 @@
+"""Charts as inline SVG: no script, no asset, the same bytes for the same numbers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+Number = float | int
+
+# Each has a contrast of at least 4.5 on white; hues stay apart for the colour-blind.
+BLUE, ORANGE, GREEN, PURPLE, BROWN, GREY = (
+    "#0b5fa5",
+    "#b93a0a",
+    "#00705a",
+    "#7b3fa0",
+    "#7d5200",
+    "#626b77",
+)
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, BROWN, GREY)
+MARKS = ("circle", "diamond")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its standard error, None where it has none (a single finding)."""
+
+    value: Number
+    sem: Number | None
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """One standard error below and above."""
+        error = self.sem or 0.0
+        return self.value - error, self.value + error
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an interval chart: a value for each series, None where there is none."""
+
+    label: str
+    values: tuple[Interval | None, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve with the standard error of each point."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    sem: tuple[float, ...]
+
+
+def axis_start(rows: Sequence[Row]) -> float:
+    """The tenth below the least value less its error, at least 0; 0.9 without values."""
+    ends = [value.ends[0] for row in rows for value in row.values if value is not None]
+    return max(0.0, math.floor(10 * min(ends, default=1.0) - 1e-9) / 10)
+
+
+def intervals(
+    rows: Sequence[Row], names: Sequence[str], title: str, low: Number, width: int
+) -> str:
+    """Values with whiskers of one standard error on a common axis, one row a condition.
+
+    Args:
+        rows: conditions, top to bottom; values are fractions.
+        names: one a series; the numbers stand in a column of that name too.
+        title: what a screen reader says.
+        low: where the axis starts; it ends at 1. Give charts to be compared the same.
+        width: of the drawing, in the units of its 14-unit text.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if all(value is None for row in rows for value in row.values):
+        raise ValueError(f"chart {title!r} has no values")
+    column_width = 70
+    left, right = 146, width - column_width * len(names) - 8
+    top, step = 34, 28
+    height = top + step * len(rows) + 30
+
+    def at(value: Number) -> float:
+        return left + (min(max(value, low), 1.0) - low) / (1 - low) * (right - left)
+
+    parts = []
+    for tick in _ticks(low, 1.0):
+        x = at(tick)
+        parts.append(_line(x, top - 6, x, height - 28, "#e3e6ea"))
+        parts.append(_text(x, height - 12, f"{tick:.2g}", "axis", "middle"))
+    for column, name in enumerate(names):
+        x = right + column_width * (column + 1)
+        parts.append(_text(x, top - 16, name, "head", "end", COLOURS[column]))
+    for index, row in enumerate(rows):
+        y = top + step * index + step / 2
+        parts.append(_text(left - 12, y + 4, row.label, "label", "end"))
+        ends = [at(value.value) for value in row.values if value is not None]
+        if ends:
+            parts.append(_line(min(ends), y, max(ends), y, "#b9c0c8", 2))
+        for column, value in enumerate(row.values):
+            x = right + column_width * (column + 1)
+            if value is None:
+                parts.append(_text(x, y + 4, "n/a", "value", "end", GREY))
+                continue
+            colour = COLOURS[column]
+            lower, upper = value.ends
+            parts.append(_line(at(lower), y, at(upper), y, colour, 2))
+            parts.append(_mark(at(value.value), y, colour, MARKS[column % len(MARKS)]))
+            parts.append(_text(x, y + 4, f"{value.value:.2f}", "value", "end", colour))
+    return _svg(width, height, title, parts)
+
+
+def lines(curves: Sequence[Line], title: str, x_label: str, digits: int = 2) -> str:
+    """Curves with bands of one standard error, each named at its right end.
+
+    Raises ValueError without curves or with an empty one.
+    """
+    if not curves or any(not curve.x for curve in curves):
+        raise ValueError(f"chart {title!r} has no points")
+    xs = [x for curve in curves for x in curve.x]
+    ys = [y + s * e for c in curves for y, e in zip(c.y, c.sem, strict=True) for s in (-1, 1)]
+    x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
+    margin = 0.06 * (max(ys) - min(ys)) or 0.5
+    y_low, y_high = min(ys) - margin, max(ys) + margin
+    left, right, top, bottom, height = 56, 330, 14, 226, 262
+
+    def at(x: Number, y: Number) -> tuple[float, float]:
+        return (
+            left + (x - x_low) / (x_high - x_low) * (right - left),
+            bottom - (y - y_low) / (y_high - y_low) * (bottom - top),
+        )
+
+    parts = []
+    for tick in _ticks(y_low, y_high):
+        y = at(x_low, tick)[1]
+        parts.append(_line(left, y, right, y, "#e3e6ea"))
+        parts.append(_text(left - 8, y + 4, f"{tick:.{digits}f}", "axis", "end"))
+    for tick in sorted({round(x_low), round((x_low + x_high) / 2), round(x_high)}):
+        parts.append(_text(at(tick, y_low)[0], bottom + 18, f"{tick}", "axis", "middle"))
+    parts.append(_text((left + right) / 2, height - 2, x_label, "axis", "middle"))
+    ends = _apart([at(curve.x[-1], curve.y[-1])[1] for curve in curves], 16, top + 6, bottom)
+    # The first curve is the one that the text is about: drawn last, on top, and thicker.
+    for index in reversed(range(len(curves))):
+        curve, colour = curves[index], COLOURS[index % len(COLOURS)]
+        upper = [at(x, y + e) for x, y, e in zip(curve.x, curve.y, curve.sem, strict=True)]
+        lower = [at(x, y - e) for x, y, e in zip(curve.x, curve.y, curve.sem, strict=True)]
+        if any(curve.sem):
+            parts.append(
+                f'<polygon points="{_points(upper + lower[::-1])}" fill="{colour}" opacity="0.12"/>'
+            )
+        points = [at(x, y) for x, y in zip(curve.x, curve.y, strict=True)]
+        dash = ' stroke-dasharray="5 4"' if colour == GREY else ""
+        parts.append(
+            f'<polyline points="{_points(points)}" fill="none" stroke="{colour}" '
+            f'stroke-width="{2.8 if index == 0 else 1.7}" stroke-linejoin="round"{dash}/>'
+        )
+        parts.append(_line(right, points[-1][1], right + 10, ends[index] - 4, colour, 1))
+        parts.append(_text(right + 14, ends[index], curve.name, "label", "start", colour))
+    return _svg(470, height, title, parts)
+
+
+def _ticks(low: Number, high: Number) -> list[float]:
+    """Three to seven round values within [low, high]."""
+    raw = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(raw))
+    size = next(step * power for step in (1, 2, 5, 10) if step * power >= raw * 0.999)
+    first = math.ceil(low / size - 1e-9)
+    return [
+        round((first + i) * size, 12) for i in range(8) if (first + i) * size <= high + 1e-9 * size
+    ]
+
+
+def _apart(wanted: Sequence[Number], gap: Number, low: Number, high: Number) -> list[float]:
+    """Heights near the wanted ones, at least a gap from each other where there is room."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = [0.0] * len(wanted)
+    previous = low - gap
+    for i in order:
+        placed[i] = previous = max(wanted[i] + 4, previous + gap)
+    limit = high + gap
+    for i in reversed(order):
+        placed[i] = min(placed[i], limit - gap)
+        limit = placed[i]
+    return placed
+
+
+def _svg(width: int, height: Number, title: str, parts: Sequence[str]) -> str:
+    name = escape(title, quote=True)
+    return (
+        f'<svg class="chart" viewBox="0 0 {width} {height:g}" role="img" aria-label="{name}">'
+        f"<title>{name}</title>{''.join(parts)}</svg>"
+    )
+
+
+def _line(x1: Number, y1: Number, x2: Number, y2: Number, colour: str, width: Number = 1) -> str:
+    return (
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
+        f'stroke="{colour}" stroke-width="{width:g}"/>'
+    )
+
+
+def _text(x: Number, y: Number, text: str, kind: str, anchor: str, colour: str = "#1d2733") -> str:
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}" '
+        f'fill="{colour}">{escape(text)}</text>'
+    )
+
+
+def _mark(x: Number, y: Number, colour: str, shape: str) -> str:
+    if shape == "circle":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5.5" fill="{colour}"/>'
+    return (
+        f'<rect x="{x - 5:.1f}" y="{y - 5:.1f}" width="10" height="10" fill="{colour}" '
+        f'transform="rotate(45 {x:.1f} {y:.1f})"/>'
+    )
+
+
+def _points(points: Sequence[tuple[Number, Number]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)

@@ -1,0 +1,104 @@
+"""Thumbnails inside the page, within a budget of bytes."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+QUALITY = 80
+# With text, charts and tables on top, the page stays near 3 MB, which mail and MLflow take well.
+BUDGET_BYTES = 2_400_000
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One picture of a gallery."""
+
+    uri: str
+    """The JPEG as a `data:` URI."""
+    image_id: str
+    label: str
+    """Short name of the class the picture is labelled with, "no label" where it has none."""
+
+
+def thumbnail_uri(path: Path, edge: int) -> str:
+    """A picture, scaled down to fit edge × edge pixels, as the `data:` URI of a JPEG."""
+    with Image.open(path) as image:
+        # JPEG decoders can skip most of the work when the target is small.
+        image.draft("RGB", (2 * edge, 2 * edge))
+        small = image.convert("RGB")
+    small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+class Gallery:
+    """Thumbnails by image id; counts the bytes it has handed out."""
+
+    def __init__(
+        self, manifest: pd.DataFrame, root: Path, names: dict[str, str], edge: int
+    ) -> None:
+        """
+        Args:
+            manifest: columns `image_id`, `path` (relative to root) and `label`.
+            root: folder of the raw dataset.
+            names: short name of each label.
+            edge: longest side of a thumbnail, pixels.
+        """
+        self._paths = dict(zip(manifest["image_id"], manifest["path"], strict=True))
+        self._labels = dict(zip(manifest["image_id"], manifest["label"], strict=True))
+        self._of_class = {
+            str(label): sorted(ids) for label, ids in manifest.groupby("label")["image_id"]
+        }
+        self._root, self._names, self._edge = root, names, edge
+        self._made: dict[str, Thumbnail] = {}
+        self.spent = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the budget is used up."""
+        return self.spent >= BUDGET_BYTES
+
+    def images(self, image_ids: Sequence[str], count: int) -> list[Thumbnail]:
+        """Thumbnails of the first `count` of these images.
+
+        Raises:
+            ValueError: the manifest has no such image.
+            FileNotFoundError: an image of the manifest is not on the disk any more.
+        """
+        thumbnails = [self._thumbnail(image_id) for image_id in image_ids[:count]]
+        self.spent += sum(len(thumbnail.uri) for thumbnail in thumbnails)
+        return thumbnails
+
+    def of_class(self, label: str, count: int) -> list[Thumbnail]:
+        """Thumbnails of `count` images of a class, spread evenly over its ids in order."""
+        ids = self._of_class.get(label, [])
+        chosen = ids if len(ids) <= count else [ids[i * len(ids) // count] for i in range(count)]
+        return self.images(chosen, count)
+
+    def label_of(self, image_id: str) -> str:
+        """Short name of an image's class, "no label" where it has none."""
+        label = self._labels[image_id]
+        return self._names[label] if isinstance(label, str) else "no label"
+
+    def _thumbnail(self, image_id: str) -> Thumbnail:
+        if image_id not in self._made:
+            if image_id not in self._paths:
+                raise ValueError(
+                    f"image {image_id!r} is not in the manifest: the audit is older than it, "
+                    "run `dvc repro`"
+                )
+            path = self._root / self._paths[image_id]
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"{path} is missing though the manifest lists it: restore the dataset or run "
+                    "`dvc repro prepare` to leave it out"
+                )
+            uri = thumbnail_uri(path, self._edge)
+            self._made[image_id] = Thumbnail(uri, image_id, self.label_of(image_id))
+        return self._made[image_id]

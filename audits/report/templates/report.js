@@ -1,0 +1,24 @@
+// Filters the findings; without scripts the page shows all of them.
+(() => {
+  const bar = document.querySelector(".filter");
+  if (!bar) return;
+  bar.hidden = false;
+  const buttons = [...bar.querySelectorAll("button")];
+  const confirmed = bar.querySelector("#confirmed");
+  let mode = "";
+  const apply = () => {
+    for (const card of document.querySelectorAll(".card")) {
+      const wanted = (!mode || card.dataset.mode === mode) &&
+        (!confirmed.checked || card.dataset.confirmed === "yes");
+      card.hidden = !wanted;
+    }
+  };
+  for (const button of buttons) {
+    button.addEventListener("click", () => {
+      mode = button.dataset.mode;
+      for (const other of buttons) other.setAttribute("aria-pressed", other === button);
+      apply();
+    });
+  }
+  confirmed.addEventListener("change", apply);
+})();

@@ -1,0 +1,211 @@
+"""Stage `robustness`: how well a class is told from its distractors, by prompt form.
+
+For each finding the validation images of other classes on which its component fires strongly are
+its distractors. Spurious AUC is the AUROC of the class's own validation images against them, valid
+AUC against all other images (paper, Sec. 5.3).
+"""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from torch import Tensor
+
+from audits.inputs import Inputs, load_inputs
+from pipeline import layout
+from pipeline.attribution import cosine_outputs, project, unit
+from pipeline.config import RobustnessConfig, load_params
+from pipeline.images import set_threads
+from pipeline.store import read_json, read_table, write_json, write_table
+
+REGULARISATION = (0.1, 1.0, 10.0, 100.0)
+"""Inverse strengths C that cross-validation chooses from."""
+
+COLUMNS = ["finding_id", "mode", "form", "distractors", "spurious_auc", "valid_auc"]
+
+
+def strong_activation(activation: np.ndarray) -> float:
+    """The activation from which on a component fires strongly.
+
+    The lower quartile over those of its finding's train images [r] on which it is active.
+    """
+    return float(np.quantile(activation[activation > 0], 0.25))
+
+
+def component_activation(inputs: Inputs, component: int) -> np.ndarray:
+    """Activation [n] of one component, 0 where it is off."""
+    hit = inputs.codes.component == component
+    return (inputs.codes.activation * hit).amax(dim=1).numpy()
+
+
+def aucs(scores: np.ndarray, own: np.ndarray, distractors: np.ndarray) -> tuple[float, float]:
+    """Spurious and valid AUC of a class.
+
+    Args:
+        scores: score [v] of each validation image for the class.
+        own: mask [v] of the class's images.
+        distractors: mask [v] of its distractors.
+
+    Returns:
+        AUROC of own images against distractors, and against all images that are neither.
+        1 is perfect, 0.5 is chance, below that distractors score higher.
+
+    Raises:
+        ValueError: one of the three sets is empty.
+    """
+    rest = ~own & ~distractors
+    if not (own.any() and distractors.any() and rest.any()):
+        raise ValueError(
+            f"{own.sum()} own images, {distractors.sum()} distractors, {rest.sum()} others: "
+            "an AUROC needs at least one of each"
+        )
+
+    def against(negatives: np.ndarray) -> float:
+        chosen = own | negatives
+        return float(roc_auc_score(own[chosen], scores[chosen]))
+
+    return against(distractors), against(rest)
+
+
+def linear_scores(
+    z: Float[Tensor, "n p"],
+    labels: np.ndarray,
+    held_out: Float[Tensor, "v p"],
+    folds: int,
+    seed: int,
+) -> tuple[np.ndarray, list[str]]:
+    """Scores [v, c] of a logistic regression on unit embeddings, and the classes of its columns.
+
+    Its regularisation is the one of REGULARISATION with the best cross-validated accuracy, the
+    first of equals.
+    """
+    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    features = z.double().numpy()
+    accuracy = []
+    for c in REGULARISATION:
+        hits = 0
+        for fit, test in split.split(features, labels):
+            model = LogisticRegression(C=c, max_iter=500).fit(features[fit], labels[fit])
+            hits += int((model.predict(features[test]) == labels[test]).sum())
+        accuracy.append(hits)
+    best = REGULARISATION[int(np.argmax(accuracy))]
+    model = LogisticRegression(C=best, max_iter=500).fit(features, labels)
+    scores = model.decision_function(held_out.double().numpy())
+    if scores.ndim == 1:
+        scores = np.stack([-scores, scores], axis=1)
+    return scores, [str(label) for label in model.classes_]
+
+
+def form_scores(inputs: Inputs, config: RobustnessConfig, seed: int) -> dict[str, np.ndarray]:
+    """Scores [v, c] of the validation images for each prompt form and the linear classifier.
+
+    A class without train images has −inf in the linear classifier's scores.
+    """
+    val = inputs.split("val")
+    scores = {
+        form: cosine_outputs(inputs.x[val], t, inputs.head).numpy()
+        for form, t in inputs.texts.items()
+    }
+    known = inputs.split("train") & (inputs.class_index >= 0)
+    linear, columns = linear_scores(
+        unit(project(inputs.x[known], inputs.head)),
+        inputs.images["label"].to_numpy()[known.numpy()],
+        unit(project(inputs.x[val], inputs.head)),
+        config.folds,
+        seed,
+    )
+    order = {label: position for position, label in enumerate(inputs.classes["label"])}
+    wide = np.full((linear.shape[0], len(order)), -np.inf)
+    wide[:, [order[label] for label in columns]] = linear
+    return {**scores, "linear": wide}
+
+
+def robustness(
+    inputs: Inputs,
+    findings: pd.DataFrame,
+    finding_images: dict[str, list[str]],
+    config: RobustnessConfig,
+    seed: int,
+) -> pd.DataFrame:
+    """Spurious and valid AUC of every finding in every form, columns as in COLUMNS.
+
+    A finding with fewer than min_images distractors among the validation images is left out,
+    and so is one of a class without validation images.
+    """
+    if findings.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    scores = form_scores(inputs, config, seed)
+    val = inputs.split("val").numpy()
+    rows_of = pd.Series(np.arange(len(inputs.images)), index=inputs.images["image_id"])
+    positions = {label: index for index, label in enumerate(inputs.classes["label"])}
+    table = []
+    for finding in findings.to_dict("records"):
+        position = positions[finding["class"]]
+        activation = component_activation(inputs, finding["component"])
+        strong = strong_activation(activation[rows_of[finding_images[finding["finding_id"]]]])
+        own = inputs.class_index.numpy()[val] == position
+        distractors = ~own & (activation[val] >= strong)
+        if distractors.sum() < config.min_images or not own.any():
+            continue
+        for form, values in scores.items():
+            spurious, valid = aucs(values[:, position], own, distractors)
+            table.append(
+                {
+                    "finding_id": finding["finding_id"],
+                    "mode": finding["mode"],
+                    "form": form,
+                    "distractors": int(distractors.sum()),
+                    "spurious_auc": spurious,
+                    "valid_auc": valid,
+                }
+            )
+    return pd.DataFrame(table, columns=COLUMNS)
+
+
+def summary(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Means and standard errors over findings, for each form.
+
+    A standard error over a single finding is left out, since it is undefined.
+    """
+    result: dict[str, dict[str, float]] = {}
+    for form, rows in table.groupby("form", sort=False):
+        entry = {}
+        for key in ("spurious", "valid"):
+            values = rows[f"{key}_auc"].to_numpy(dtype=float)
+            entry[f"{key}_auc"] = float(values.mean())
+            if len(values) > 1:
+                entry[f"{key}_sem"] = float(values.std(ddof=1) / np.sqrt(len(values)))
+        result[str(form)] = entry
+    return result
+
+
+def main() -> None:
+    """Measure an audit's robustness against the distractors of its findings."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
+    name = parser.parse_args().audit
+    params = load_params()
+    set_threads(params.threads, params.seed)
+    folder = layout.audit(name, "failures")
+    evidence = read_json(folder / "evidence.json")
+    table = robustness(
+        load_inputs(params, name),
+        read_table(folder / "findings.csv"),
+        {finding_id: found["images"] for finding_id, found in evidence.items()},
+        params.audit(name).robustness,
+        params.seed,
+    )
+    metrics: dict[str, object] = {**summary(table)}
+    metrics["by_mode"] = {str(mode): summary(rows) for mode, rows in table.groupby("mode")}
+    metrics["findings"] = int(table["finding_id"].nunique())
+    write_table(layout.audit(name, "robustness") / "findings.csv", table)
+    write_json(layout.audit(name, "robustness") / "metrics.json", {"robustness": metrics})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,366 @@
+"""Audit `shortcut`: what a linear classifier on image embeddings leans on (paper, Sec. 5.4, E)."""
+
+import argparse
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from tqdm import tqdm
+
+from audits.inputs import Inputs, load_inputs
+from pipeline import layout
+from pipeline.attribution import Codes, Head, act_grad, linear_gradient, project, unit
+from pipeline.config import ConfigError, ShortcutConfig, load_params
+from pipeline.images import set_threads
+from pipeline.sae import files
+from pipeline.sae.training import encode_blocks
+from pipeline.store import read_embeddings, read_table, write_json, write_table
+
+MAX_ITERATIONS = 1000
+COLUMNS = [
+    "component",
+    "label",
+    "kind",
+    "share",
+    "rank",
+    "suspect",
+    "mean_relevance",
+    "mean_activation",
+    "top_images",
+]
+
+
+class Relevance(NamedTuple):
+    """What each component contributes to a classifier's output, over n images."""
+
+    share: Float[Tensor, " m"]
+    """Mean |R_j| as a fraction of the sum over components; sums to 1."""
+    mean: Float[Tensor, " m"]
+    """Mean R_j, 0 where off: above 0 speaks for the positive class."""
+    activation: Float[Tensor, " m"]
+    """Mean activation, 0 where off."""
+
+
+class Group(NamedTuple):
+    """Images to evaluate a classifier on."""
+
+    x: Float[Tensor, "n d"]
+    positive: Bool[Tensor, " n"]
+
+
+def train_classifier(
+    x: Float[Tensor, "n d"], positive: Bool[Tensor, " n"], head: Head
+) -> LogisticRegression:
+    """Logistic regression of the positive class on unit embeddings, both classes weighing the same.
+
+    Raises:
+        ValueError: one of the two classes has no image.
+    """
+    if not bool(positive.any()) or bool(positive.all()):
+        raise ValueError(
+            f"{int(positive.sum())} of {len(positive)} train images are positive: a classifier "
+            "needs both sides; check shortcut.positive and the dataset's splits"
+        )
+    model = LogisticRegression(class_weight="balanced", max_iter=MAX_ITERATIONS)
+    return model.fit(unit(project(x, head)).double().numpy(), positive.numpy())
+
+
+def scores(model: LogisticRegression, x: Float[Tensor, "n d"], head: Head) -> np.ndarray:
+    """Output w · z_hat + c0 [n]: above 0 (a probability above 0.5) the classifier says positive."""
+    return model.decision_function(unit(project(x, head)).double().numpy())
+
+
+def relevance(
+    x: Float[Tensor, "n d"], codes: Codes, w: Float[Tensor, " p"], head: Head, atoms: Tensor
+) -> Relevance:
+    """Relevance of every component for a linear classifier with weights w, exact to first order.
+
+    Raises:
+        ValueError: no component has any relevance.
+    """
+    slots = act_grad(linear_gradient(x, w, head), codes, atoms)
+
+    def mean(values: Tensor) -> Tensor:
+        total = torch.zeros(len(atoms), dtype=torch.float64)
+        total.index_add_(0, codes.component.flatten(), values.flatten().double())
+        return total / len(x)
+
+    absolute = mean(slots.abs())
+    if not float(absolute.sum()) > 0:
+        raise ValueError("no component has any relevance for the classifier: is the SAE dead?")
+    return Relevance(absolute / absolute.sum(), mean(slots), mean(codes.activation))
+
+
+def rank_components(found: Relevance, labels: pd.DataFrame, top: int) -> pd.DataFrame:
+    """The `top` components with the largest share, rank 1 the largest.
+
+    A component is `suspect` where the vocabulary's kind for its label is `context`: the authors of
+    the vocabulary accept it as no evidence. `top_images` joined by spaces.
+    """
+    order = found.share.argsort(descending=True, stable=True)[:top].numpy()
+    rows = labels.set_index("component").loc[order]
+    return pd.DataFrame(
+        {
+            "component": order,
+            "label": rows["label"].to_numpy(),
+            "kind": rows["kind"].to_numpy(),
+            "share": found.share.numpy()[order],
+            "rank": np.arange(1, len(order) + 1),
+            "suspect": (rows["kind"] == "context").fillna(False).to_numpy(dtype=bool),
+            "mean_relevance": found.mean.numpy()[order],
+            "mean_activation": found.activation.numpy()[order],
+            "top_images": [" ".join(ids) for ids in rows["top_images"]],
+        }
+    )[COLUMNS]
+
+
+def activations_of(codes: Codes, components: Int[Tensor, " q"]) -> Float[Tensor, "n q"]:
+    """Activation of some components on each image, 0 where off."""
+    match = codes.component[:, :, None] == components
+    return (codes.activation[:, :, None] * match).sum(dim=1)
+
+
+def responding_component(
+    plain: Codes, added: Codes, components: Int[Tensor, " q"]
+) -> tuple[int, float]:
+    """Of these components the one whose mean activation rises most from plain to added images.
+
+    Returns:
+        The component and its rise in activation.
+
+    Raises:
+        ValueError: there is no component to choose from.
+    """
+    if not len(components):
+        raise ValueError(
+            "none of the reported components fires on a negative train image, so that none can "
+            "be augmented: raise shortcut.top"
+        )
+    rise = (activations_of(added, components) - activations_of(plain, components)).mean(dim=0)
+    best = int(rise.argmax())
+    return int(components[best]), float(rise[best])
+
+
+def latent_direction(
+    x: Float[Tensor, "n d"], activation: Float[Tensor, " n"], quantiles: tuple[float, float]
+) -> Float[Tensor, " d"]:
+    """u = mean x of images that have a component − mean x of those that lack it (paper, Eq. 33).
+
+    An image lacks it at or below the first quantile of its activation over the images, and has it
+    above the second; where both are 0 these are the images on which it is off and on.
+
+    Raises:
+        ValueError: no image is above the second quantile.
+    """
+    low, high = np.quantile(activation.numpy(), quantiles)
+    has = activation > high
+    if not bool(has.any()):
+        raise ValueError(
+            f"no train image has an activation above {high:.4g}, quantile {quantiles[1]}: lower "
+            "the second value of shortcut.quantiles"
+        )
+    return x[has].mean(dim=0) - x[activation <= low].mean(dim=0)
+
+
+def augmented(
+    x: Float[Tensor, "n d"],
+    direction: Float[Tensor, " d"],
+    alpha: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "n d"]:
+    """x' = x + α (p − 0.5) u, p uniform in (0, 1), drawn for each image (paper, Eq. 34)."""
+    p = torch.rand(len(x), 1, generator=generator)
+    return x + alpha * (p - 0.5) * direction
+
+
+def accuracies(model: LogisticRegression, group: Group, head: Head) -> dict[str, float]:
+    """Fraction of positive and of negative images on the right side of the threshold."""
+    said = scores(model, group.x, head) > 0
+    positive = group.positive.numpy()
+    return {
+        "positive": float(said[positive].mean()),
+        "negative": float(1 - said[~positive].mean()),
+    }
+
+
+def half_of_groups(group_ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Mask of the images of a random half of the groups."""
+    groups = np.unique(group_ids)
+    return np.isin(group_ids, rng.permutation(groups)[: (len(groups) + 1) // 2])
+
+
+def red_shift_accuracy(
+    train: Group,
+    group_ids: np.ndarray,
+    held_out: dict[str, Group],
+    direction: Float[Tensor, " d"],
+    head: Head,
+    config: ShortcutConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """Accuracy by shift, side and classifier, with its standard error over repeats.
+
+    Each repeat trains a standard and a robust classifier (on augmented embeddings) on the images of
+    a random half of the train groups.
+
+    Args:
+        train: train images.
+        group_ids: their groups, such as patients or lesions.
+        held_out: shift (plain, added, removed) → held-out images under it.
+        direction: of the latent augmentation.
+        head: of the model.
+        config: `repeats` and `alpha`.
+        seed: of the halves and the augmentation.
+    """
+    rng = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
+    measured: dict[tuple[str, str, str], list[float]] = {}
+    for _ in tqdm(range(config.repeats), desc="shortcut", unit="classifier"):
+        half = torch.from_numpy(half_of_groups(group_ids, rng))
+        x, positive = train.x[half], train.positive[half]
+        noisy = augmented(x, direction, config.alpha, generator)
+        for kind, inputs in (("standard", x), ("robust", noisy)):
+            model = train_classifier(inputs, positive, head)
+            for shift, group in held_out.items():
+                for side, value in accuracies(model, group, head).items():
+                    measured.setdefault((shift, side, kind), []).append(value)
+    result: dict[str, Any] = {}
+    for (shift, side, kind), values in measured.items():
+        sem = np.std(values, ddof=1) / len(values) ** 0.5
+        summary = {"mean": float(np.mean(values)), "sem": float(sem)}
+        result.setdefault(shift, {}).setdefault(side, {})[kind] = summary
+    return result
+
+
+def labelled_rows(inputs: Inputs, positive: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of labelled train images, rows of labelled held-out images, and which are positive.
+
+    Raises:
+        ConfigError: the dataset has no class of that label.
+        ValueError: the held-out images are all positive or all negative.
+    """
+    known = inputs.classes["label"].tolist()
+    if positive not in known:
+        raise ConfigError(f"shortcut.positive is {positive!r}: the dataset's labels are {known}")
+    labelled = inputs.class_index >= 0
+    train = inputs.split("train")
+    is_positive = torch.from_numpy((inputs.images["label"] == positive).to_numpy(dtype=bool))
+    held_out = (~train & labelled).nonzero()[:, 0]
+    count = int(is_positive[held_out].sum())
+    if count in (0, len(held_out)):
+        raise ValueError(
+            f"{count} of {len(held_out)} held-out images are {positive!r}: accuracy needs both "
+            "sides; check shortcut.positive and the dataset's splits"
+        )
+    return (train & labelled).nonzero()[:, 0], held_out, is_positive
+
+
+def read_shift(name: str, shift: str, image_ids: np.ndarray) -> Tensor:
+    """Class tokens [n, d] of these images under a red shift.
+
+    Raises:
+        ValueError: an image has none.
+    """
+    folder = layout.perturbed(name) / shift
+    embeddings = read_embeddings(folder, "x")
+    places = pd.Index(embeddings.image_ids).get_indexer(image_ids)
+    if (places < 0).any():
+        raise ValueError(
+            f"{folder} lacks {int((places < 0).sum())} held-out images, such as "
+            f"{image_ids[places < 0][0]!r}: run `dvc repro`"
+        )
+    return torch.from_numpy(embeddings.values[places])
+
+
+def audit_shortcut(
+    inputs: Inputs,
+    labels: pd.DataFrame,
+    shifted: dict[str, Tensor],
+    added: Codes,
+    config: ShortcutConfig,
+    seed: int,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Metrics of this audit and the table of the classifier's components.
+
+    Args:
+        inputs: the audit's artifacts.
+        labels: names of components, one row a component.
+        shifted: shift (added, removed) → x of the labelled held-out images under it.
+        added: codes of the same images under the shift `added`.
+        config: the section of params.yaml.
+        seed: of the random halves and the augmentation.
+    """
+    head, codes = inputs.head, inputs.codes
+    train, held_out, is_positive = labelled_rows(inputs, config.positive)
+    positive = is_positive[held_out]
+    model = train_classifier(inputs.x[train], is_positive[train], head)
+    w = torch.from_numpy(model.coef_[0]).to(inputs.x.dtype)
+    plain = Codes(codes.component[held_out], codes.activation[held_out])
+    found = relevance(inputs.x[held_out], plain, w, head, inputs.atoms)
+    table = rank_components(found, labels, config.top)
+
+    # The direction is learnt on the images that the classifier is to call negative.
+    negative = train[~is_positive[train]]
+    fires = Codes(codes.component[negative], codes.activation[negative])
+    reported = torch.from_numpy(table["component"].to_numpy())
+    known = activations_of(fires, reported).amax(dim=0) > 0
+    component, rise = responding_component(plain, added, reported[known])
+    activation = activations_of(fires, torch.tensor([component]))[:, 0]
+    direction = latent_direction(inputs.x[negative], activation, config.quantiles)
+    accuracy = red_shift_accuracy(
+        Group(inputs.x[train], is_positive[train]),
+        inputs.images["group_id"].to_numpy()[train.numpy()],
+        {
+            "plain": Group(inputs.x[held_out], positive),
+            **{shift: Group(x, positive) for shift, x in shifted.items()},
+        },
+        direction,
+        head,
+        config,
+        seed,
+    )
+    metrics: dict[str, Any] = {
+        str(row["component"]): {
+            "share": float(row["share"]),
+            "label": None if pd.isna(row["label"]) else str(row["label"]),
+        }
+        for row in table.to_dict("records")
+    }
+    auroc = roc_auc_score(positive.numpy(), scores(model, inputs.x[held_out], head))
+    metrics |= {"accuracy": accuracy, "auroc": float(auroc)}
+    metrics["red"] = {"component": component, "rise": rise}
+    return metrics, table
+
+
+def main() -> None:
+    """Train a linear classifier on an audit's embeddings and find what it leans on."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
+    name = parser.parse_args().audit
+    params = load_params()
+    config = params.audit(name).shortcut
+    set_threads(params.threads, params.seed)
+    folder = layout.audit(name, "shortcut")
+    if config is None:
+        write_table(folder / "components.csv", pd.DataFrame(columns=COLUMNS))
+        write_json(folder / "metrics.json", {})
+        return
+    inputs = load_inputs(params, name)
+    _, held_out, _ = labelled_rows(inputs, config.positive)
+    image_ids = inputs.images["image_id"].to_numpy()[held_out.numpy()]
+    shifted = {str(shift): read_shift(name, shift, image_ids) for shift in config.red_shift}
+    added = encode_blocks(files.load(layout.sae(name)), shifted["added"])
+    metrics, table = audit_shortcut(
+        inputs, read_table(layout.labels(name)), shifted, added, config, params.seed
+    )
+    write_table(folder / "components.csv", table)
+    write_json(folder / "metrics.json", {"shortcut": metrics})
+
+
+if __name__ == "__main__":
+    main()

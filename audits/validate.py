@@ -1,0 +1,213 @@
+"""Stage `validate`: the audit's findings against the planted truth of a sample dataset.
+
+The only stage that reads `truth.csv`. A dataset without that file leaves an empty result.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from audits.inputs import Inputs, load_inputs
+from audits.robustness import component_activation
+from pipeline import layout
+from pipeline.attribution import cosine_outputs
+from pipeline.config import load_params
+from pipeline.images import set_threads
+from pipeline.store import read_json, read_table, write_json, write_table
+
+FALLEN_AUC = 0.95
+"""The model falls for a plant where the spurious AUC of the short prompt is below this."""
+
+SHORTCUT = "shortcut"
+"""Mode of plants that a classifier takes a shortcut by; the others are failures of prompts."""
+
+TRUTH_COLUMNS = ["image_id", "plant", "class", "mode"]
+PLANT_COLUMNS = ["plant", "class", "mode", "images", "spurious_auc", "fallen", "found"]
+PLANT_COLUMNS += ["finding_ids", "component", "encoding_auc", "rank"]
+
+
+def read_truth(root: Path) -> pd.DataFrame:
+    """Planted truth of a dataset, empty where it has none.
+
+    Raises:
+        ValueError: truth.csv lacks a column.
+    """
+    path = root / "truth.csv"
+    if not path.exists():
+        return pd.DataFrame(columns=TRUTH_COLUMNS)
+    truth = read_table(path)
+    missing = set(TRUTH_COLUMNS) - set(truth.columns)
+    if missing:
+        raise ValueError(f"{path} lacks the columns {sorted(missing)}")
+    return truth
+
+
+def plant_of(images: list[str], attacked: str, truth: pd.DataFrame) -> str | None:
+    """The plant on attacked that more than half of the images carry, None where there is none."""
+    carried = truth[(truth["class"] == attacked) & truth["image_id"].isin(images)]
+    shares = carried.groupby("plant")["image_id"].nunique() / len(images)
+    shares = shares[shares > 0.5]
+    return None if shares.empty else str(shares.idxmax())
+
+
+def check_findings(
+    findings: pd.DataFrame, images: dict[str, list[str]], truth: pd.DataFrame
+) -> dict[str, str | None]:
+    """For every finding the plant that makes it right, None where it is wrong."""
+    return {
+        row["finding_id"]: plant_of(images[row["finding_id"]], row["class"], truth)
+        for row in findings.to_dict("records")
+    }
+
+
+def spurious_auc(y: np.ndarray, own: np.ndarray, carrying: np.ndarray) -> float:
+    """AUROC of the class's images against those of other classes that carry a plant.
+
+    Raises:
+        ValueError: one of the two sets is empty.
+    """
+    distractors = carrying & ~own
+    if not (own.any() and distractors.any()):
+        raise ValueError(f"{own.sum()} own images and {distractors.sum()} distractors: no AUROC")
+    chosen = own | distractors
+    return float(roc_auc_score(own[chosen], y[chosen]))
+
+
+def precision_recall(right: dict[str, str | None], fallen: set[str]) -> dict[str, float]:
+    """Precision over findings and recall over the plants that the model falls for.
+
+    A finding is right where most of its images carry one plant of its class; a plant is found
+    where some finding is right by it. A share of nothing is left out.
+    """
+    result = {}
+    if right:
+        result["precision"] = sum(plant is not None for plant in right.values()) / len(right)
+    if fallen:
+        result["recall"] = len(fallen & set(right.values())) / len(fallen)
+    return result
+
+
+def encoding(
+    inputs: Inputs, components: pd.DataFrame, carrying: np.ndarray
+) -> tuple[int, float, int]:
+    """The reported shortcut component that tells best which images carry a plant.
+
+    Returns:
+        Component, AUROC of its activation over held-out images, and its rank by relevance share.
+
+    Raises:
+        ValueError: no held-out image carries the plant, or all do.
+    """
+    held_out = ~inputs.split("train").numpy()
+    if len(np.unique(carrying[held_out])) < 2:
+        raise ValueError(
+            f"{carrying[held_out].sum()} of {held_out.sum()} held-out images carry the plant: "
+            "an AUROC needs some that do and some that do not"
+        )
+    scored = [
+        (
+            float(
+                roc_auc_score(
+                    carrying[held_out], component_activation(inputs, row["component"])[held_out]
+                )
+            ),
+            row["component"],
+            row["rank"],
+        )
+        for row in components.to_dict("records")
+    ]
+    auc, component, rank = max(scored)
+    return int(component), auc, int(rank)
+
+
+def main() -> None:
+    """Measure how much of what was planted an audit found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
+    name = parser.parse_args().audit
+    params = load_params()
+    set_threads(params.threads, params.seed)
+    folder = layout.audit(name, "validate")
+    truth = read_truth(params.dataset(params.audit(name).dataset).root)
+    if truth.empty:
+        write_table(folder / "plants.csv", pd.DataFrame(columns=PLANT_COLUMNS))
+        write_json(folder / "metrics.json", {})
+        return
+    inputs = load_inputs(params, name)
+    evidence = read_json(layout.audit(name, "failures") / "evidence.json")
+    right = check_findings(
+        read_table(layout.audit(name, "failures") / "findings.csv"),
+        {finding_id: found["images"] for finding_id, found in evidence.items()},
+        truth,
+    )
+    shortcuts = read_table(layout.audit(name, "shortcut") / "components.csv")
+    table = plants(inputs, truth, right, shortcuts)
+    write_table(folder / "plants.csv", table)
+    write_json(folder / "metrics.json", metrics(table, right))
+
+
+def plants(
+    inputs: Inputs,
+    truth: pd.DataFrame,
+    right: dict[str, str | None],
+    shortcuts: pd.DataFrame,
+) -> pd.DataFrame:
+    """A row for each plant: whether the model falls for it and whether the audit found it.
+
+    Prompt failures have a spurious AUC over validation images and the findings right by them;
+    shortcuts have the reported component that encodes them best and its rank.
+    """
+    val = inputs.split("val").numpy()
+    y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head).numpy()
+    rows = []
+    for (plant, attacked, mode), part in truth.groupby(["plant", "class", "mode"]):
+        carrying = inputs.images["image_id"].isin(part["image_id"]).to_numpy()
+        row = {"plant": plant, "class": attacked, "mode": mode, "images": int(carrying.sum())}
+        if mode == SHORTCUT:
+            if not shortcuts.empty:
+                component, auc, rank = encoding(inputs, shortcuts, carrying)
+                row |= {"component": component, "encoding_auc": auc, "rank": rank}
+        else:
+            position = inputs.classes["label"].tolist().index(attacked)
+            own = inputs.class_index.numpy() == position
+            auc = spurious_auc(y[val, position], own[val], carrying[val])
+            ids = [finding_id for finding_id, found in right.items() if found == plant]
+            row |= {"spurious_auc": auc, "fallen": auc < FALLEN_AUC, "found": bool(ids)}
+            row["finding_ids"] = " ".join(ids)
+        rows.append(row)
+    return pd.DataFrame(rows, columns=PLANT_COLUMNS)
+
+
+def metrics(table: pd.DataFrame, right: dict[str, str | None]) -> dict[str, object]:
+    """`failures.planted` in total and by mode, `shortcut.planted` by plant."""
+    result: dict[str, object] = {}
+    prompts = table[table["mode"] != SHORTCUT]
+    if not prompts.empty:
+        fallen = prompts[prompts["fallen"].astype(bool)]
+        planted: dict[str, object] = {**precision_recall(right, set(fallen["plant"]))}
+        planted["plants"] = len(prompts)
+        planted["fallen"] = len(fallen)
+        planted["recall_by_mode"] = {
+            str(mode): len(set(part["plant"]) & set(right.values())) / len(part)
+            for mode, part in fallen.groupby("mode")
+        }
+        planted["fallen_by_mode"] = {
+            str(mode): int(part["fallen"].sum()) for mode, part in prompts.groupby("mode")
+        }
+        result["failures"] = {"planted": planted}
+    found = table[(table["mode"] == SHORTCUT) & table["component"].notna()]
+    if not found.empty:
+        result["shortcut"] = {
+            "planted": {
+                row["plant"]: {key: row[key] for key in ("component", "encoding_auc", "rank")}
+                for row in found.to_dict("records")
+            }
+        }
+    return result
+
+
+if __name__ == "__main__":
+    main()

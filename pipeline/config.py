@@ -1,0 +1,343 @@
+"""`params.yaml`, parsed once into frozen models.
+
+An unknown key, a contradiction or an impossible value raises ConfigError, which names the key,
+the value and what is allowed. Fields have no defaults: what runs is what `params.yaml` says, so
+that DVC sees every change.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.pretrain_config import PretrainConfig
+from pipeline.samples.scene_config import ScenesConfig
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+
+
+class ConfigError(ValueError):
+    """params.yaml says something that cannot be run."""
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class EmbedConfig(Section):
+    """How images run through a model."""
+
+    batch_size: Count
+    """Images in a forward pass."""
+    workers: Annotated[int, Field(ge=0)]
+    """Processes that decode images."""
+    shard_rows: Count
+    """Images in one Parquet shard."""
+    dtype: Literal["float16", "float32"]
+    """Precision in which embeddings are stored."""
+
+
+class DatasetConfig(Section):
+    """A dataset on disk and how its components are named."""
+
+    kind: Literal["image_folder", "isic"]
+    """Layout: `image_folder` is `train/<class>/`, `val/<class>/`; `isic` is ISIC 2019's."""
+    root: Path
+    """Folder of the raw dataset."""
+    splits: dict[Literal["train", "val", "test"], Fraction] | None
+    """Share of groups in each split, for layouts that have none (isic); else null."""
+    every: Count
+    """Keep every n-th train image of each class; 1 keeps all, the paper's reference set is 5."""
+    max_excluded: Fraction
+    """Share of unreadable images above which preparation stops."""
+    licence: str | None
+    """Licence of the images, where the folder has no LICENSE.txt."""
+    labeler: Name
+    """Model of the catalog that names components."""
+    vocabulary: Path
+    """Terms to name components with: a text file of one term a line, or a CSV with `term,kind`."""
+    embed: EmbedConfig
+    """How images run through the labeler."""
+    templates: Annotated[list[str], Field(min_length=1)]
+    """Prompt templates, each with one `{}` for the class name."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "DatasetConfig":
+        if self.kind == "isic" and self.splits is None:
+            raise ValueError("splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}")
+        if self.kind == "image_folder" and self.splits is not None:
+            raise ValueError("splits must be null: kind image_folder takes them from its folders")
+        if self.splits is not None and abs(sum(self.splits.values()) - 1) > 1e-9:
+            raise ValueError(f"splits sum to {sum(self.splits.values())}, not to 1")
+        for template in self.templates:
+            if template.count("{}") != 1:
+                raise ValueError(f"template {template!r} must hold exactly one {{}}")
+        return self
+
+
+class ModelConfig(Section):
+    """An open_clip model of the catalog."""
+
+    name: str
+    """open_clip's model name, `hf-hub:<repo>` or `local-dir:<folder>`."""
+    pretrained: str | None
+    """open_clip's pretrained tag; null where the name already says where the weights are."""
+    note: str | None
+    """What every report on this model has to say, such as the data it was fine-tuned on."""
+
+
+class SaeConfig(Section):
+    """The top-k sparse autoencoder (paper, App. A)."""
+
+    components: Count
+    """Number of atoms m."""
+    k: Count
+    """Active components an image."""
+    epochs: Count
+    """Passes, each over `epoch_fraction` of the train images."""
+    epoch_fraction: Annotated[float, Field(gt=0, le=1)]
+    """Share of the train images, drawn anew, in one epoch."""
+    batch_size: Count
+    """Images in a step."""
+    learning_rate: Positive
+    """AdamW's rate at the start."""
+    decay_after: list[Count]
+    """Epochs after which the rate is divided by 10."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SaeConfig":
+        if self.k > self.components:
+            raise ValueError(f"k is {self.k}: it cannot exceed components, {self.components}")
+        return self
+
+
+class LabelConfig(Section):
+    """Naming of components (paper, Sec. 3.2)."""
+
+    top_images: Annotated[int, Field(ge=2)]
+    """Most activating images whose mean embedding is named; fewer activations leave a component
+    unnamed and out of statistics."""
+
+
+class ConceptsConfig(Section):
+    """Hidden concepts: strong components with a weak label (paper, Eq. 7)."""
+
+    activation_quantile: Fraction
+    """τ_act as a quantile over components of the mean top activation."""
+    alignment_quantile: Fraction
+    """τ_align as a quantile over components of the best alignment."""
+
+
+class FailuresConfig(Section):
+    """Failure modes: higher relevance than expected (paper, Sec. 4.2b)."""
+
+    candidate_deviations: Positive
+    """An image of another class is a candidate where y exceeds mean − this many deviations."""
+    z: Positive
+    """Relevance above mean + z deviations is unexpected."""
+    min_images: Count
+    """Candidates on which it has to be, for a flag."""
+    q: Annotated[float, Field(gt=0, lt=1)]
+    """False discovery rate over all (class, component) pairs (Benjamini-Hochberg)."""
+    confirm_p: Annotated[float, Field(gt=0, lt=1)]
+    """A finding is confirmed on validation images at this one-sided p-value."""
+    overlap: Annotated[float, Field(gt=0, le=1)]
+    """Flags of one class whose images overlap by this share (of the smaller set) are one finding."""
+
+
+class RobustnessConfig(Section):
+    """Separability of a class from its distractors (paper, Sec. 5.3)."""
+
+    min_images: Count
+    """Validation images that a distractor set needs."""
+    folds: Annotated[int, Field(ge=2)]
+    """Cross-validation folds that choose the linear classifier's regularisation."""
+
+
+class FaithfulnessConfig(Section):
+    """Deletion and insertion curves (paper, Sec. 5.1, App. B.2)."""
+
+    classes: Count
+    """Classes at most."""
+    images: Count
+    """Validation images of a class at most."""
+    steps: Count
+    """Components removed or added, one a step."""
+    subsets: Annotated[int, Field(ge=2)]
+    """Equal subsets of the images for the standard error of the AUC."""
+    reference_images: Count
+    """Random images whose mean relevance orders random-reference deletion."""
+    points: Count
+    """Points of Integrated Gradients."""
+
+
+class ShortcutConfig(Section):
+    """Shortcuts of a linear classifier (paper, Sec. 5.4, App. E)."""
+
+    positive: str
+    """Label of the class to tell from the rest."""
+    repeats: Annotated[int, Field(ge=2)]
+    """Classifiers on random halves of the train groups, for mean and standard error."""
+    top: Count
+    """Components with the largest relevance share that are reported."""
+    red_shift: dict[Literal["added", "removed"], float]
+    """δ of red' = clamp(red (1 − δ), 0, 1) for each shift (paper, Eq. 32)."""
+    alpha: Positive
+    """Strength of the latent augmentation (paper, Eq. 34)."""
+    quantiles: tuple[Fraction, Fraction]
+    """Activation quantiles below which an image lacks, above which it has the component."""
+
+
+class ReportConfig(Section):
+    """The page."""
+
+    gallery: Count
+    """Images in a row of a gallery."""
+    thumbnail: Count
+    """Edge of a thumbnail in pixels."""
+
+
+class AuditConfig(Section):
+    """One audit: a model on a dataset."""
+
+    dataset: Name
+    model: Name
+    embed: EmbedConfig
+    sae: SaeConfig
+    label: LabelConfig
+    concepts: ConceptsConfig
+    failures: FailuresConfig
+    robustness: RobustnessConfig
+    faithfulness: FaithfulnessConfig
+    shortcut: ShortcutConfig | None
+    report: ReportConfig
+
+
+class LesionsConfig(Section):
+    """What the sample dataset lesions holds."""
+
+    lesions: Count
+    """Lesions; each has one to three photographs, 1.53 on average."""
+    image_size: Annotated[int, Field(ge=32)]
+    """Edge of the square photographs in pixels."""
+    shares: dict[Literal["MEL", "NV", "BCC", "BKL"], Fraction]
+    """Share of the lesions of each diagnosis; all four, summing to 1."""
+    separation: Annotated[float, Field(ge=0)]
+    """Distance of melanoma and nevus in mean atypia, in standard deviations of either."""
+    red_skin_melanoma: Fraction
+    """Share of the melanomas on red or pink skin."""
+    red_skin_other: Fraction
+    """Share of the other lesions on red or pink skin."""
+    patches_melanoma: Fraction
+    """Share of the melanomas photographed with colour calibration patches."""
+    patches_other: Fraction
+    """Share of the other lesions photographed with colour calibration patches."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "LesionsConfig":
+        if len(self.shares) < 4 or abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise ValueError(f"shares {self.shares} must name MEL, NV, BCC and BKL and sum to 1")
+        return self
+
+
+class SamplesConfig(Section):
+    """The rendered sample datasets."""
+
+    workers: Count
+    """Processes that render."""
+    scenes: ScenesConfig
+    lesions: LesionsConfig
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0)]
+    """Seed of everything that draws at random."""
+    threads: Count
+    """Threads of tensor operations; part of what makes a run repeatable."""
+    samples: SamplesConfig
+    pretrain: PretrainConfig
+    datasets: dict[Name, DatasetConfig]
+    models: dict[Name, ModelConfig]
+    audits: dict[Name, AuditConfig]
+    defaults: dict[str, object] = {}
+    """YAML anchors that audits merge; not read otherwise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Params":
+        for name, dataset in self.datasets.items():
+            if dataset.labeler not in self.models:
+                raise ValueError(
+                    f"datasets.{name}.labeler is {dataset.labeler!r}, which models does not hold; "
+                    f"it holds {sorted(self.models)}"
+                )
+        for name, audit in self.audits.items():
+            for key, value, known in (
+                ("dataset", audit.dataset, self.datasets),
+                ("model", audit.model, self.models),
+            ):
+                if value not in known:
+                    raise ValueError(
+                        f"audits.{name}.{key} is {value!r}, which {key}s does not hold; "
+                        f"it holds {sorted(known)}"
+                    )
+        return self
+
+    def audit(self, name: str) -> AuditConfig:
+        """The audit of that name.
+
+        Raises:
+            ConfigError: params.yaml has none.
+        """
+        if name not in self.audits:
+            raise ConfigError(f"params.yaml has no audits.{name}; it has {sorted(self.audits)}")
+        return self.audits[name]
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """The dataset of that name.
+
+        Raises:
+            ConfigError: params.yaml has none.
+        """
+        if name not in self.datasets:
+            raise ConfigError(f"params.yaml has no datasets.{name}; it has {sorted(self.datasets)}")
+        return self.datasets[name]
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ConfigError: the file is missing or is no YAML, a key is unknown or missing, or a value is
+            not allowed; the message has a line for each, with the key and the value.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist: run from the repository's root")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(path, dict(problem)) for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(path: Path, problem: dict[str, object]) -> str:
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location) if isinstance(location, tuple) else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown key {key} (value {problem['input']!r}): remove it or fix its name"
+    if problem["type"] == "missing":
+        return f"{path}: key {key} is missing"
+    value = problem["input"]
+    shown = f" is {value!r}" if isinstance(value, str | int | float | bool | None) else ""
+    return f"{path}: {key or 'params'}{shown}: {problem['msg']}"

@@ -1,0 +1,58 @@
+"""Which images belong to which split, and how many of the train images are used."""
+
+import hashlib
+import math
+from collections import Counter
+
+from pipeline.datasets import Record
+
+__all__ = ["split_of", "thin"]
+
+
+def split_of(group_id: str, fractions: dict[str, float], seed: int) -> str:
+    """The split that a group (a lesion, a patient, or an image of its own) belongs to.
+
+    sha256 of "seed:group_id" read as a fraction in [0, 1) and cut by the cumulated fractions, in
+    the order of the dict. All images of a group share a split, and adding or removing groups
+    moves no other group. Only the expected shares are met: with few groups, the actual ones vary.
+
+    Args:
+        group_id: name of the group.
+        fractions: fraction of the groups by split, each in [0, 1], summing to 1.
+        seed: another seed gives another, independent cut.
+
+    Raises:
+        ValueError: a fraction is negative or they do not sum to 1.
+    """
+    if any(share < 0 for share in fractions.values()) or not math.isclose(
+        sum(fractions.values()), 1.0, abs_tol=1e-9
+    ):
+        raise ValueError(f"splits: {fractions} must be fractions that sum to 1")
+    digest = hashlib.sha256(f"{seed}:{group_id}".encode()).digest()
+    # 53 bits, so that the quotient is exact and stays below 1
+    position = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+    shares = {name: share for name, share in fractions.items() if share > 0}
+    edge = 0.0
+    for name, share in shares.items():
+        edge += share
+        if position < edge:
+            return name
+    return list(shares)[-1]  # the sum may round to just below 1
+
+
+def thin(records: list[Record], every: int) -> list[Record]:
+    """Every n-th train image of each class, from the first one on, and all other images.
+
+    The order of the records decides which; 5 gives the reference set of Dreyer et al. 2025,
+    App. D. Each class that has train images keeps at least one.
+    """
+    seen: Counter[str] = Counter()
+    kept = []
+    for record in records:
+        if record.split != "train":
+            kept.append(record)
+            continue
+        if seen[record.label] % every == 0:
+            kept.append(record)
+        seen[record.label] += 1
+    return kept

@@ -1,0 +1,51 @@
+"""Stage `embed_concepts`: images and vocabulary through the labeler, which names components."""
+
+import argparse
+
+import pyarrow as pa
+
+from pipeline import layout
+from pipeline.config import EmbedConfig, load_params
+from pipeline.embed import embed_images
+from pipeline.images import batches, set_threads
+from pipeline.models.catalog import image_embeddings, load_clip, text_embeddings
+from pipeline.store import atomic, read_table, vector_column, write_table
+from pipeline.texts import Term, read_vocabulary
+
+
+def main() -> None:
+    """Embed a dataset's images and its vocabulary with its labeler."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True, help="name under datasets: in params.yaml")
+    name = parser.parse_args().dataset
+    params = load_params()
+    dataset = params.dataset(name)
+    config: EmbedConfig = dataset.embed
+    set_threads(params.threads, params.seed)
+    clip = load_clip(params.models[dataset.labeler])
+    terms = [Term("", None), *read_vocabulary(dataset.vocabulary)]
+    images = read_table(layout.manifest(name) / "manifest.parquet")
+    stream = batches(
+        images,
+        dataset.root,
+        clip.preprocess,
+        config.batch_size,
+        config.workers,
+        f"embed with {dataset.labeler}",
+    )
+    with atomic(layout.concepts_embeddings(name)) as folder:
+        folder.mkdir(parents=True)
+        embed_images(
+            stream, lambda pixels: image_embeddings(clip.model, pixels), "z", config, folder
+        )
+        t = text_embeddings(clip, [term.term for term in terms])
+        columns = {
+            "term": [term.term for term in terms],
+            "kind": [term.kind for term in terms],
+            "t": vector_column(t.numpy()),
+        }
+        write_table(folder / "vocabulary.parquet", pa.table(columns))
+
+
+if __name__ == "__main__":
+    main()

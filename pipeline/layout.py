@@ -1,0 +1,65 @@
+"""Where every artifact lies, relative to the repository's root."""
+
+from pathlib import Path
+
+DATA = Path("data")
+
+
+def manifest(dataset: str) -> Path:
+    """Folder of a dataset's `manifest.parquet` and `dataset.json`."""
+    return DATA / "manifests" / dataset
+
+
+def embeddings(audit: str) -> Path:
+    """Folder of the audited model's pre-LN class tokens, column `x`."""
+    return DATA / "embeddings" / audit
+
+
+def perturbed(audit: str) -> Path:
+    """Folder of the same for red-shifted images: one folder of shards for each shift."""
+    return DATA / "embeddings" / f"{audit}-perturbed"
+
+
+def concepts_embeddings(dataset: str) -> Path:
+    """Folder of the labeler's image embeddings, column `z`, and of its `vocabulary.parquet`."""
+    return DATA / "embeddings" / f"concepts-{dataset}"
+
+
+def head(audit: str) -> Path:
+    """Folder of `head.safetensors` (LayerNorm and projection) and `model.json`."""
+    return DATA / "heads" / audit
+
+
+def texts(audit: str) -> Path:
+    """Prompt embeddings of the audited model: class, form, t."""
+    return DATA / "texts" / f"{audit}.parquet"
+
+
+def sae(audit: str) -> Path:
+    """Folder of `sae.safetensors`, `config.json`, `curves.csv` and `metrics.json`."""
+    return DATA / "saes" / audit
+
+
+def codes(audit: str) -> Path:
+    """Folder of sparse codes: image_id, component, activation."""
+    return DATA / "codes" / audit
+
+
+def labels(audit: str) -> Path:
+    """Table of components: label, alignment, clarity and top images."""
+    return DATA / "labels" / f"{audit}.parquet"
+
+
+def reference(audit: str) -> Path:
+    """Folder of `reference.parquet` and `classes.parquet`, the expected relevance."""
+    return DATA / "references" / audit
+
+
+def audit(audit: str, stage: str) -> Path:
+    """Folder of one audit's results."""
+    return DATA / "audits" / audit / stage
+
+
+def report(audit: str) -> Path:
+    """Folder of the versioned report."""
+    return Path("reports") / audit

@@ -1,0 +1,90 @@
+"""Prepare a dataset: list its images, open each once, and write its manifest.
+
+Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image) and
+`dataset.json` (version, counts, classes, licence, and what was left out, with the reasons).
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from pipeline import layout
+from pipeline.config import DatasetConfig, load_params
+from pipeline.datasets import image_folder, isic
+from pipeline.datasets.classes import class_names
+from pipeline.datasets.manifest import build, check_excluded, describe
+from pipeline.datasets.splits import thin
+from pipeline.store import write_json, write_table
+
+ADAPTERS = {"image_folder": image_folder.records, "isic": isic.records}
+KNOWN_NAMES = {"image_folder": {}, "isic": isic.DIAGNOSES}
+LICENCE = "LICENSE.txt"
+
+
+def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int) -> str:
+    """Write `manifest.parquet` and `dataset.json` of one dataset to out; a summary line.
+
+    Args:
+        name: the dataset's name in params.yaml.
+        config: its entry there.
+        seed: of the splits.
+        out: folder that is written to.
+        workers: processes that decode; changes the time, not the result.
+
+    Raises:
+        FileNotFoundError: the dataset's folder, or a part of it, is missing.
+        ValueError: the dataset contradicts its layout, or too many images are unusable.
+    """
+    root = config.root
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"datasets.{name}.root is {str(root)!r}, which is no folder: put the dataset there, "
+            "or name its place in params.yaml"
+        )
+    listing = ADAPTERS[config.kind](root, config, seed)
+    listed = len(listing.records) + len(listing.excluded)
+    check_excluded(listing.excluded, listed, config.max_excluded, root)
+    names = class_names(root, listing.labels, KNOWN_NAMES[config.kind])
+    records = thin(listing.records, config.every)
+    manifest = build(records, listing.labels, root, config.max_excluded, workers)
+    description = describe(name, manifest, listing.excluded, names, _licence(config))
+    write_table(out / "manifest.parquet", manifest.table)
+    write_json(out / "dataset.json", description)
+    return (
+        f"{name}: {len(manifest.table)} images in {len(description['classes'])} classes, "
+        f"{len(description['excluded'])} images and {len(manifest.excluded_classes)} classes "
+        f"left out, see {out / 'dataset.json'}"
+    )
+
+
+def _licence(config: DatasetConfig) -> str | None:
+    path = config.root / LICENCE
+    return path.read_text(encoding="utf-8").strip() if path.exists() else config.licence
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", required=True, help="a key of datasets in params.yaml")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes that decode images; the result does not depend on it (%(default)s here)",
+    )
+    args = parser.parse_args()
+    params = load_params()
+    summary = prepare(
+        args.dataset,
+        params.dataset(args.dataset),
+        params.seed,
+        layout.manifest(args.dataset),
+        args.workers,
+    )
+    print(summary, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Sparse autoencoders on class tokens."""

@@ -1,0 +1,25 @@
+"""Stage `sample`: render a sample dataset, with failures planted in it whose truth is known."""
+
+import argparse
+
+from pipeline.config import load_params
+from pipeline.samples import lesions, scenes
+from pipeline.store import atomic
+
+
+def main() -> None:
+    """Render one of the sample datasets into its root."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", required=True, choices=["scenes", "lesions"])
+    name = parser.parse_args().dataset
+    params = load_params()
+    samples = params.samples
+    with atomic(params.dataset(name).root) as folder:
+        if name == "scenes":
+            scenes.render(folder, samples.scenes, params.seed, samples.workers)
+        else:
+            lesions.render(folder, samples.lesions, params.seed, samples.workers)
+
+
+if __name__ == "__main__":
+    main()

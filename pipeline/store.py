@@ -1,0 +1,147 @@
+"""Reading and writing files so that a file that exists is whole."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP_BYTES = 64 * 2**20
+SHARD_PATTERN = "part-*.parquet"
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary sibling of path (file or folder), renamed to path when the block succeeds.
+
+    What stood at path before is replaced. On an error the temporary is removed and path is
+    left as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: writers choose their format by it.
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data as JSON with sorted keys.
+
+    Raises:
+        ValueError: data holds NaN or an infinity, which JSON cannot say.
+    """
+    text = json.dumps(data, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(_existing(path).read_text(encoding="utf-8"))
+
+
+def write_table(path: Path, table: pd.DataFrame | pa.Table) -> None:
+    """Write a table as Parquet (zstd) or CSV, chosen by the suffix of path."""
+    with atomic(path) as temporary:
+        if path.suffix == ".csv":
+            frame = table if isinstance(table, pd.DataFrame) else table.to_pandas()
+            frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            return
+        if isinstance(table, pd.DataFrame):
+            table = pa.Table.from_pandas(table, preserve_index=False)
+        rows = max(1, int(ROW_GROUP_BYTES / max(1.0, table.nbytes / max(1, len(table)))))
+        pq.write_table(table, temporary, compression="zstd", row_group_size=rows)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A Parquet or CSV table, or some of its columns."""
+    if path.suffix == ".csv":
+        return pd.read_csv(_existing(path), usecols=columns, keep_default_na=False, na_values=[""])
+    return pq.read_table(_existing(path), columns=columns).to_pandas()
+
+
+def vector_column(values: np.ndarray) -> pa.FixedSizeListArray:
+    """Rows of a matrix [n, d] as a fixed-size-list column."""
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1]
+    )
+
+
+class Embeddings(NamedTuple):
+    """Vectors of images, in the order of the shards."""
+
+    image_ids: np.ndarray
+    """[n] strings."""
+    values: np.ndarray
+    """[n, d] float32."""
+
+
+def write_shard(folder: Path, number: int, table: pa.Table) -> None:
+    """Write one shard, `part-00000.parquet` and so on, whole or not at all."""
+    write_table(folder / f"part-{number:05d}.parquet", table)
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shards of a folder in order.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+    """
+    found = sorted(folder.glob(SHARD_PATTERN))
+    if not found:
+        raise FileNotFoundError(f"{folder} holds no {SHARD_PATTERN}: run `dvc repro` to make them")
+    return found
+
+
+def read_embeddings(folder: Path, column: str) -> Embeddings:
+    """All vectors of a folder of shards, column `x` (audited model) or `z` (labeler)."""
+    tables = [pq.read_table(path, columns=["image_id", column]) for path in shards(folder)]
+    table = pa.concat_tables(tables).combine_chunks()
+    vectors = table.column(column).combine_chunks()
+    values = vectors.values.to_numpy().reshape(len(table), -1)
+    ids = table.column("image_id").to_numpy(zero_copy_only=False)
+    return Embeddings(ids, values.astype(np.float32))
+
+
+def read_code_columns(folder: Path, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image ids [n], component [n, k] int64 and activation [n, k] float32 of a codes folder.
+
+    An image with fewer than k active components has slots of activation 0 and component 0.
+    """
+    tables: Iterable[pa.Table] = (pq.read_table(path) for path in shards(folder))
+    table = pa.concat_tables(tables).combine_chunks()
+    component_lists = table.column("component").combine_chunks()
+    activation_lists = table.column("activation").combine_chunks()
+    offsets = component_lists.offsets.to_numpy()
+    lengths = np.diff(offsets)
+    if lengths.max(initial=0) > k:
+        raise ValueError(f"{folder}: an image has {lengths.max()} active components, more than {k}")
+    rows = np.repeat(np.arange(len(table)), lengths)
+    slots = np.arange(len(rows)) - np.repeat(offsets[:-1] - offsets[0], lengths)
+    component = np.zeros((len(table), k), dtype=np.int64)
+    activation = np.zeros((len(table), k), dtype=np.float32)
+    component[rows, slots] = component_lists.values.to_numpy()
+    activation[rows, slots] = activation_lists.values.to_numpy()
+    return table.column("image_id").to_numpy(zero_copy_only=False), component, activation
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: run `dvc repro` to make it")
+    return path

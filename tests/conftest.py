@@ -1,0 +1,126 @@
+"""Fixtures shared by the tests: an invented audit and a small open_clip model on disk.
+
+Torch is imported inside the fixtures, so that tests without it start at once.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+CLASSES = {
+    "n01": "bat, small animal with wings",
+    "n02": "hot dog, sausage in a bun",
+    "n03": "ship, large vessel",
+}
+"""Label → full name of the invented audit's classes."""
+
+PLANTED = 23
+"""Component that pulls images of n02 towards the prompt of n01, where a plant is asked for."""
+
+
+@pytest.fixture(scope="session")
+def head():
+    """A head whose LayerNorm is far from weight 1 and bias 0, d = 24 and p = 18."""
+    import torch
+
+    from pipeline.attribution import Head
+
+    generator = torch.Generator().manual_seed(3)
+    return Head(
+        gamma=torch.rand(24, generator=generator) + 0.5,
+        beta=0.3 * torch.randn(24, generator=generator),
+        eps=1e-5,
+        w_proj=torch.randn(24, 18, generator=generator),
+    )
+
+
+@pytest.fixture(scope="session")
+def invent(head):
+    """Make an audit up: `invent(planted=True, train=60, val=30, seed=0) -> Inputs`.
+
+    Three classes, 24 components, 4 slots. Component c + 1 fires on all images of class c, others
+    fire at random, one slot in five is empty. Where planted, every other image of n02 also fires
+    PLANTED, whose atom is nearly the one of n01's own component.
+    """
+    import torch
+
+    from audits.inputs import Inputs
+    from pipeline.attribution import Codes, decode, project, unit
+
+    def build(*, planted: bool = True, train: int = 60, val: int = 30, seed: int = 0) -> Inputs:
+        rng = np.random.default_rng(seed)
+        m, k, each = 24, 4, train + val
+        n = len(CLASSES) * each
+        target = np.repeat(np.arange(len(CLASSES)), each)
+        component = np.stack([5 + rng.permutation(m - 6)[:k] for _ in range(n)])
+        activation = rng.uniform(0.3, 1.0, (n, k)) * (rng.random((n, k)) > 0.2)
+        component[:, 0], activation[:, 0] = target + 1, rng.uniform(1.0, 4.0, n)
+        if planted:
+            carrying = (target == 1) & (np.arange(n) % 2 == 0)
+            component[carrying, 1], activation[carrying, 1] = PLANTED, 6.0
+        component[activation == 0] = 0
+        atoms = rng.normal(size=(m, 24))
+        atoms[PLANTED] = atoms[1] + 0.2 * atoms[PLANTED]
+        atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
+        codes = Codes(torch.from_numpy(component), torch.from_numpy(activation).float())
+        tensors = torch.from_numpy(atoms).float(), torch.from_numpy(0.1 * rng.normal(size=24)).float()
+        noise = torch.from_numpy(0.05 * rng.normal(size=(n, 24))).float()
+        x = decode(codes, tensors[0]) + tensors[1] + noise
+        plain = decode(Codes(torch.tensor([[1], [2], [3]]), torch.full((3, 1), 3.0)), tensors[0])
+        t = unit(project(plain + tensors[1], head))
+        splits = np.tile(np.repeat(["train", "val"], [train, val]), len(CLASSES))
+        labels = np.array(list(CLASSES))[target]
+        ids = [f"{s}/{label}/{i:04d}" for i, (s, label) in enumerate(zip(splits, labels))]
+        images = pd.DataFrame({"image_id": ids, "split": splits, "label": labels})
+        images["path"] = images["image_id"] + ".png"
+        images["group_id"] = images["image_id"]
+        names = list(CLASSES.values())
+        classes = pd.DataFrame({"label": list(CLASSES), "name": names})
+        classes["short"] = [name.split(",")[0] for name in names]
+        texts = {"short": t, "both": unit(t + 0.1)}
+        return Inputs(images, x, codes, head, *tensors, classes, texts)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def inputs(invent):
+    """The planted audit."""
+    return invent()
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory):
+    """A folder that `local-dir:` loads: a CLIP of random weights, ln_post far from 1 and 0."""
+    import torch
+    from open_clip import CLIP
+    from safetensors.torch import save_file
+
+    config = {
+        "embed_dim": 48,
+        "vision_cfg": {
+            "image_size": 32,
+            "patch_size": 16,
+            "width": 64,
+            "layers": 2,
+            "head_width": 32,
+        },
+        "text_cfg": {"context_length": 8, "width": 32, "layers": 1, "heads": 2},
+    }
+    torch.manual_seed(5)
+    model = CLIP(**config)
+    with torch.no_grad():
+        model.visual.ln_post.weight.uniform_(0.2, 3.0)
+        model.visual.ln_post.bias.normal_(0.0, 1.0)
+    folder = tmp_path_factory.mktemp("clip")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in model.state_dict().items()},
+        folder / "open_clip_model.safetensors",
+    )
+    preprocess = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3, "resize_mode": "squash"}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess})
+    )
+    return folder

@@ -1,0 +1,70 @@
+"""dvc.yaml against the code: a stage depends on what it imports, and reads no other params."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+UNTRACKED = {"pipeline/config.py", "pipeline/layout.py"}
+"""What they say of a stage is tracked by its params and paths instead."""
+
+
+def stages() -> dict[str, dict]:
+    found = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return {name: stage.get("do", stage) for name, stage in found.items()}
+
+
+def module_file(module: str) -> Path | None:
+    path = ROOT / module.replace(".", "/")
+    if path.with_suffix(".py").exists():
+        return path.with_suffix(".py")
+    return path / "__init__.py" if (path / "__init__.py").exists() else None
+
+
+def imported_files(path: Path, seen: set[Path] | None = None) -> set[Path]:
+    """Files of this repository that a module imports, directly or not, with itself."""
+    seen = set() if seen is None else seen
+    if path in seen or str(path.relative_to(ROOT)) in UNTRACKED:
+        return seen
+    seen.add(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            file = module_file(name) if name.split(".")[0] in ("pipeline", "audits") else None
+            if file is not None:
+                imported_files(file, seen)
+    return seen
+
+
+def code_of(stage: dict) -> set[str]:
+    """Files with code that a stage's command runs, package folders written out."""
+    module = re.search(r"python -m ([\w.]+)", stage["cmd"])
+    assert module is not None, stage["cmd"]
+    start = module_file(module[1])
+    assert start is not None, module[1]
+    if start.name == "__init__.py":
+        start = start.with_name("__main__.py")
+    files = imported_files(start) | imported_files(module_file(module[1]))
+    # An __init__.py of nothing but a docstring changes nothing that runs.
+    kept = [f for f in files if f.name != "__init__.py" or len(ast.parse(f.read_text()).body) > 1]
+    return {str(file.relative_to(ROOT)) for file in kept}
+
+
+@pytest.mark.parametrize("name", stages())
+def test_a_stage_depends_on_the_code_it_imports(name):
+    listed = {d for d in stages()[name]["deps"] if d.startswith(("pipeline/", "audits/"))}
+    python = {d for d in listed if d.endswith(".py")}
+    assert python == code_of(stages()[name])
+
+
+def test_imports_are_followed():
+    files = {path.name for path in imported_files(ROOT / "audits" / "failures.py")}
+    assert {"failures.py", "inputs.py", "reference.py", "attribution.py", "store.py"} <= files
+    assert "config.py" not in files
