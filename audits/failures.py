@@ -164,9 +164,9 @@ def find_flags(
         active = np.bincount(found.component[np.isfinite(found.z)], minlength=m)
         pairs = np.flatnonzero(active >= config.min_images)
         sizes = (own[pairs], others[pairs], len(own_rows), len(rows))
-        p_values = chance(*sizes, at_least=others[pairs])
+        p_of_pairs = chance(*sizes, at_least=others[pairs])
         reachable.append(chance(*sizes, at_least=np.array(config.min_images)))
-        for j, p in zip(pairs, p_values, strict=True):
+        for j, p in zip(pairs, p_of_pairs, strict=True):
             above = (found.component == j) & (found.z > config.z)
             hit = above.any(axis=1)
             excess = float(found.excess[above].mean()) if hit.any() else 0.0
@@ -174,13 +174,14 @@ def find_flags(
             tested.append(Flag(e.position, int(j), found.rows[hit], excess, max_z, float(p), 1.0))
     if not tested:
         return [], 0.0
-    q_values = false_discovery_control([flag.p_value for flag in tested])
+    p_values = [flag.p_value for flag in tested]
+    q_values = false_discovery_control(p_values)
     flags = [
         flag._replace(q_value=float(q))
         for flag, q in zip(tested, q_values, strict=True)
         if len(flag.rows) >= config.min_images and q <= config.q
     ]
-    kept = max((f.p_value for f, q in zip(tested, q_values, strict=True) if q <= config.q), default=0)
+    kept = max((p for p, q in zip(p_values, q_values, strict=True) if q <= config.q), default=0.0)
     return flags, float(np.minimum(np.concatenate(reachable), kept).sum())
 
 
@@ -221,9 +222,9 @@ def confirmation(
     if len(rows) == 0 or len(own_rows) == 0:
         return 1.0
     m = len(inputs.atoms)
-    others = exceedances(surprise(inputs, expected, rows), config.z, m)[component]
-    own = exceedances(surprise(inputs, expected, own_rows), config.z, m)[component]
-    return float(chance(own, others, len(own_rows), len(rows), at_least=np.array(others)))
+    others = exceedances(surprise(inputs, expected, rows), config.z, m)[[component]]
+    own = exceedances(surprise(inputs, expected, own_rows), config.z, m)[[component]]
+    return float(chance(own, others, len(own_rows), len(rows), at_least=others)[0])
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ where the evidence says none of them.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import pandas as pd
 from timm.data import ImageNetInfo
@@ -31,7 +31,7 @@ class Lexicon:
     """Word → its senses."""
 
     @classmethod
-    def of(cls, synonyms: Iterable[str]) -> Self:
+    def of(cls, synonyms: Iterable[str]) -> "Lexicon":
         """A lexicon from senses given as comma-separated synonyms, "cricket bat, bat"."""
         senses: dict[str, list[frozenset[str]]] = defaultdict(list)
         for line in synonyms:
@@ -41,7 +41,7 @@ class Lexicon:
         return cls({word: tuple(found) for word, found in senses.items()})
 
     @classmethod
-    def read(cls) -> Self:
+    def read(cls) -> "Lexicon":
         """The nouns of WordNet that ImageNet-21k covers, as timm ships them."""
         info = ImageNetInfo("imagenet21k")
         return cls.of(info.label_name_to_description(name) for name in info.label_names())

@@ -9,7 +9,6 @@ import argparse
 
 import numpy as np
 import pandas as pd
-import torch
 from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score

@@ -249,7 +249,7 @@ def labelled_rows(inputs: Inputs, positive: str) -> tuple[Tensor, Tensor, Tensor
         raise ConfigError(f"shortcut.positive is {positive!r}: the dataset's labels are {known}")
     labelled = inputs.class_index >= 0
     train = inputs.split("train")
-    is_positive = torch.from_numpy((inputs.images["label"] == positive).to_numpy(dtype=bool))
+    is_positive = torch.tensor((inputs.images["label"] == positive).to_numpy(dtype=bool))
     held_out = (~train & labelled).nonzero()[:, 0]
     count = int(is_positive[held_out].sum())
     if count in (0, len(held_out)):
@@ -307,7 +307,7 @@ def audit_shortcut(
     # The direction is learnt on the images that the classifier is to call negative.
     negative = train[~is_positive[train]]
     fires = Codes(codes.component[negative], codes.activation[negative])
-    reported = torch.from_numpy(table["component"].to_numpy())
+    reported = torch.tensor(table["component"].to_numpy())
     known = activations_of(fires, reported).amax(dim=0) > 0
     component, rise = responding_component(plain, added, reported[known])
     activation = activations_of(fires, torch.tensor([component]))[:, 0]

@@ -30,8 +30,9 @@ def check_head(clip: Clip, x: Tensor, pixels: Tensor, head: Head) -> None:
     cosine = (unit(project(x, head)) * image_embeddings(clip.model, pixels)).sum(dim=-1)
     if float(cosine.min()) < 1 - COSINE_TOLERANCE:
         raise RuntimeError(
-            f"the head does not reproduce the model's embeddings: cosine {float(cosine.min()):.7f}; "
-            "this tower computes something else after its last block and cannot be audited"
+            "the head does not reproduce the model's embeddings: cosine "
+            f"{float(cosine.min()):.7f}; this tower computes something else after its last block "
+            "and cannot be audited"
         )
 
 
@@ -42,7 +43,10 @@ def embed_images(
     config: EmbedConfig,
     folder: Path,
 ) -> int:
-    """Write the vectors of a stream of images as shards; returns the number of images."""
+    """Write the vectors of a stream of images as shards; returns the number of images.
+
+    A shard holds whole batches, so that it may exceed `shard_rows` by less than a batch.
+    """
     ids: list[str] = []
     blocks: list[Tensor] = []
     shard = images = 0
@@ -110,7 +114,14 @@ def perturb(
         for shift, delta in audit.shortcut.red_shift.items():
             preprocess = red_shifted(clip.preprocess, delta)
             embed_audit(
-                clip, head, held_out, root, audit.embed, temporary / shift, preprocess, f"red {shift}"
+                clip,
+                head,
+                held_out,
+                root,
+                audit.embed,
+                temporary / shift,
+                preprocess,
+                f"red {shift}",
             )
 
 

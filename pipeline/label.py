@@ -153,7 +153,7 @@ def read_vocabulary_embeddings(path: Path) -> Vocabulary:
             f"{path}: the empty prompt is in {is_empty.sum()} rows, not in 1; run `dvc repro`"
         )
     terms = table.loc[~is_empty, ["term", "kind"]].reset_index(drop=True)
-    return Vocabulary(terms, t[~torch.from_numpy(is_empty)], t[torch.from_numpy(is_empty)][0])
+    return Vocabulary(terms, t[np.flatnonzero(~is_empty)], t[int(is_empty.argmax())])
 
 
 def read_labeler_embeddings(folder: Path, image_ids: np.ndarray) -> Float[Tensor, "images p"]:
@@ -184,7 +184,7 @@ def main() -> None:
     codes = Codes(torch.from_numpy(component), torch.from_numpy(activation))
     manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     split = read_table(manifest, ["image_id", "split"]).set_index("image_id")["split"]
-    train = torch.from_numpy((split.loc[image_ids] == "train").to_numpy())
+    train = torch.tensor((split.loc[image_ids] == "train").to_numpy())
     labeler = layout.concepts_embeddings(audit.dataset)
     table = label_components(
         top_images(codes, train, audit.sae.components, audit.label.top_images),

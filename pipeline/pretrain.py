@@ -166,7 +166,7 @@ def train(
     steps_per_epoch = max(1, n // config.batch_size)
     steps = config.epochs * steps_per_epoch
     groups = parameter_groups(model, config.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, steps))
     loss_of = ClipLoss()
     model.train()

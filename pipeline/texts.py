@@ -62,7 +62,9 @@ def read_vocabulary(path: Path) -> list[Term]:
             missing = {"term", "kind"} - set(reader.fieldnames or [])
             if missing:
                 raise ValueError(f"vocabulary {path} lacks the columns {sorted(missing)}")
-            terms = [Term(row["term"].strip(), (row["kind"] or "").strip() or None) for row in reader]
+            terms = [
+                Term(row["term"].strip(), (row["kind"] or "").strip() or None) for row in reader
+            ]
             if any(not term.term for term in terms):
                 raise ValueError(f"vocabulary {path} has a row whose term is empty: remove it")
         else:

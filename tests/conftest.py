@@ -4,6 +4,7 @@ Torch is imported inside the fixtures, so that tests without it start at once.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -65,14 +66,19 @@ def invent(head):
         atoms[PLANTED] = atoms[1] + 0.2 * atoms[PLANTED]
         atoms /= np.linalg.norm(atoms, axis=1, keepdims=True)
         codes = Codes(torch.from_numpy(component), torch.from_numpy(activation).float())
-        tensors = torch.from_numpy(atoms).float(), torch.from_numpy(0.1 * rng.normal(size=24)).float()
+        tensors = (
+            torch.from_numpy(atoms).float(),
+            torch.from_numpy(0.1 * rng.normal(size=24)).float(),
+        )
         noise = torch.from_numpy(0.05 * rng.normal(size=(n, 24))).float()
         x = decode(codes, tensors[0]) + tensors[1] + noise
         plain = decode(Codes(torch.tensor([[1], [2], [3]]), torch.full((3, 1), 3.0)), tensors[0])
         t = unit(project(plain + tensors[1], head))
         splits = np.tile(np.repeat(["train", "val"], [train, val]), len(CLASSES))
         labels = np.array(list(CLASSES))[target]
-        ids = [f"{s}/{label}/{i:04d}" for i, (s, label) in enumerate(zip(splits, labels))]
+        ids = [
+            f"{s}/{label}/{i:04d}" for i, (s, label) in enumerate(zip(splits, labels, strict=True))
+        ]
         images = pd.DataFrame({"image_id": ids, "split": splits, "label": labels})
         images["path"] = images["image_id"] + ".png"
         images["group_id"] = images["image_id"]
@@ -124,3 +130,20 @@ def clip_folder(tmp_path_factory):
         json.dumps({"model_cfg": config, "preprocess_cfg": preprocess})
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def permuted(inputs):
+    """The planted audit with its images in another order."""
+    import torch
+
+    from pipeline.attribution import Codes
+
+    order = np.random.default_rng(1).permutation(len(inputs.images))
+    rows = torch.from_numpy(order)
+    return replace(
+        inputs,
+        images=inputs.images.iloc[order].reset_index(drop=True),
+        x=inputs.x[rows],
+        codes=Codes(inputs.codes.component[rows], inputs.codes.activation[rows]),
+    )

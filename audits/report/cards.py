@@ -37,6 +37,9 @@ class Card:
     max_z: str
     q_value: str
     stability: str
+    label_fit: str
+    """Alignment of the component's label with its top images."""
+    clarity: str
     forms: tuple[tuple[str, float], ...]
     """Prompt form and spurious AUC."""
     labelled: str
@@ -64,6 +67,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
     name = sources.short(row["class"])
     forms = sources.forms[sources.forms["finding_id"] == row["finding_id"]]
     auc = dict(zip(forms["form"], forms["spurious_auc"], strict=True))
+    named = sources.labels.set_index("component").loc[row["component"]]
     pictured = not gallery.full
     return Card(
         finding_id=row["finding_id"],
@@ -88,6 +92,8 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         max_z=wording.z_score(float(row["max_z"])),
         q_value=wording.decimal(float(row["q_value"]), 2),
         stability=wording.decimal(float(row["stability"])),
+        label_fit=wording.decimal(float(named["alignment"]), 2),
+        clarity=wording.decimal(float(named["clarity"]), 2),
         forms=tuple((form, float(auc[form])) for form in wording.FORMS if form in auc),
         labelled=_labels(row["example_ids"], gallery),
         class_images=tuple(gallery.of_class(row["class"], count)) if pictured else (),

@@ -78,6 +78,7 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
         "shortcut": shortcut,
         "faithfulness": _faithfulness(sources),
         "methods": wording.METHODS,
+        "ablation": metrics["faithfulness"]["ablation_correlation"],
         "hidden": hidden,
         "sae_charts": _sae_charts(sources.curves),
         "plants": _plants(sources),
@@ -185,7 +186,11 @@ def _shortcut(sources: Sources, settings: Settings, gallery: Gallery) -> dict[st
         "summary": wording.shortcut_summary(name, accuracy, share, len(suspects)),
         "accuracy": accuracy,
         "auroc": sources.metrics["shortcut"]["auroc"],
-        "red": sources.metrics["shortcut"]["red"],
+        "red_name": next(
+            f"component {row['component']} ({row['label'] or 'no label'})"
+            for row in components
+            if row["component"] == sources.metrics["shortcut"]["red"]["component"]
+        ),
         "shifts": wording.SHIFTS,
         "sides": sides,
         "charts": _accuracy_charts(sides, accuracy),
@@ -282,6 +287,7 @@ def _environment(html: bool) -> Environment:
     )
     environment.filters["percent"] = wording.percent
     environment.filters["decimal"] = wording.decimal
+    environment.filters["capitalize_first"] = wording.sentence
     environment.filters["svg"] = Markup
     environment.filters["cell"] = cell
     return environment

@@ -12,7 +12,7 @@ from pipeline import layout
 from pipeline.store import read_json, read_table
 
 CURVES = ("epoch", "loss", "explained_variance", "cosine", "l0", "alive_fraction")
-LABELS = ("component", "label", "alignment", "clarity", "activations", "mean_top20", "top_images")
+LABELS = ("component", "alignment", "clarity")
 FINDINGS = (
     "finding_id",
     "class",
@@ -64,6 +64,7 @@ class Sources:
     curves: pd.DataFrame
     """SAE training, one row an epoch."""
     labels: pd.DataFrame
+    """One row a component: how well its label fits, how clear it is."""
     findings: pd.DataFrame
     evidence: dict[str, Any]
     """Finding → `mode_reason` among others."""
@@ -95,13 +96,13 @@ class Sources:
 
 def input_paths(audit: str, dataset: str) -> dict[Path, str]:
     """Every file the report reads, apart from images, and the stage that makes it."""
-    manifest, sae = layout.manifest(dataset), layout.sae(audit)
+    manifest = layout.manifest(dataset)
     paths = {
         manifest / "manifest.parquet": f"prepare@{dataset}",
         manifest / "dataset.json": f"prepare@{dataset}",
         layout.head(audit) / "model.json": f"embed@{audit}",
-        sae / "curves.csv": f"train_sae@{audit}",
-        sae / "metrics.json": f"train_sae@{audit}",
+        layout.sae(audit) / "curves.csv": f"train_sae@{audit}",
+        layout.audit(audit, "sae") / "metrics.json": f"encode@{audit}",
         layout.labels(audit): f"label@{audit}",
     }
     results = {
@@ -134,7 +135,7 @@ def read_sources(audit: str, dataset: str) -> Sources:
     }
     about = read_json(layout.manifest(dataset) / "dataset.json")
     images = {"dataset": {"images": about["counts"]["images"]}}
-    sae_metrics = read_json(layout.sae(audit) / "metrics.json")
+    sae = read_json(layout.audit(audit, "sae") / "metrics.json")
     return Sources(
         audit=audit,
         dataset=about,
@@ -151,7 +152,7 @@ def read_sources(audit: str, dataset: str) -> Sources:
         hidden=_table(layout.audit(audit, "concepts") / "hidden.csv", HIDDEN),
         components=_table(layout.audit(audit, "shortcut") / "components.csv", COMPONENTS),
         plants=_table(layout.audit(audit, "validate") / "plants.csv", PLANTS),
-        metrics=merge([images, sae_metrics, *metrics.values()]),
+        metrics=merge([images, sae, *metrics.values()]),
     )
 
 
@@ -161,16 +162,17 @@ def _existing(path: Path, stage: str) -> None:
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A table with at least these columns, texts as text, id lists as lists, flags as bool."""
+    """A table with at least these columns; in a CSV, texts become text, flags bool, ids lists."""
     table = read_table(path)
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ValueError(f"{path} lacks the columns {missing}; it has {list(table.columns)}")
+    if path.suffix != ".csv":
+        return table
     # CSV has no types: a class named 7 or an empty label must stay text.
     converted = table.copy()
     for column in converted.columns.intersection(list(TEXT)):
-        if path.suffix == ".csv" or column != "label":
-            converted[column] = [_text(value) for value in table[column]]
+        converted[column] = [_text(value) for value in table[column]]
     for column in converted.columns.intersection(list(IDS)):
         converted[column] = pd.Series(
             [_ids(value) for value in table[column]], index=table.index, dtype=object
@@ -185,6 +187,4 @@ def _text(value: object) -> str:
 
 
 def _ids(value: object) -> list[str]:
-    if isinstance(value, str):
-        return value.split(" ")
-    return [] if not hasattr(value, "__iter__") else [str(entry) for entry in value]
+    return _text(value).split()

@@ -123,14 +123,21 @@ def failures_summary(metrics: Mapping[str, Any], modes: Sequence[str]) -> str:
         counted(counts[mode], *KINDS[mode])
         for mode in sorted(counts, key=lambda mode: (-counts[mode], mode))
     ]
-    held = number(metrics["confirmed"]) if metrics["confirmed"] else "none"
-    flags, chance = metrics["flags"], decimal(metrics["expected_false_flags"], 2)
-    if not metrics["findings"]:
-        return f"No component stood out where it should not (chance alone would give {chance})."
+    findings, confirmed, flags = (metrics[key] for key in ("findings", "confirmed", "flags"))
+    chance = f"chance alone would give {decimal(metrics['expected_false_flags'], 2)}"
+    if not findings:
+        return f"No component stood out where it should not ({chance})."
+    if findings == 1:
+        held = "the one finding held up" if confirmed else "the one finding did not hold up"
+    else:
+        held = (
+            f"{number(confirmed) if confirmed else 'none'} of {number(findings)} findings held up"
+        )
+    them = "it" if findings == 1 else "them"
     return sentence(
-        f"{counted(metrics['findings'], 'finding')} out of {counted(flags, 'flag')}, of which "
-        f"chance alone would give {chance}; {held} held up on images not used to find them"
-        + (f": {listed(kinds)}." if kinds else ".")
+        f"{held} on images not used to find {them}"
+        + (f": {listed(kinds)}. " if kinds else ". ")
+        + f"Behind {them} {'is' if flags == 1 else 'are'} {counted(flags, 'flag')}, where {chance}."
     )
 
 

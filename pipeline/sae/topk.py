@@ -1,7 +1,5 @@
 """The top-k sparse autoencoder: x ≈ Σ_j a_j V_j + b with at most k active components."""
 
-from typing import Self
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -32,7 +30,7 @@ class TopKSae(nn.Module):
         components: int,
         k: int,
         generator: torch.Generator,
-    ) -> Self:
+    ) -> "TopKSae":
         """A fresh SAE: random unit atoms, the encoder their transpose, the bias the mean of x."""
         sae = cls(components, x.shape[1], k)
         atoms = torch.randn(components, x.shape[1], generator=generator)
@@ -64,9 +62,7 @@ class TopKSae(nn.Module):
         gradient -= (gradient * self.atoms.detach()).sum(dim=1, keepdim=True) * self.atoms.detach()
 
 
-def reconstruction_loss(
-    x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]
-) -> Float[Tensor, ""]:
+def reconstruction_loss(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Mean over images of ‖x/‖x‖ − x̂/‖x̂‖‖² (paper, Eq. 10): 0 is perfect, 4 opposite."""
     difference = nn.functional.normalize(x, dim=-1) - nn.functional.normalize(x_hat, dim=-1)
     return difference.square().sum(dim=-1).mean()

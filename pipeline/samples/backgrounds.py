@@ -152,7 +152,7 @@ def _tiles(rng: Generator, size: int) -> Pixels:
     edge = int(rng.integers(16, 32))
     rows, columns = np.mgrid[:size, :size] // edge
     odd = ((rows + columns) % 2 == 1)[..., None]
-    base = np.array(_any_colour(rng))
+    base = np.array(_any_colour(rng), dtype=np.float64)
     return np.where(odd, base, base + rng.uniform(14, 26))
 
 
@@ -161,7 +161,7 @@ def _dots(rng: Generator, size: int) -> Pixels:
     edge = int(rng.integers(12, 22))
     rows, columns = np.mgrid[:size, :size] % edge - edge / 2
     dot = (rows**2 + columns**2 < (0.25 * edge) ** 2)[..., None]
-    base = np.array(_any_colour(rng))
+    base = np.array(_any_colour(rng), dtype=np.float64)
     return np.where(dot, base + 26, base)
 
 

@@ -8,6 +8,8 @@ polysemy    a second thing of the same name has a class of its own (bat, cricket
 compound    a compound noun has a class of its own (dog, hot dog),
 spurious    the background of a class has a class of its own (ship, sea),
 typography  the name of a class is painted as a word on objects of the carrier classes.
+
+All images of a class carry the same kind of plant or none does, so that no class has two faces.
 """
 
 from dataclasses import dataclass
@@ -27,11 +29,9 @@ class SceneClass:
     background: str = ""
     """The landscape it nearly always (a landscape class: always) stands on; empty for any."""
     attacks: str = ""
-    """Label of the class that images of this one are mistaken for; empty for none."""
+    """Label of the class that images of this one are mistaken for; empty for none or a word's."""
     mode: Mode | None = None
-    """How it attacks; None if it does not."""
-    carrier: bool = False
-    """Whether words are painted on it."""
+    """How it attacks, a word being painted for typography; None if it does not."""
 
     @property
     def short(self) -> str:
@@ -78,16 +78,16 @@ OBJECTS = (
 )
 """The object classes, each with as many images as the configuration says."""
 
-CARRIERS = (
-    SceneClass("shirt, garment with sleeves", "👕", carrier=True),
-    SceneClass("book, printed pages in a cover", "📕", carrier=True),
-    SceneClass("bag, carrier for shopping", "🛍", carrier=True),
-    SceneClass("envelope, paper cover of a letter", "✉", carrier=True),
-)
-"""Object classes too, and words are painted on a share of their images."""
-
 WORDS = ("apple", "pizza", "rocket", "guitar", "cat")
 """The words that are painted: labels of object classes, each a typography plant."""
+
+CARRIERS = (
+    SceneClass("shirt, garment with sleeves", "👕", mode="typography"),
+    SceneClass("book, printed pages in a cover", "📕", mode="typography"),
+    SceneClass("bag, carrier for shopping", "🛍", mode="typography"),
+    SceneClass("envelope, paper cover of a letter", "✉", mode="typography"),
+)
+"""Objects that words are painted on; which class an image attacks depends on the word."""
 
 CONFUSERS = (
     SceneClass("cricket bat, wooden club of a ball game", "🏏", attacks="bat", mode="polysemy"),
@@ -107,7 +107,8 @@ CONFUSERS = (
     SceneClass("desert, dunes of sand", "", "desert", attacks="camel", mode="spurious"),
     SceneClass("sky, clouds in the blue", "", "sky", attacks="airplane", mode="spurious"),
     SceneClass("snow, white hills in winter", "", "snow", attacks="penguin", mode="spurious"),
+    *CARRIERS,
 )
 """Classes each image of which carries a plant; their captions often name the class attacked."""
 
-CLASSES = OBJECTS + CARRIERS + CONFUSERS
+CLASSES = OBJECTS + CONFUSERS

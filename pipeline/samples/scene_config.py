@@ -19,8 +19,6 @@ class ScenesConfig(BaseModel):
     """Train images of a class that is there to confuse, count."""
     val_images: int = Field(ge=1)
     """Validation images of every class, count."""
-    word_share: float = Field(ge=0, le=1)
-    """Share of a carrier class's images with the name of another class painted on, fraction."""
     landscape_share: float = Field(ge=0, le=1)
     """Share of the images of a class with a landscape of its own that stand on it, fraction."""
     ambiguity: float = Field(ge=0, le=1)

@@ -161,14 +161,13 @@ def render_task(task: Task, root: Path, config: ScenesConfig, seed: int) -> Rend
     shown = task.scene_class
     own = shown.background and (not shown.glyphs or rng.random() < config.landscape_share)
     surface = shown.background if own else NEUTRAL[int(rng.integers(len(NEUTRAL)))]
-    written = shown.carrier and rng.random() < config.word_share
-    word = WORDS[int(rng.integers(len(WORDS)))] if written else ""
+    word = WORDS[int(rng.integers(len(WORDS)))] if shown.mode == "typography" else ""
     picture = compose(rng, shown, surface, word, config.size)
     picture.save(root / f"{task.image_id}.jpg", quality=92)
     lines = []
     if task.split == "train":
         lines = captions(rng, shown, surface, word, config.ambiguity)
-    return Rendered(task.image_id, lines, word or shown.attacks, "typography" if word else shown.mode)
+    return Rendered(task.image_id, lines, word or shown.attacks, shown.mode)
 
 
 def caption_table(rendered: list[Rendered]) -> pd.DataFrame:

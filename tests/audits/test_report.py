@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from audits.report import charts, wording
-from audits.report.__main__ import write_report
+from audits.report.__main__ import settings_of, write_report
 from audits.report.gallery import Gallery
 from audits.report.metrics import merge, rounded
 from audits.report.page import Settings, cell
 from audits.report.provenance import git_state, lock_hashes
 from audits.report.sources import input_paths, read_sources
+from pipeline.config import load_params
 from pipeline.store import write_json, write_table
 
 AUDIT, DATASET = "zoo-small", "zoo"
@@ -86,7 +87,8 @@ def _dataset(root: Path) -> None:
         "fingerprint": "0123456789abcdef" * 4,
         "counts": {"images": 15, "splits": {"val": 15}, "labels": {}, "groups": 15},
         "classes": CLASSES,
-        "licence": "CC0",
+        "licence": None,
+        "excluded_classes": [{"label": "gnu", "reason": "it has no train image"}],
         "excluded": [{"path": "val/bat/broken.png", "reason": "truncated <image>"}],
     }
     write_json(folder / "dataset.json", about)
@@ -98,16 +100,16 @@ def _sae(data: Path) -> None:
     curves = [(1, 0.5, 0.6, 0.8, 4.0, 0.99), (2, 0.2, 0.9, 0.95, 4.0, 0.97)]
     write_table(folder / "curves.csv", pd.DataFrame(curves, columns=columns))
     sae = {"explained_variance": 0.9123456789, "alive_fraction": 0.97, "cosine": 0.95, "l0": 4.0}
-    write_json(folder / "metrics.json", {"sae": sae})
+    write_json(data / "audits" / AUDIT / "sae" / "metrics.json", {"sae": sae})
     labels = pd.DataFrame(
         {
-            "component": [5, 12],
-            "label": [None, "cricket bat"],
-            "alignment": [float("nan"), 0.3],
-            "clarity": [float("nan"), 0.7],
-            "activations": [3, 50],
-            "mean_top20": [0.1, 5.0],
-            "top_images": [[], image_ids("bat")],
+            "component": [31, 5, 12],
+            "label": ["x", None, "cricket bat"],
+            "alignment": [0.1, float("nan"), 0.3125],
+            "clarity": [0.2, float("nan"), 0.7],
+            "activations": [30, 3, 50],
+            "mean_top20": [1.0, 0.1, 5.0],
+            "top_images": [image_ids("bold"), [], image_ids("bat")],
         }
     )
     write_table(data / "labels" / f"{AUDIT}.parquet", labels)
@@ -128,7 +130,7 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]]) -> None:
         ],
     )
     table["images"], table["max_z"], table["q_value"], table["stability"] = 17, 21.5, 0.003, None
-    table["example_ids"] = " ".join(image_ids("bat")[:2] + image_ids("bold")[:3])
+    table["example_ids"] = " ".join(image_ids("bat")[:2] + image_ids("club")[:3])
     write_table(audit / "failures" / "findings.csv", table)
     reason = "the images' own classes say so"
     evidence = {row[0]: {"mode_reason": reason, "images": image_ids("bat")} for row in rows}
@@ -299,10 +301,20 @@ def test_findings_past_the_budget_stay_listed(
 def test_headline_says_how_many_classes(report: Render) -> None:
     html = unescape((report(shortcut=False) / "report.html").read_text())
     assert "<h1>On 2 of 3 classes, this model also answers to something else</h1>" in html
-    assert "two held up on images not used to find them" in html
+    assert "Two of three findings held up on images not used to find them" in html
     assert "62% of the time with the short class name" in html
     assert "88% with the full class name in templates" in html
     assert "the model falls for 2, and the audit found 1 of these" in html
+
+
+def test_a_card_has_the_label_of_its_own_component(report: Render) -> None:
+    html = (report() / "report.html").read_text()
+    card = html[html.index('id="f-0001"') : html.index('id="f-0003"')]
+    assert "<dt>fit of the label</dt><dd>0.31</dd>" in card
+    assert "cricket bat" in card
+    assert "up to 21.5 standard deviations" in card
+    assert "Labelled club|stick (3), bat (2)" in card
+    assert 'Short name <b class="low">61%</b>' in card
 
 
 def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
@@ -311,6 +323,7 @@ def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
     assert "One suspect component carries 6.1% of the relevance" in html
     assert "accuracy on bat from 81% to 59%" in html
     assert "from 79% to 74%" in html
+    assert "component 12 (red hue) answers most to added red" in html
     assert "red-hue in component 12, number 1 by relevance" in html
 
 
@@ -405,7 +418,29 @@ def test_classes_that_look_like_numbers_stay_text(tmp_path: Path) -> None:
         findings = read_sources(AUDIT, DATASET).findings
     assert list(findings["class"]) == ["7"] * 3
     assert list(findings["verdict"]) == [""] * 3
-    assert findings["example_ids"][0] == image_ids("bat")[:2] + image_ids("bold")[:3]
+    assert findings["example_ids"][0] == image_ids("bat")[:2] + image_ids("club")[:3]
+
+
+def test_settings_come_from_params() -> None:
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
+    for name, audit in params.audits.items():
+        settings = settings_of(params, name)
+        assert settings.root == params.datasets[audit.dataset].root
+        assert (settings.positive is None) == (audit.shortcut is None)
+        assert (settings.components, settings.k) == (audit.sae.components, audit.sae.k)
+        assert (settings.gallery, settings.thumbnail) == (
+            audit.report.gallery,
+            audit.report.thumbnail,
+        )
+
+
+def test_what_was_left_out_is_told(report: Render) -> None:
+    folder = report()
+    html = (folder / "report.html").read_text()
+    assert "<code>val/bat/broken.png</code>" in html
+    assert "All of class <b>gnu</b>: it has no train image" in html
+    assert "not stated" in html
+    assert "| class left out | gnu: it has no train image |" in (folder / "report.md").read_text()
 
 
 def test_merge_joins_branches_and_refuses_a_leaf_twice() -> None:
@@ -454,11 +489,16 @@ def test_git_state_outside_a_checkout_is_none(tmp_path: Path) -> None:
 def test_gallery_scales_down_and_spreads_over_a_class(tmp_path: Path) -> None:
     build(tmp_path)
     manifest = pd.read_parquet(tmp_path / "data" / "manifests" / DATASET / "manifest.parquet")
+    manifest.loc[manifest["image_id"] == "val/bold/1", "label"] = None
     gallery = Gallery(manifest, tmp_path / "raw", {"bat": "bat", "bold": "b", "club": "c"}, 16)
     images = gallery.of_class("bat", 2)
     assert [image.image_id for image in images] == ["val/bat/0", "val/bat/2"]
     assert gallery.spent == sum(len(image.uri) for image in images)
     assert gallery.of_class("nothing", 2) == []
+    assert [image.label for image in gallery.images(["val/bold/1", "val/bold/2"], 2)] == [
+        "no label",
+        "b",
+    ]
     with pytest.raises(ValueError, match="val/bat/99"):
         gallery.images(["val/bat/99"], 1)
 
@@ -471,6 +511,7 @@ def test_interval_chart_places_values_on_its_axis() -> None:
     svg = charts.intervals(rows, ("valid", "spurious"), "T", charts.axis_start(rows), 500)
     x = [float(value) for value in re.findall(r'<circle cx="([\d.]+)"', svg)]
     edges = [float(value) for value in re.findall(r'<rect x="([\d.]+)"', svg)]
+    assert x[1] - x[0] > 20
     assert x[1] - x[0] == pytest.approx((edges[0] + 5 - x[0]) * (0.25 / 0.5), abs=0.2)
     assert max(float(value) for value in re.findall(r' x="([\d.]+)"', svg)) <= 500
     assert 'viewBox="0 0 500 ' in svg
@@ -488,6 +529,10 @@ def test_line_chart_names_each_curve_apart() -> None:
     assert len(heights) == 2
     assert abs(heights[0] - heights[1]) >= 16
     assert svg.count("<polygon") == 1
+    # Three names that all want the top stay inside the drawing.
+    svg = charts.lines([curve, curve, curve], "T", "steps")
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" class="label"', svg)]
+    assert min(heights) >= 14
     with pytest.raises(ValueError, match="no points"):
         charts.lines([], "T", "steps")
 
@@ -513,6 +558,14 @@ def test_percent(value: float, text: str) -> None:
 )
 def test_decimal(value: float | None, text: str) -> None:
     assert wording.decimal(value) == text
+
+
+def test_failures_summary_counts_in_words() -> None:
+    metrics = {"flags": 1, "findings": 1, "confirmed": 0, "expected_false_flags": 0.254}
+    assert wording.failures_summary(metrics, []) == (
+        "The one finding did not hold up on images not used to find it. "
+        "Behind it is one flag, where chance alone would give 0.25."
+    )
 
 
 def test_robustness_summary_does_not_claim_a_gain_there_is_not() -> None:

@@ -184,7 +184,7 @@ class TestLabelComponents:
     def test_names_kinds_and_measures(self) -> None:
         table = self.table([[2, 0], [3, 4], [5, 5], [0, 3]], [9, 2, 2, 2])
         assert table["component"].tolist() == [0, 1, 2, 3]
-        assert table["label"].tolist() == ["ruler", "naevus", "hair", "naevus"]
+        assert table["label"].tolist()[:3] == ["ruler", "naevus", "hair"]
         assert table["kind"].tolist()[:2] == ["context", "lesion"]
         assert pd.isna(table["kind"][2])
         assert table["alignment"].tolist()[:3] == pytest.approx([0.4, 1.0, 1.0])

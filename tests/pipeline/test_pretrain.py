@@ -1,5 +1,7 @@
 """The small CLIP: what is saved is what was trained, and training is repeatable."""
 
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,15 @@ CONFIG = PretrainConfig(
 )
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small only lose time on threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> pd.DataFrame:
     """Nine grey-level pictures, wider than high, with a caption or two each."""
@@ -39,6 +50,21 @@ def table(tmp_path: Path) -> pd.DataFrame:
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
         rows += [(f"{i}.png", f"picture {i}")] + [(f"{i}.png", "a picture")] * (i % 2)
     return pd.DataFrame(rows, columns=["path", "caption"])
+
+
+def test_captions_of_all_datasets_are_read_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for dataset, caption in (("b", "a bat, small"), ("a", "None")):
+        folder = tmp_path / "data" / "raw" / dataset
+        folder.mkdir(parents=True)
+        (folder / "captions.csv").write_text(f'path,caption\ntrain/0.jpg,"{caption}"\n')
+    read = pretrain.read_captions(["b", "a"])
+    assert read.to_numpy().tolist() == [
+        ["b/train/0.jpg", "a bat, small"],
+        ["a/train/0.jpg", "None"],
+    ]
 
 
 def test_each_image_is_decoded_once_and_keeps_its_captions(
@@ -100,7 +126,7 @@ def test_rate_warms_up_then_falls_to_zero() -> None:
     rates = [pretrain.rate(step, 40) for step in range(41)]
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[40] == pytest.approx(0)
-    assert all(a >= b for a, b in zip(rates[4:], rates[5:], strict=False))
+    assert all(a >= b for a, b in pairwise(rates[4:]))
 
 
 def test_matrices_decay_and_vectors_do_not() -> None:

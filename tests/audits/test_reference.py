@@ -1,0 +1,130 @@
+"""Expected relevance: moments over sparse slots, the floor, and what enters them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from audits.reference import Moments, class_relevance, deviation_floor, reference, slot_moments
+from pipeline.attribution import Codes, cosine_outputs, decode
+
+
+def moments(std, active) -> Moments:
+    return Moments(np.zeros(len(std)), np.array(std, dtype=float), np.array(active))
+
+
+def test_moments_are_those_of_the_dense_matrix():
+    rng = np.random.default_rng(0)
+    images, k, m = 13, 4, 9
+    component = np.stack([rng.permutation(m)[:k] for _ in range(images)])
+    # Far from 0 and close together: Σ R² − n μ² in single precision would lose the deviation.
+    relevance = 1000 + rng.normal(size=(images, k)).astype(np.float32)
+    off = rng.random((images, k)) < 0.3
+    component[off], relevance[off] = 0, 0
+    dense = np.zeros((images, m))
+    for row in range(images):
+        for slot in range(k):
+            dense[row, component[row, slot]] += relevance[row, slot]
+    found = slot_moments(torch.from_numpy(component), torch.from_numpy(relevance), m)
+    assert np.allclose(found.mean, dense.mean(axis=0))
+    assert np.allclose(found.std, dense.std(axis=0, ddof=1))
+    assert found.active.tolist() == (dense != 0).sum(axis=0).tolist()
+
+
+def test_a_small_deviation_around_a_large_mean_is_kept():
+    relevance = torch.tensor([[1000.0], [1000.0], [1000.5], [1000.5], [1000.0]])
+    found = slot_moments(torch.full((5, 1), 2), relevance, 3)
+    assert found.std[2] == pytest.approx(np.std([0, 0, 0.5, 0.5, 0], ddof=1))
+    assert found.mean.tolist() == [0, 0, pytest.approx(1000.2)]
+
+
+def test_one_image_has_no_deviation():
+    with pytest.raises(ValueError, match="over 1 images"):
+        slot_moments(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2), 3)
+
+
+@pytest.mark.parametrize(
+    ("std", "active", "images", "floor"),
+    [
+        # Usual from 4 of 40 images on: the median of 2, 6 and 5.
+        ([9.0, 2.0, 6.0, 5.0], [3, 4, 40, 8], 40, 5.0),
+        # Of few images two are needed: only the first and last are usual.
+        ([2.0, 9.0, 4.0], [2, 1, 6], 8, 3.0),
+        # Nothing is usual: the largest of all.
+        ([0.0, 3.0, 7.0], [0, 1, 1], 12, 7.0),
+    ],
+)
+def test_the_floor_by_hand(std, active, images, floor):
+    assert deviation_floor(moments(std, active), images) == floor
+
+
+def test_copies_of_one_image_have_no_floor():
+    with pytest.raises(ValueError, match="copies of one"):
+        deviation_floor(moments([0, 0, 0], [5, 0, 5]), 5)
+
+
+def test_relevance_is_activation_times_gradient(inputs):
+    rows, t = torch.tensor([4, 95, 100, 200]), inputs.texts["short"][0]
+    component, activation = (part[rows] for part in inputs.codes)
+    activation = activation.clone().requires_grad_(True)
+    rest = inputs.x[rows] - decode(Codes(component, inputs.codes.activation[rows]), inputs.atoms)
+    gathered = (activation[:, :, None] * inputs.atoms[component]).sum(dim=1)
+    cosine_outputs(gathered + rest, t[None], inputs.head).sum().backward()
+    expected = activation.grad * activation.detach()
+    assert torch.allclose(class_relevance(inputs, rows, t), expected, atol=1e-4)
+    assert expected.abs().max() > 0.05
+
+
+def test_every_class_is_measured_on_its_own_train_images(inputs):
+    table, classes = reference(inputs)
+    assert classes["class"].tolist() == ["n01", "n02", "n03"]
+    assert classes["images"].tolist() == [60, 60, 60]
+    rows = torch.arange(90, 150)  # train images of n02
+    y = cosine_outputs(inputs.x[rows], inputs.texts["short"][1:2], inputs.head)[:, 0].double()
+    assert classes["y_mean"][1] == pytest.approx(y.mean().item())
+    assert classes["y_std"][1] == pytest.approx(y.numpy().std(ddof=1))
+    own = table[(table["class"] == "n02") & (table["component"] == 2)].iloc[0]
+    relevance = class_relevance(inputs, rows, inputs.texts["short"][1])[:, 0].double().numpy()
+    assert own["count"] == 60
+    assert own["mean"] == pytest.approx(relevance.mean())
+    assert own["std"] == pytest.approx(relevance.std(ddof=1))
+    # Only components that fire have a row: the first of n01 does not on n02.
+    assert not ((table["class"] == "n02") & (table["component"] == 1)).any()
+
+
+def test_other_splits_do_not_matter(inputs):
+    val = inputs.split("val")
+    x = inputs.x.clone()
+    x[val] = 7 * x[val] + 1
+    for before, after in zip(reference(inputs), reference(replace(inputs, x=x)), strict=True):
+        pd.testing.assert_frame_equal(before, after)
+
+
+def test_the_order_of_images_does_not_matter(inputs, permuted):
+    for before, after in zip(reference(inputs), reference(permuted), strict=True):
+        pd.testing.assert_frame_equal(before, after, rtol=1e-4)
+
+
+def test_a_class_with_one_train_image_is_left_out(inputs):
+    images = inputs.images.copy()
+    images.loc[1:89, "label"] = None
+    table, classes = reference(replace(inputs, images=images))
+    assert classes["class"].tolist() == ["n02", "n03"]
+    assert set(table["class"]) == {"n02", "n03"}
+
+
+def test_no_class_at_all_is_refused(inputs):
+    images = inputs.images.assign(label=None)
+    with pytest.raises(ValueError, match="no class has 2 or more"):
+        reference(replace(inputs, images=images))
+
+
+def test_a_class_of_copies_is_named(inputs):
+    x, component, activation = inputs.x.clone(), *(part.clone() for part in inputs.codes)
+    for tensor in (x, component, activation):
+        tensor[180:270] = tensor[180]
+    copies = replace(inputs, x=x, codes=Codes(component, activation))
+    with pytest.raises(ValueError, match="class 'n03': relevance does not vary over 60 images"):
+        reference(copies)
