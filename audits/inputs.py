@@ -72,15 +72,16 @@ def load_inputs(params: Params, name: str) -> Inputs:
 
     Raises:
         FileNotFoundError: one is missing; the message names it.
-        ValueError: codes and embeddings are of different images.
+        ValueError: codes and embeddings are of different images, or prompts of other classes.
     """
     audit = params.audit(name)
     manifest = layout.manifest(audit.dataset)
     embeddings = read_embeddings(layout.embeddings(name), "x")
-    image_ids, component, activation = read_code_columns(layout.codes(name), audit.sae.k)
+    sae = files.load(layout.sae(name))
+    image_ids, component, activation = read_code_columns(layout.codes(name), sae.k)
     if not np.array_equal(image_ids, embeddings.image_ids):
         raise ValueError(f"codes and embeddings of {name} are of different images: run `dvc repro`")
-    sae = files.load(layout.sae(name))
+    classes = pd.DataFrame(read_json(manifest / "dataset.json")["classes"])
     return Inputs(
         images=align(read_table(manifest / "manifest.parquet"), image_ids),
         x=torch.from_numpy(embeddings.values),
@@ -88,6 +89,6 @@ def load_inputs(params: Params, name: str) -> Inputs:
         head=read_head(layout.head(name)),
         atoms=sae.atoms.data,
         bias=sae.bias.data,
-        classes=pd.DataFrame(read_json(manifest / "dataset.json")["classes"]),
-        texts=read_texts(layout.texts(name)),
+        classes=classes,
+        texts=read_texts(layout.texts(name), classes["label"].tolist()),
     )

@@ -100,17 +100,22 @@ def linear_scores(
     return scores, [str(label) for label in model.classes_]
 
 
+def labelled(inputs: Inputs, split: str) -> Tensor:
+    """Mask [n] of the images of a split whose class is known."""
+    return inputs.split(split) & (inputs.class_index >= 0)
+
+
 def form_scores(inputs: Inputs, config: RobustnessConfig, seed: int) -> dict[str, np.ndarray]:
-    """Scores [v, c] of the validation images for each prompt form and the linear classifier.
+    """Scores [v, c] of labelled validation images, by prompt form and of the linear classifier.
 
     A class without train images has −inf in the linear classifier's scores.
     """
-    val = inputs.split("val")
+    val = labelled(inputs, "val")
     scores = {
         form: cosine_outputs(inputs.x[val], t, inputs.head).numpy()
         for form, t in inputs.texts.items()
     }
-    known = inputs.split("train") & (inputs.class_index >= 0)
+    known = labelled(inputs, "train")
     linear, columns = linear_scores(
         unit(project(inputs.x[known], inputs.head)),
         inputs.images["label"].to_numpy()[known.numpy()],
@@ -133,13 +138,13 @@ def robustness(
 ) -> pd.DataFrame:
     """Spurious and valid AUC of every finding in every form, columns as in COLUMNS.
 
-    A finding with fewer than min_images distractors among the validation images is left out,
-    and so is one of a class without validation images.
+    Left out are findings with fewer than min_images distractors among the validation images, of a
+    class without validation images, and those whose distractors are all images of other classes.
     """
     if findings.empty:
         return pd.DataFrame(columns=COLUMNS)
     scores = form_scores(inputs, config, seed)
-    val = inputs.split("val").numpy()
+    val = labelled(inputs, "val").numpy()
     rows_of = pd.Series(np.arange(len(inputs.images)), index=inputs.images["image_id"])
     positions = {label: index for index, label in enumerate(inputs.classes["label"])}
     table = []
@@ -149,7 +154,7 @@ def robustness(
         strong = strong_activation(activation[rows_of[finding_images[finding["finding_id"]]]])
         own = inputs.class_index.numpy()[val] == position
         distractors = ~own & (activation[val] >= strong)
-        if distractors.sum() < config.min_images or not own.any():
+        if distractors.sum() < config.min_images or not own.any() or (own | distractors).all():
             continue
         for form, values in scores.items():
             spurious, valid = aucs(values[:, position], own, distractors)

@@ -96,7 +96,8 @@ def encoding(
     """The reported shortcut component that tells best which images carry a plant.
 
     Returns:
-        Component, AUROC of its activation over held-out images, and its rank by relevance share.
+        Component, AUROC of its activation over held-out images, and its rank by relevance share;
+        of equals the one of the best rank.
 
     Raises:
         ValueError: no held-out image carries the plant, or all do.
@@ -119,7 +120,7 @@ def encoding(
         )
         for row in components.to_dict("records")
     ]
-    auc, component, rank = max(scored)
+    auc, component, rank = max(scored, key=lambda found: (found[0], -found[2]))
     return int(component), auc, int(rank)
 
 

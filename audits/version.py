@@ -19,6 +19,7 @@ REPORT_FILES = ("report.html", "report.md", "metrics.json", "findings.csv", "pro
 IDENTITY_FILES = ("metrics.json", "findings.csv", "report.md")
 FINGERPRINT_TAG = "audit.fingerprint"
 
+
 @dataclass(frozen=True)
 class Version:
     """All that one version of an audit puts into MLflow."""

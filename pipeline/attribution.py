@@ -57,9 +57,7 @@ def cosine_outputs(
     return unit(project(x, head)) @ t.T
 
 
-def gradient(
-    x: Float[Tensor, "n d"], t: Float[Tensor, "n p"], head: Head
-) -> Float[Tensor, "n d"]:
+def gradient(x: Float[Tensor, "n d"], t: Float[Tensor, "n p"], head: Head) -> Float[Tensor, "n d"]:
     """∂y/∂x of y = z_hat · t, one prompt for each image; exact for every beta and eps.
 
     With c = (x − mean x)/σ, σ² = var x + eps:

@@ -11,9 +11,6 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.pretrain_config import PretrainConfig
-from pipeline.samples.scene_config import ScenesConfig
-
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -70,7 +67,9 @@ class DatasetConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> "DatasetConfig":
         if self.kind == "isic" and self.splits is None:
-            raise ValueError("splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}")
+            raise ValueError(
+                "splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}"
+            )
         if self.kind == "image_folder" and self.splits is not None:
             raise ValueError("splits must be null: kind image_folder takes them from its folders")
         if self.splits is not None and abs(sum(self.splits.values()) - 1) > 1e-9:
@@ -90,6 +89,15 @@ class ModelConfig(Section):
     """open_clip's pretrained tag; null where the name already says where the weights are."""
     note: str | None
     """What every report on this model has to say, such as the data it was fine-tuned on."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ModelConfig":
+        if ":" in self.name and self.pretrained is not None:
+            raise ValueError(
+                f"pretrained is {self.pretrained!r}: it must be null beside {self.name!r}, which "
+                "says where its weights are"
+            )
+        return self
 
 
 class SaeConfig(Section):
@@ -148,7 +156,7 @@ class FailuresConfig(Section):
     confirm_p: Annotated[float, Field(gt=0, lt=1)]
     """A finding is confirmed on validation images at this one-sided p-value."""
     overlap: Annotated[float, Field(gt=0, le=1)]
-    """Flags of one class whose images overlap by this share (of the smaller set) are one finding."""
+    """Flags of one class that share this part of the smaller set of images are one finding."""
 
 
 class RobustnessConfig(Section):
@@ -186,8 +194,8 @@ class ShortcutConfig(Section):
     """Classifiers on random halves of the train groups, for mean and standard error."""
     top: Count
     """Components with the largest relevance share that are reported."""
-    red_shift: dict[Literal["added", "removed"], float]
-    """δ of red' = clamp(red (1 − δ), 0, 1) for each shift (paper, Eq. 32)."""
+    red_shift: Annotated[dict[Literal["added", "removed"], float], Field(min_length=2)]
+    """δ of red' = clamp(red (1 − δ), 0, 1) for both shifts (paper, Eq. 32)."""
     alpha: Positive
     """Strength of the latent augmentation (paper, Eq. 34)."""
     quantiles: tuple[Fraction, Fraction]
@@ -219,6 +227,33 @@ class AuditConfig(Section):
     report: ReportConfig
 
 
+class ScenesConfig(Section):
+    """How the scenes dataset is rendered."""
+
+    size: int = Field(ge=32, le=1024)
+    """Edge of a picture, pixels."""
+    train_images: int = Field(ge=1)
+    """Train images of an object class, count."""
+    confuser_images: int = Field(ge=1)
+    """Train images of a class that is there to confuse, count."""
+    val_images: int = Field(ge=1)
+    """Validation images of every class, count."""
+    landscape_share: float = Field(ge=0, le=1)
+    """Share of the images of a class with a landscape of its own that stand on it, fraction."""
+    ambiguity: dict[Literal["polysemy", "compound", "typography", "spurious"], Fraction]
+    """For each mode, share of the captions of a distractor that name the class attacked, fraction.
+    """
+
+    @model_validator(mode="after")
+    def _check(self) -> "ScenesConfig":
+        if len(self.ambiguity) < 4:
+            raise ValueError(
+                f"ambiguity names {sorted(self.ambiguity)}: it needs a share for each of polysemy, "
+                "compound, typography and spurious"
+            )
+        return self
+
+
 class LesionsConfig(Section):
     """What the sample dataset lesions holds."""
 
@@ -243,6 +278,43 @@ class LesionsConfig(Section):
     def _check(self) -> "LesionsConfig":
         if len(self.shares) < 4 or abs(sum(self.shares.values()) - 1) > 1e-9:
             raise ValueError(f"shares {self.shares} must name MEL, NV, BCC and BKL and sum to 1")
+        return self
+
+
+class PretrainConfig(Section):
+    """The small CLIP and how it is trained."""
+
+    datasets: list[str] = Field(min_length=1)
+    """Sample datasets whose captions it is trained on."""
+    image_size: int = Field(ge=16)
+    """Edge of an input image, pixels."""
+    patch_size: int = Field(ge=2)
+    """Edge of a patch, pixels; divides image_size."""
+    width: int = Field(ge=64, multiple_of=64)
+    """Width of both towers, which is the length of the pre-LN embedding."""
+    layers: int = Field(ge=1)
+    """Transformer blocks of the image tower."""
+    text_layers: int = Field(ge=1)
+    """Transformer blocks of the text tower."""
+    context_length: int = Field(ge=4)
+    """Tokens of a caption; longer captions are cut."""
+    epochs: int = Field(ge=1)
+    """Passes over the train images, with one caption of each at random."""
+    batch_size: int = Field(ge=2)
+    """Images in a step."""
+    learning_rate: float = Field(gt=0)
+    """AdamW's highest rate, after a warm-up of a tenth of the steps; a cosine takes it to 0."""
+    weight_decay: float = Field(ge=0)
+    """AdamW's decay of matrices; vectors and scalars have none."""
+    workers: int = Field(ge=0)
+    """Processes that decode images."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "PretrainConfig":
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"patch_size is {self.patch_size}: it must divide image_size, {self.image_size}"
+            )
         return self
 
 

@@ -16,6 +16,7 @@ from pipeline.sae.health import alive_fraction, zero_shot_agreement
 from pipeline.store import (
     atomic,
     read_embeddings,
+    read_json,
     read_table,
     write_json,
     write_shard,
@@ -61,9 +62,11 @@ def main() -> None:
             shard = Codes(codes.component[part], codes.activation[part])
             write_shard(folder, number, codes_table(embeddings.image_ids[part], shard))
 
-    images = read_table(layout.manifest(audit.dataset) / "manifest.parquet").set_index("image_id")
+    manifest = layout.manifest(audit.dataset)
+    images = read_table(manifest / "manifest.parquet").set_index("image_id")
     held_out = torch.from_numpy(images.loc[embeddings.image_ids, "split"].to_numpy() != "train")
-    texts = read_texts(layout.texts(name))
+    labels = [c["label"] for c in read_json(manifest / "dataset.json")["classes"]]
+    texts = read_texts(layout.texts(name), labels)
     x_hat = sae.reconstruct(Codes(codes.component[held_out], codes.activation[held_out]))
     agreement = zero_shot_agreement(
         x[held_out], x_hat, texts["short"], read_head(layout.head(name))

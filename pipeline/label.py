@@ -18,6 +18,7 @@ from pipeline.images import set_threads
 from pipeline.store import (
     read_code_columns,
     read_embeddings,
+    read_json,
     read_table,
     write_table,
 )
@@ -180,14 +181,15 @@ def main() -> None:
     params = load_params()
     audit = params.audit(name)
     set_threads(params.threads, params.seed)
-    image_ids, component, activation = read_code_columns(layout.codes(name), audit.sae.k)
+    sae = read_json(layout.sae(name) / "config.json")
+    image_ids, component, activation = read_code_columns(layout.codes(name), sae["k"])
     codes = Codes(torch.from_numpy(component), torch.from_numpy(activation))
     manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     split = read_table(manifest, ["image_id", "split"]).set_index("image_id")["split"]
     train = torch.tensor((split.loc[image_ids] == "train").to_numpy())
     labeler = layout.concepts_embeddings(audit.dataset)
     table = label_components(
-        top_images(codes, train, audit.sae.components, audit.label.top_images),
+        top_images(codes, train, sae["components"], audit.label.top_images),
         read_labeler_embeddings(labeler, image_ids),
         image_ids,
         read_vocabulary_embeddings(labeler / "vocabulary.parquet"),

@@ -7,7 +7,6 @@ which `local-dir:<folder>` loads.
 
 import argparse
 import math
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +23,8 @@ from torchvision.transforms import Compose
 from tqdm import tqdm
 
 from pipeline import layout
-from pipeline.config import load_params
+from pipeline.config import PretrainConfig, load_params
 from pipeline.images import batches, set_threads
-from pipeline.pretrain_config import PretrainConfig
 from pipeline.store import atomic, read_table, write_json, write_table
 
 MEAN = (0.5, 0.5, 0.5)
@@ -97,15 +95,17 @@ def normalised(pixels: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 h w"]:
 
 
 def read_captions(datasets: list[str]) -> pd.DataFrame:
-    """Columns path (relative to the raw folder) and caption of all the datasets, in order.
+    """Columns path (relative to the raw folder) and caption of the datasets' train images.
 
     Raises:
-        FileNotFoundError: a dataset has no captions.csv.
+        FileNotFoundError: a dataset has no captions.csv or no manifest.
     """
     tables = []
     for dataset in datasets:
         table = read_table(layout.DATA / "raw" / dataset / "captions.csv", ["path", "caption"])
-        tables.append(table.assign(path=f"{dataset}/" + table["path"]))
+        images = read_table(layout.manifest(dataset) / "manifest.parquet", ["path", "split"])
+        train = table["path"].isin(images.loc[images["split"] == "train", "path"])
+        tables.append(table[train].assign(path=f"{dataset}/" + table["path"]))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -157,7 +157,7 @@ def rate(step: int, steps: int) -> float:
 def train(
     model: CLIP, data: Captioned, config: PretrainConfig, seed: int
 ) -> Iterator[dict[str, float]]:
-    """Train in place; yields epoch, loss (mean over the epoch) and images_per_second.
+    """Train in place; yields epoch and loss (mean over the epoch).
 
     Both towers see a batch once; a caption that occurs twice in a batch is encoded once.
     """
@@ -172,7 +172,7 @@ def train(
     model.train()
     with tqdm(total=steps, desc="pretrain", unit="step") as bar:
         for epoch in range(config.epochs):
-            start, total = time.perf_counter(), 0.0
+            total = 0.0
             order = torch.randperm(n, generator=generator)
             draws = torch.rand(n, generator=generator).tolist()
             for batch in order[: steps_per_epoch * config.batch_size].chunk(steps_per_epoch):
@@ -189,12 +189,8 @@ def train(
                     model.logit_scale.clamp_(0, math.log(100))
                 total += float(loss.detach())
                 bar.update()
-            seen = steps_per_epoch * config.batch_size
-            yield {
-                "epoch": epoch + 1,
-                "loss": total / steps_per_epoch,
-                "images_per_second": seen / (time.perf_counter() - start),
-            }
+            bar.set_postfix(loss=f"{total / steps_per_epoch:.3f}")
+            yield {"epoch": epoch + 1, "loss": total / steps_per_epoch}
     model.eval()
 
 

@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 
 ROW_GROUP_BYTES = 64 * 2**20
 SHARD_PATTERN = "part-*.parquet"
+TEXTS = dict.fromkeys(("image_id", "label", "class", "finding_id", "finding_ids", "plant"), str)
+"""CSV columns that are texts even where all of them look like numbers ("001")."""
 
 
 @contextmanager
@@ -72,7 +74,9 @@ def write_table(path: Path, table: pd.DataFrame | pa.Table) -> None:
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """A Parquet or CSV table, or some of its columns."""
     if path.suffix == ".csv":
-        return pd.read_csv(_existing(path), usecols=columns, keep_default_na=False, na_values=[""])
+        return pd.read_csv(
+            _existing(path), usecols=columns, dtype=TEXTS, keep_default_na=False, na_values=[""]
+        )
     return pq.read_table(_existing(path), columns=columns).to_pandas()
 
 

@@ -1,6 +1,7 @@
 """Image folders in torchvision's layout, as ImageNet's: `train/<class>/*` and `val/<class>/*`."""
 
 import os
+import re
 from pathlib import Path, PurePosixPath
 
 from pipeline.config import DatasetConfig
@@ -14,10 +15,10 @@ SPLITS = ("train", "val")
 def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     """The files of every class folder; a folder's name is the label.
 
-    The image_id is the path relative to the root without its extension, and the group_id is the
-    image_id. Hidden files and folders are skipped. Folders inside a class folder, and files whose
-    image_id is taken by another extension, are exclusions. A class in either split is declared,
-    be it empty.
+    The image_id is the path relative to the root without its extension, white space made `_`, since
+    tables list ids with spaces between; the group_id is the image_id. Hidden files and folders are
+    skipped. Folders inside a class folder, and files whose image_id is taken, are exclusions. A
+    class in either split is declared, be it empty.
 
     Args:
         root: the dataset's folder.
@@ -36,12 +37,12 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
             labels.add(label)
             for entry in _visible(root / split / label):
                 path = PurePosixPath(split, label, entry.name)
-                image_id = str(path.with_suffix(""))
+                image_id = re.sub(r"\s", "_", str(path.with_suffix("")))
                 if not entry.is_file():
                     reason = "not a file; images must lie directly in their class folder"
                     excluded.append(Excluded(str(path), reason))
                 elif image_id in found:
-                    reason = f"same name but for the extension as {found[image_id].path}"
+                    reason = f"its image_id {image_id} is taken by {found[image_id].path}"
                     excluded.append(Excluded(str(path), reason))
                 else:
                     found[image_id] = Record(image_id, str(path), split, label, image_id)

@@ -118,15 +118,21 @@ def head_of(model: nn.Module) -> Head:
 
 
 @torch.inference_mode()
-def class_tokens(model: nn.Module, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+def class_tokens(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
     """Class token x of each image after the last block, before ln_post.
 
     Raises:
         ConfigError: the model cannot be audited, see `image_tower`.
     """
-    tower = image_tower(model)
-    tokens = tower.transformer(tower._embeds(pixels))  # [n, 1 + patches, d]
-    return tokens[:, 0].float()
+    tokens: list[Tensor] = []
+    hook = image_tower(model).ln_post.register_forward_pre_hook(
+        lambda _, inputs: tokens.append(inputs[0])  # [n, 1 + patches, d]
+    )
+    try:
+        model.encode_image(pixels)
+    finally:
+        hook.remove()
+    return tokens[0][:, 0].float()
 
 
 @torch.inference_mode()

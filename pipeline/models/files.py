@@ -18,10 +18,15 @@ def read_head(folder: Path) -> Head:
     return Head(tensors["gamma"], tensors["beta"], eps, tensors["w_proj"])
 
 
-def read_texts(path: Path) -> dict[str, Tensor]:
-    """Prompt form → unit text embeddings [c, p], classes in the order of dataset.json."""
-    table = read_table(path)
-    return {
-        str(form): torch.from_numpy(np.stack(rows["t"].tolist()))
-        for form, rows in table.groupby("form", sort=False)
-    }
+def read_texts(path: Path, labels: list[str]) -> dict[str, Tensor]:
+    """Prompt form → unit text embeddings [c, p], classes in the order of labels.
+
+    Raises:
+        ValueError: the file is of other classes.
+    """
+    texts = {}
+    for form, rows in read_table(path).groupby("form", sort=False):
+        if rows["label"].tolist() != labels:
+            raise ValueError(f"{path} holds prompts of other classes: run `dvc repro`")
+        texts[str(form)] = torch.from_numpy(np.stack(rows["t"].tolist()))
+    return texts

@@ -41,6 +41,7 @@ person, and none is evidence for or against any medical claim. The file layout i
 ISIC 2019 challenge; nothing else was taken from it.
 """
 
+
 def rates(config: LesionsConfig) -> Rates:
     """The configuration as the plan wants it."""
     return Rates(

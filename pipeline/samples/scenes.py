@@ -6,7 +6,7 @@ It stands in for ImageNet and has its folder layout. What is shown and what is p
 
 import multiprocessing
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +20,10 @@ from numpy.random import Generator
 from PIL import Image
 from tqdm import tqdm
 
+from pipeline.config import ScenesConfig
 from pipeline.samples.backgrounds import NEUTRAL, background
 from pipeline.samples.glyphs import glyph, painted_word, place, varied
 from pipeline.samples.scene_classes import CLASSES, CONFUSERS, WORDS, Mode, SceneClass, plant_id
-from pipeline.samples.scene_config import ScenesConfig
 
 Split = Literal["train", "val"]
 
@@ -100,13 +100,16 @@ def caption(rng: Generator, scene_class: SceneClass, named: str, surface: str, w
 
 
 def captions(
-    rng: Generator, scene_class: SceneClass, surface: str, word: str, ambiguity: float
+    rng: Generator,
+    scene_class: SceneClass,
+    surface: str,
+    word: str,
+    ambiguity: Mapping[Mode, float],
 ) -> list[str]:
-    """Two captions; on a distractor, each names the class attacked with that probability."""
+    """Two captions; on a distractor, each names the class attacked with its mode's probability."""
+    share = ambiguity[scene_class.mode] if scene_class.mode else 0.0
     attacked = word or scene_class.attacks
-    named = [
-        attacked if attacked and rng.random() < ambiguity else scene_class.short for _ in range(2)
-    ]
+    named = [attacked if rng.random() < share else scene_class.short for _ in range(2)]
     return [caption(rng, scene_class, name, surface, word) for name in named]
 
 
@@ -157,7 +160,8 @@ def compose(
 
 def render_task(task: Task, root: Path, config: ScenesConfig, seed: int) -> Rendered:
     """Render and write one picture; what varies depends on the seed and its id alone."""
-    rng = np.random.default_rng([seed, zlib.crc32(task.image_id.encode())])
+    number = zlib.crc32(task.image_id.encode())
+    rng = np.random.default_rng([seed, number])
     shown = task.scene_class
     own = shown.background and (not shown.glyphs or rng.random() < config.landscape_share)
     surface = shown.background if own else NEUTRAL[int(rng.integers(len(NEUTRAL)))]
@@ -166,7 +170,9 @@ def render_task(task: Task, root: Path, config: ScenesConfig, seed: int) -> Rend
     picture.save(root / f"{task.image_id}.jpg", quality=92)
     lines = []
     if task.split == "train":
-        lines = captions(rng, shown, surface, word, config.ambiguity)
+        # a generator of its own: what is drawn does not depend on what is told
+        telling = np.random.default_rng([seed, number, 1])
+        lines = captions(telling, shown, surface, word, config.ambiguity)
     return Rendered(task.image_id, lines, word or shown.attacks, shown.mode)
 
 

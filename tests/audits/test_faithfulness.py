@@ -269,6 +269,27 @@ def test_curves_start_and_end_where_they_must(result: tuple[dict, pd.DataFrame])
         assert y.tolist() == pytest.approx([expected] * len(METHODS))
 
 
+@pytest.mark.parametrize("protocol", ["deletion_global", "deletion_random"])
+def test_one_order_for_a_class_is_the_mean_relevance_of_its_reference(
+    protocol: str, result: tuple[dict, pd.DataFrame]
+) -> None:
+    images, model = invented()
+    total = torch.zeros(CONFIG.steps + 1, dtype=torch.float64)
+    for target in range(3):
+        own = (images.target == target).nonzero()[:, 0]
+        rows = own if protocol == "deletion_global" else torch.arange(20)
+        reference = images.rows(rows).asked(target)
+        slots = slot_scores(reference, model, 1, generator())["act_grad"]
+        mean = torch.zeros(len(rows), len(model.atoms), dtype=torch.float64)
+        mean = mean.scatter(1, reference.codes.component, slots).mean(dim=0)
+        order = [index for index in mean.argsort(descending=True).tolist() if mean[index] != 0]
+        for step in range(CONFIG.steps + 1):
+            for row in own.tolist():
+                total[step] += literal_output(images, model, row, order[:step])
+    table = result[1].query("protocol == @protocol and method == 'act_grad'")
+    assert table["y"].tolist() == pytest.approx((total / len(images.x)).tolist())
+
+
 def test_gradients_estimate_the_ablation_best_and_random_not_at_all(
     result: tuple[dict, pd.DataFrame],
 ) -> None:

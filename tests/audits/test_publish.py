@@ -388,4 +388,6 @@ def test_manifest_digest_takes_the_file_else_its_folder() -> None:
     both = {"stages": {**stages, "more": {"outs": [file]}}}
     assert versions.manifest_digest(both, manifest) == "abc"
     with pytest.raises(KeyError, match=r"data/manifests/lesions/.*prepare@lesions"):
-        versions.manifest_digest({"stages": stages}, Path("data/manifests/lesions/manifest.parquet"))
+        versions.manifest_digest(
+            {"stages": stages}, Path("data/manifests/lesions/manifest.parquet")
+        )

@@ -284,6 +284,7 @@ class TestAudit:
     def test_names_the_planted_component(self, result: tuple[dict, pd.DataFrame]) -> None:
         metrics, table = result
         assert table["component"].tolist()[0] == RED and bool(table["suspect"][0])
+        assert float(table["mean_relevance"][0]) < 0
         assert metrics["red"]["component"] == RED and metrics["red"]["rise"] > 0.5
         first = float(table["share"][0])
         assert metrics[str(RED)] == {"share": pytest.approx(first), "label": "term 5"}

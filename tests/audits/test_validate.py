@@ -92,6 +92,9 @@ def test_the_component_that_encodes_a_plant_is_picked(inputs):
     component, auc, rank = encoding(inputs, components.iloc[[0, 2]], carrying)
     assert (component, rank) == (2, 1)
     assert 0.5 < auc < 1
+    # Neither of these ever fires.
+    silent = pd.DataFrame({"component": [4, 0], "rank": [3, 1]})
+    assert encoding(inputs, silent, carrying) == (0, 0.5, 1)
 
 
 def test_encoding_looks_at_held_out_images_only(inputs):
@@ -113,12 +116,8 @@ def test_a_plant_the_model_falls_for_and_the_audit_found(inputs):
     right = {"n01-23": "p", "n02-4": None}
     table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts)
     row = table.iloc[0]
-    assert (row["plant"], row["images"], row["found"], row["finding_ids"]) == (
-        "p",
-        45,
-        True,
-        "n01-23",
-    )
+    assert row[["plant", "images", "found"]].tolist() == ["p", 45, True]
+    assert row["finding_ids"] == "n01-23"
     y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head)[:, 0].numpy()
     above = y[60:90][:, None] > y[np.arange(150, 180, 2)][None]
     assert row["spurious_auc"] == pytest.approx(above.mean())

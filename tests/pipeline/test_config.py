@@ -42,7 +42,7 @@ def test_the_shipped_params_load():
     ],
 )
 def test_what_cannot_run_is_named(tmp_path, change, said):
-    with pytest.raises(ConfigError, match="params.yaml") as caught:
+    with pytest.raises(ConfigError, match=r"params\.yaml") as caught:
         load_params(write(tmp_path, change))
     assert said in str(caught.value)
 

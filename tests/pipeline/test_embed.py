@@ -173,7 +173,9 @@ def test_texts_come_back_by_form_in_the_order_of_classes(tmp_path):
     t = np.arange(12, dtype=np.float32).reshape(4, 3)
     columns = {"form": ["short", "short", "both", "both"], "label": ["b", "a", "b", "a"]}
     write_table(tmp_path / "t.parquet", pa.table(columns | {"t": vector_column(t)}))
-    found = read_texts(tmp_path / "t.parquet")
+    found = read_texts(tmp_path / "t.parquet", ["b", "a"])
     assert list(found) == ["short", "both"]
     assert found["short"].tolist() == t[:2].tolist()
     assert found["both"].tolist() == t[2:].tolist()
+    with pytest.raises(ValueError, match="other classes"):
+        read_texts(tmp_path / "t.parquet", ["a", "b"])

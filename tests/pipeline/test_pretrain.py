@@ -13,7 +13,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipeline import pretrain
-from pipeline.pretrain_config import PretrainConfig
+from pipeline.config import PretrainConfig
+from pipeline.store import write_table
 
 CONFIG = PretrainConfig(
     datasets=["shapes"],
@@ -52,14 +53,19 @@ def table(tmp_path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["path", "caption"])
 
 
-def test_captions_of_all_datasets_are_read_in_order(
+def test_captions_of_train_images_of_all_datasets_are_read_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for dataset, caption in (("b", "a bat, small"), ("a", "None")):
         folder = tmp_path / "data" / "raw" / dataset
         folder.mkdir(parents=True)
-        (folder / "captions.csv").write_text(f'path,caption\ntrain/0.jpg,"{caption}"\n')
+        rows = f'path,caption\ntrain/0.jpg,"{caption}"\ntrain/1.jpg,"held out"\n'
+        (folder / "captions.csv").write_text(rows)
+        images = {"path": ["train/0.jpg", "train/1.jpg"], "split": ["train", "val"]}
+        write_table(
+            tmp_path / "data" / "manifests" / dataset / "manifest.parquet", pd.DataFrame(images)
+        )
     read = pretrain.read_captions(["b", "a"])
     assert read.to_numpy().tolist() == [
         ["b/train/0.jpg", "a bat, small"],
@@ -111,7 +117,6 @@ def test_saved_model_gives_the_embeddings_that_were_trained(
     assert pd.read_csv(tmp_path / "tiny" / "curves.csv").columns.tolist() == [
         "epoch",
         "loss",
-        "images_per_second",
     ]
 
 

@@ -70,8 +70,11 @@ def test_cosine_l0_and_alive_by_hand():
     )
     # Component 0 stands in empty slots only: it is not alive.
     codes = Codes(torch.tensor([[4, 2], [4, 0], [0, 0]]), torch.tensor([[2.0, 1], [3, 0], [0, 0]]))
-    assert health.l0(codes) == pytest.approx(3 / 3)
     assert health.alive_fraction(codes, 5) == pytest.approx(2 / 5)
+    # Here it is active.
+    codes = Codes(torch.tensor([[0, 4], [2, 0]]), torch.tensor([[3.0, 1], [2, 0]]))
+    assert health.l0(codes) == pytest.approx(3 / 2)
+    assert health.alive_fraction(codes, 6) == pytest.approx(3 / 6)
 
 
 def test_zero_shot_agreement_counts_images_whose_best_class_is_kept(head):

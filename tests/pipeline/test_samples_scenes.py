@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
+from pipeline.config import ScenesConfig
 from pipeline.samples import scenes
 from pipeline.samples.backgrounds import LANDSCAPES, NEUTRAL, background
 from pipeline.samples.glyphs import glyph, place, scaled, shift_hue
 from pipeline.samples.scene_classes import CARRIERS, CLASSES, CONFUSERS, OBJECTS, WORDS
-from pipeline.samples.scene_config import ScenesConfig
 
 CONFIG = ScenesConfig(
     size=48,
@@ -22,7 +22,7 @@ CONFIG = ScenesConfig(
     confuser_images=2,
     val_images=1,
     landscape_share=0.9,
-    ambiguity=0.8,
+    ambiguity={"polysemy": 0.8, "compound": 0.7, "spurious": 0.6, "typography": 0.9},
 )
 
 
@@ -127,7 +127,7 @@ def test_landscape_of_a_plant_is_that_of_the_class_it_attacks() -> None:
 
 
 def test_vocabulary_holds_only_words_that_captions_teach() -> None:
-    terms = Path("vocabularies/scenes.txt").read_text(encoding="utf-8").split("\n")[:-1]
+    terms = pd.read_csv(Path("vocabularies/scenes.csv"))["term"].tolist()
     taught = {"writing", *NEUTRAL, *LANDSCAPES, *" ".join(c.name for c in CLASSES).split()}
     taught = {word.strip(",") for word in taught}
     assert len(set(terms)) == len(terms)
@@ -172,5 +172,7 @@ def test_a_sprite_is_placed_inside_the_picture() -> None:
 def test_unknown_key_and_impossible_share_are_refused() -> None:
     with pytest.raises(ValidationError, match="colour"):
         ScenesConfig(**CONFIG.model_dump(), colour=1)
-    with pytest.raises(ValidationError, match="ambiguity"):
-        ScenesConfig(**(CONFIG.model_dump() | {"ambiguity": 1.5}))
+    with pytest.raises(ValidationError, match="landscape_share"):
+        ScenesConfig(**(CONFIG.model_dump() | {"landscape_share": 1.5}))
+    with pytest.raises(ValidationError, match="no compound, spurious, typography"):
+        ScenesConfig(**(CONFIG.model_dump() | {"ambiguity": {"polysemy": 0.5}}))

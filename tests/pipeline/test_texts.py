@@ -86,5 +86,5 @@ def test_a_bad_vocabulary_is_named(tmp_path, name, text, said):
 
 
 def test_a_missing_vocabulary_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none.txt does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"none\.txt does not exist"):
         read_vocabulary(tmp_path / "none.txt")
