@@ -27,6 +27,22 @@ from pipeline.config import FailuresConfig, load_params
 from pipeline.images import set_threads
 from pipeline.store import read_table, write_json, write_table
 
+FINDING_COLUMNS = [
+    "finding_id",
+    "class",
+    "component",
+    "component_label",
+    "mode",
+    "score",
+    "images",
+    "max_z",
+    "q_value",
+    "confirmed",
+    "stability",
+    "verdict",
+    "example_ids",
+]
+
 
 class Expectation(NamedTuple):
     """What is expected of one class."""
@@ -227,6 +243,78 @@ def confirmation(
     return float(chance(own, others, len(own_rows), len(rows), at_least=others)[0])
 
 
+def report_findings(
+    inputs: Inputs,
+    groups: list[list[Flag]],
+    expected: list[Expectation],
+    labels: pd.DataFrame,
+    lexicon: Lexicon,
+    config: FailuresConfig,
+) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
+    """A row for each group of flags, and the evidence behind it.
+
+    Args:
+        inputs: the audit's artifacts.
+        groups: flags that share their images, the strongest first.
+        expected: of every class that has flags.
+        labels: names of components, one row a component.
+        lexicon: senses of nouns, for the suggested mode.
+        config: `confirm_p` and what makes a candidate.
+
+    Returns:
+        Findings with FINDING_COLUMNS, in the order of groups; and for each finding_id its
+        components, the ids of its images, the reason of its mode and the p-value of its
+        confirmation.
+    """
+    by_position = {e.position: e for e in expected}
+    named = labels.set_index("component")
+    short = inputs.classes.set_index("label")["short"]
+    findings, evidence = [], {}
+    for group in groups:
+        best = group[0]
+        rows = np.unique(np.concatenate([flag.rows for flag in group]))
+        images = inputs.images.iloc[rows]
+        label = inputs.classes["label"][best.position]
+        component = named.loc[best.component]
+        mode = suggest_mode(
+            short[label], component["label"], component["kind"], images["label"].map(short), lexicon
+        )
+        p = confirmation(inputs, by_position[best.position], best.component, config)
+        finding_id = f"{label}-{best.component}"
+        examples = inputs.images["image_id"].iloc[_strongest(inputs, best)]
+        findings.append(
+            {
+                "finding_id": finding_id,
+                "class": label,
+                "component": best.component,
+                "component_label": component["label"],
+                "mode": mode.name,
+                "score": best.excess,
+                "images": len(rows),
+                "max_z": max(flag.max_z for flag in group),
+                "q_value": min(flag.q_value for flag in group),
+                "confirmed": p <= config.confirm_p,
+                "stability": None,
+                "verdict": None,
+                "example_ids": " ".join(examples),
+            }
+        )
+        evidence[finding_id] = {
+            "components": [flag.component for flag in group],
+            "images": images["image_id"].tolist(),
+            "mode_reason": mode.reason,
+            "confirmation_p": p,
+        }
+    return pd.DataFrame(findings, columns=FINDING_COLUMNS), evidence
+
+
+def _strongest(inputs: Inputs, flag: Flag, examples: int = 12) -> np.ndarray:
+    component = inputs.codes.component[flag.rows].numpy()
+    activation = inputs.codes.activation[flag.rows].numpy()
+    strength = np.where(component == flag.component, activation, 0).max(axis=1)
+    return flag.rows[np.argsort(-strength, kind="stable")[:examples]]
+
+
 def main() -> None:
     """Find an audit's failure modes."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -236,88 +324,30 @@ def main() -> None:
     config = params.audit(name).failures
     set_threads(params.threads, params.seed)
     inputs = load_inputs(params, name)
-    labels = read_table(layout.labels(name)).set_index("component")
-    tables = [
+    reference = [
         read_table(layout.reference(name) / file)
         for file in ("reference.parquet", "classes.parquet")
     ]
-    expected = {e.position: e for e in expectations(inputs, *tables)}
-    flags, by_chance = find_flags(inputs, list(expected.values()), config)
-    lexicon = Lexicon.read()
-    findings, evidence = [], {}
-    for group in gather(flags, config.overlap):
-        best = group[0]
-        rows = np.unique(np.concatenate([flag.rows for flag in group]))
-        label = inputs.classes["label"][best.position]
-        named = labels.loc[best.component]
-        finding_id = f"{label}-{best.component}"
-        p = confirmation(inputs, expected[best.position], best.component, config)
-        mode = suggest_mode(
-            inputs.classes["short"][best.position],
-            named["label"],
-            named["kind"],
-            inputs.images["label"].iloc[rows].map(inputs.classes.set_index("label")["short"]),
-            lexicon,
-        )
-        strongest = _strongest(inputs, best)
-        findings.append(
-            {
-                "finding_id": finding_id,
-                "class": label,
-                "component": best.component,
-                "component_label": named["label"],
-                "mode": mode.name,
-                "score": best.excess,
-                "images": len(rows),
-                "max_z": max(flag.max_z for flag in group),
-                "q_value": min(flag.q_value for flag in group),
-                "confirmed": p <= config.confirm_p,
-                "stability": None,
-                "verdict": None,
-                "example_ids": " ".join(inputs.images["image_id"].iloc[strongest]),
-            }
-        )
-        evidence[finding_id] = {
-            "components": [flag.component for flag in group],
-            "images": inputs.images["image_id"].iloc[rows].tolist(),
-            "mode_reason": mode.reason,
-            "confirmation_p": p,
-        }
+    expected = expectations(inputs, *reference)
+    flags, by_chance = find_flags(inputs, expected, config)
+    findings, evidence = report_findings(
+        inputs,
+        gather(flags, config.overlap),
+        expected,
+        read_table(layout.labels(name)),
+        Lexicon.read(),
+        config,
+    )
     folder = layout.audit(name, "failures")
-    write_table(folder / "findings.csv", pd.DataFrame(findings, columns=FINDING_COLUMNS))
+    write_table(folder / "findings.csv", findings)
     write_json(folder / "evidence.json", evidence)
-    confirmed = sum(bool(finding["confirmed"]) for finding in findings)
     metrics = {
         "flags": len(flags),
         "findings": len(findings),
-        "confirmed": confirmed,
+        "confirmed": int(findings["confirmed"].sum()),
         "expected_false_flags": by_chance,
     }
     write_json(folder / "metrics.json", {"failures": metrics})
-
-
-FINDING_COLUMNS = [
-    "finding_id",
-    "class",
-    "component",
-    "component_label",
-    "mode",
-    "score",
-    "images",
-    "max_z",
-    "q_value",
-    "confirmed",
-    "stability",
-    "verdict",
-    "example_ids",
-]
-
-
-def _strongest(inputs: Inputs, flag: Flag, examples: int = 12) -> np.ndarray:
-    component = inputs.codes.component[flag.rows].numpy()
-    activation = inputs.codes.activation[flag.rows].numpy()
-    strength = np.where(component == flag.component, activation, 0).max(axis=1)
-    return flag.rows[np.argsort(-strength, kind="stable")[:examples]]
 
 
 if __name__ == "__main__":

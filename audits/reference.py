@@ -63,22 +63,21 @@ def slot_moments(
     return Moments(mean, np.sqrt(squares / (images - 1)), active)
 
 
-def deviation_floor(moments: Moments, images: int) -> float:
-    """The least deviation that relevance is measured against, for one class.
+def deviation_floor(relevance: Float[Tensor, "r k"]) -> float:
+    """The least deviation that relevance is measured against, for one class, in units of y.
 
-    A component that never fires on a class has deviation 0, and one that fires once has nearly
-    that: any relevance at all would be infinitely surprising. The floor is the median deviation
-    of the components that fire on at least a tenth of the class's images (and on 2): the noise of
-    components that are usual there. If there is none, it is the largest deviation of all.
+    A component that never fires on a class has deviation 0, and any relevance would be infinitely
+    surprising. But r images cannot tell never from less often than once in r, so a component is
+    given at least the deviation that a single activation would have: R/√r, R the class's typical
+    relevance, the root mean square over its slots with any.
 
     Raises:
-        ValueError: the floor is 0, as where the images are copies of one.
+        ValueError: no slot has any relevance.
     """
-    usual = moments.active >= max(2, 0.1 * images)
-    floor = float(np.median(moments.std[usual]) if usual.any() else moments.std.max())
-    if not floor > 0:
-        raise ValueError(f"relevance does not vary over {images} images: are they copies of one?")
-    return floor
+    values = relevance[relevance != 0].double()
+    if not len(values):
+        raise ValueError(f"no component has any relevance on {len(relevance)} images")
+    return float(values.square().mean().sqrt()) / len(relevance) ** 0.5
 
 
 def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -90,7 +89,7 @@ def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
         train images are left out of both.
 
     Raises:
-        ValueError: no class has 2 train images, or a class's images are copies of one.
+        ValueError: no class has 2 train images, or no component is relevant to a class.
     """
     tables, classes = [], []
     train = inputs.split("train")
@@ -102,7 +101,7 @@ def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
         relevance = class_relevance(inputs, rows, t)
         moments = slot_moments(inputs.codes.component[rows], relevance, len(inputs.atoms))
         try:
-            floor = deviation_floor(moments, len(rows))
+            floor = deviation_floor(relevance)
         except ValueError as error:
             raise ValueError(f"class {label!r}: {error}") from error
         y = cosine_outputs(inputs.x[rows], t[None], inputs.head)[:, 0].double()

@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
@@ -83,17 +83,14 @@ def linear_scores(
     Its regularisation is the one of REGULARISATION with the best cross-validated accuracy, the
     first of equals.
     """
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    features = z.double().numpy()
-    accuracy = []
-    for c in REGULARISATION:
-        hits = 0
-        for fit, test in split.split(features, labels):
-            model = LogisticRegression(C=c, max_iter=500).fit(features[fit], labels[fit])
-            hits += int((model.predict(features[test]) == labels[test]).sum())
-        accuracy.append(hits)
-    best = REGULARISATION[int(np.argmax(accuracy))]
-    model = LogisticRegression(C=best, max_iter=500).fit(features, labels)
+    model = LogisticRegressionCV(
+        Cs=REGULARISATION,
+        cv=StratifiedKFold(folds, shuffle=True, random_state=seed),
+        scoring="accuracy",
+        l1_ratios=(0.0,),
+        use_legacy_attributes=False,
+        max_iter=500,
+    ).fit(z.double().numpy(), labels)
     scores = model.decision_function(held_out.double().numpy())
     if scores.ndim == 1:
         scores = np.stack([-scores, scores], axis=1)
@@ -129,21 +126,23 @@ def form_scores(inputs: Inputs, config: RobustnessConfig, seed: int) -> dict[str
     return {**scores, "linear": wide}
 
 
+def accuracy(scores: np.ndarray, classes: np.ndarray) -> float:
+    """Fraction of images [v] whose own class has the best score of all classes [v, c]."""
+    return float((scores.argmax(axis=1) == classes).mean())
+
+
 def robustness(
     inputs: Inputs,
+    scores: dict[str, np.ndarray],
     findings: pd.DataFrame,
     finding_images: dict[str, list[str]],
     config: RobustnessConfig,
-    seed: int,
 ) -> pd.DataFrame:
-    """Spurious and valid AUC of every finding in every form, columns as in COLUMNS.
+    """Spurious and valid AUC of every finding in every form of scores, columns as in COLUMNS.
 
     Left out are findings with fewer than min_images distractors among the validation images, of a
     class without validation images, and those whose distractors are all images of other classes.
     """
-    if findings.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    scores = form_scores(inputs, config, seed)
     val = labelled(inputs, "val").numpy()
     rows_of = pd.Series(np.arange(len(inputs.images)), index=inputs.images["image_id"])
     positions = {label: index for index, label in enumerate(inputs.classes["label"])}
@@ -197,18 +196,28 @@ def main() -> None:
     set_threads(params.threads, params.seed)
     folder = layout.audit(name, "failures")
     evidence = read_json(folder / "evidence.json")
+    inputs = load_inputs(params, name)
+    config = params.audit(name).robustness
+    scores = form_scores(inputs, config, params.seed)
     table = robustness(
-        load_inputs(params, name),
+        inputs,
+        scores,
         read_table(folder / "findings.csv"),
         {finding_id: found["images"] for finding_id, found in evidence.items()},
-        params.audit(name).robustness,
-        params.seed,
+        config,
     )
+    classes = inputs.class_index[labelled(inputs, "val")].numpy()
     metrics: dict[str, object] = {**summary(table)}
     metrics["by_mode"] = {str(mode): summary(rows) for mode, rows in table.groupby("mode")}
     metrics["findings"] = int(table["finding_id"].nunique())
     write_table(layout.audit(name, "robustness") / "findings.csv", table)
-    write_json(layout.audit(name, "robustness") / "metrics.json", {"robustness": metrics})
+    write_json(
+        layout.audit(name, "robustness") / "metrics.json",
+        {
+            "robustness": metrics,
+            "accuracy": {form: accuracy(values, classes) for form, values in scores.items()},
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one r
 """
 
 import argparse
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.store import write_json, write_table
 ADAPTERS = {"image_folder": image_folder.records, "isic": isic.records}
 KNOWN_NAMES = {"image_folder": {}, "isic": isic.DIAGNOSES}
 LICENCE = "LICENSE.txt"
+TRUTH = "truth.csv"
 
 
 def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int) -> str:
@@ -49,6 +51,8 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
     records = thin(listing.records, config.every)
     manifest = build(records, listing.labels, root, config.max_excluded, workers)
     description = describe(name, manifest, listing.excluded, names, _licence(config))
+    # A version of the truth, for the stage that reads it depends on this file and not on the root.
+    description["truth_sha256"] = _sha256(root / TRUTH)
     write_table(out / "manifest.parquet", manifest.table)
     write_json(out / "dataset.json", description)
     return (
@@ -56,6 +60,10 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
         f"{len(description['excluded'])} images and {len(manifest.excluded_classes)} classes "
         f"left out, see {out / 'dataset.json'}"
     )
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
 def _licence(config: DatasetConfig) -> str | None:

@@ -63,6 +63,11 @@ class TopKSae(nn.Module):
 
 
 def reconstruction_loss(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """Mean over images of ‖x/‖x‖ − x̂/‖x̂‖‖² (paper, Eq. 10): 0 is perfect, 4 opposite."""
+    """Mean over images of ‖x/‖x‖ − x̂/‖x̂‖‖² (paper, Eq. 10) + (1 − ‖x̂‖/‖x‖)²: 0 is perfect.
+
+    The first term compares directions and leaves the length of x̂ free; since codes are to sum up to
+    x itself, the second pins it.
+    """
     difference = nn.functional.normalize(x, dim=-1) - nn.functional.normalize(x_hat, dim=-1)
-    return difference.square().sum(dim=-1).mean()
+    length = x_hat.norm(dim=-1) / x.norm(dim=-1)
+    return (difference.square().sum(dim=-1) + (1 - length).square()).mean()

@@ -13,7 +13,8 @@ NAMES = {
 }
 OPENINGS = ("a {}", "a dermoscopic image of a {}", "a photo of a {}", "dermoscopy of a {}")
 PINK_BELOW = 0.75  # flush under which red skin is called pink
-MENTIONED = 0.55  # share of the captions that mention what an image shows besides the lesion
+MENTIONED = 0.8  # share of the captions that mention something besides the diagnosis
+BARE = 0.3  # share of these that mention nothing else
 UNDIAGNOSED = 0.15  # share of the captions that say "skin lesion" for the diagnosis
 
 
@@ -62,17 +63,21 @@ def surroundings(case: Case, shot: Shot) -> list[str]:
 
 
 def captions(case: Case, shot: Shot) -> list[str]:
-    """Two captions, such as "a melanoma with blue-white veil and hair on pale skin"."""
+    """Two captions, such as "a melanoma with blue-white veil", "a nevus on red skin" or "hair".
+
+    Each mentions at most one thing besides the diagnosis, so that a small model can learn what
+    the word stands for.
+    """
     rng = np.random.default_rng([*shot.view.seed, STREAMS["captions"]])
     written = []
     for _ in range(2):
         name = "skin lesion" if rng.random() < UNDIAGNOSED else NAMES[case.diagnosis]
-        terms = [str(term) for term in rng.permutation(findings(case.lesion))[: rng.integers(3)]]
-        terms += [term for term in surroundings(case, shot) if rng.random() < MENTIONED]
         caption = str(rng.choice(OPENINGS)).format(name)
-        if terms:
-            caption += " with " + " and ".join(terms)
-        if rng.random() < MENTIONED:
-            caption += f" on {skin(case.lesion)}"
+        kinds = [findings(case.lesion), surroundings(case, shot), [skin(case.lesion)]]
+        terms = kinds[rng.integers(len(kinds))]
+        if terms and rng.random() < MENTIONED:
+            term = str(rng.choice(terms))
+            joined = f"{caption} {'on' if term == skin(case.lesion) else 'with'} {term}"
+            caption = term if rng.random() < BARE else joined
         written.append(caption)
     return written

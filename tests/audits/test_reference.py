@@ -7,12 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from audits.reference import Moments, class_relevance, deviation_floor, reference, slot_moments
+from audits.reference import class_relevance, deviation_floor, reference, slot_moments
 from pipeline.attribution import Codes, cosine_outputs, decode
-
-
-def moments(std, active) -> Moments:
-    return Moments(np.zeros(len(std)), np.array(std, dtype=float), np.array(active))
 
 
 def test_moments_are_those_of_the_dense_matrix():
@@ -45,24 +41,22 @@ def test_one_image_has_no_deviation():
         slot_moments(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2), 3)
 
 
-@pytest.mark.parametrize(
-    ("std", "active", "images", "floor"),
-    [
-        # Usual from 4 of 40 images on: the median of 2, 6 and 5.
-        ([9.0, 2.0, 6.0, 5.0], [3, 4, 40, 8], 40, 5.0),
-        # Of few images two are needed: only the first and last are usual.
-        ([2.0, 9.0, 4.0], [2, 1, 6], 8, 3.0),
-        # Nothing is usual: the largest of all.
-        ([0.0, 3.0, 7.0], [0, 1, 1], 12, 7.0),
-    ],
-)
-def test_the_floor_by_hand(std, active, images, floor):
-    assert deviation_floor(moments(std, active), images) == floor
+def test_the_floor_is_the_deviation_of_one_typical_activation():
+    # Slots with relevance: 3, 4 and 5, so R² is 50/3; four images.
+    relevance = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0], [5.0, 0.0]])
+    assert deviation_floor(relevance) == pytest.approx((50 / 3) ** 0.5 / 2)
 
 
-def test_copies_of_one_image_have_no_floor():
-    with pytest.raises(ValueError, match="copies of one"):
-        deviation_floor(moments([0, 0, 0], [5, 0, 5]), 5)
+def test_one_activation_has_the_floor_as_its_deviation():
+    relevance = torch.zeros(9, 1)
+    relevance[4] = 0.6
+    once = slot_moments(torch.full((9, 1), 3), relevance, 5)
+    assert deviation_floor(relevance) == pytest.approx(once.std[3])
+
+
+def test_a_class_without_relevance_has_no_floor():
+    with pytest.raises(ValueError, match="any relevance on 5 images"):
+        deviation_floor(torch.zeros(5, 2))
 
 
 def test_relevance_is_activation_times_gradient(inputs):
@@ -121,10 +115,9 @@ def test_no_class_at_all_is_refused(inputs):
         reference(replace(inputs, images=images))
 
 
-def test_a_class_of_copies_is_named(inputs):
-    x, component, activation = inputs.x.clone(), *(part.clone() for part in inputs.codes)
-    for tensor in (x, component, activation):
-        tensor[180:270] = tensor[180]
-    copies = replace(inputs, x=x, codes=Codes(component, activation))
-    with pytest.raises(ValueError, match="class 'n03': relevance does not vary over 60 images"):
-        reference(copies)
+def test_a_class_without_relevance_is_named(inputs):
+    activation = inputs.codes.activation.clone()
+    activation[180:270] = 0
+    dark = replace(inputs, codes=Codes(inputs.codes.component, activation))
+    with pytest.raises(ValueError, match="class 'n03': no component has any relevance on 60"):
+        reference(dark)

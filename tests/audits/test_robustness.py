@@ -9,6 +9,7 @@ import torch
 
 from audits.robustness import (
     COLUMNS,
+    accuracy,
     aucs,
     component_activation,
     form_scores,
@@ -38,7 +39,8 @@ def finding(component: int = PLANTED, label: str = "n01") -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def found(inputs):
     carriers = inputs.images["image_id"].iloc[range(90, 150, 2)].tolist()
-    return robustness(inputs, finding(), {f"n01-{PLANTED}": carriers}, CONFIG, seed=0)
+    scores = form_scores(inputs, CONFIG, seed=0)
+    return robustness(inputs, scores, finding(), {f"n01-{PLANTED}": carriers}, CONFIG)
 
 
 def test_aucs_by_hand():
@@ -131,15 +133,21 @@ def test_distractors_are_the_validation_images_that_fire(inputs, found):
 def test_a_finding_with_few_distractors_is_left_out(inputs):
     carriers = inputs.images["image_id"].iloc[range(90, 150, 2)].tolist()
     config = RobustnessConfig(min_images=16, folds=3)
-    table = robustness(inputs, finding(), {f"n01-{PLANTED}": carriers}, config, seed=0)
+    scores = form_scores(inputs, config, seed=0)
+    table = robustness(inputs, scores, finding(), {f"n01-{PLANTED}": carriers}, config)
     assert table.empty
     assert summary(table) == {}
 
 
 def test_no_finding_makes_an_empty_table(inputs):
-    table = robustness(inputs, pd.DataFrame(columns=["finding_id"]), {}, CONFIG, seed=0)
+    table = robustness(inputs, {}, pd.DataFrame(columns=["finding_id"]), {}, CONFIG)
     assert table.columns.tolist() == COLUMNS
     assert table.empty
+
+
+def test_accuracy_by_hand():
+    scores = np.array([[0.9, 0.1, 0.3], [0.2, 0.4, 0.3], [0.5, 0.1, 0.4], [0.0, 0.2, 0.1]])
+    assert accuracy(scores, np.array([0, 1, 2, 1])) == 0.75
 
 
 def test_summary_by_hand():
