@@ -7,6 +7,7 @@ them.
 """
 
 import argparse
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.stats import false_discovery_control, hypergeom
 from torch import Tensor
 
 from audits.inputs import Inputs, load_inputs
-from audits.modes import Lexicon, suggest_mode
+from audits.modes import Lexicon, shown_by, suggest_mode
 from audits.reference import class_relevance
 from pipeline import layout
 from pipeline.attribution import cosine_outputs
@@ -248,6 +249,7 @@ def report_findings(
     groups: list[list[Flag]],
     expected: list[Expectation],
     labels: pd.DataFrame,
+    kinds: Mapping[str, str],
     lexicon: Lexicon,
     config: FailuresConfig,
 ) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
@@ -258,27 +260,30 @@ def report_findings(
         groups: flags that share their images, the strongest first.
         expected: of every class that has flags.
         labels: names of components, one row a component.
-        lexicon: senses of nouns, for the suggested mode.
+        kinds: term of the vocabulary → its kind, for the suggested mode.
+        lexicon: senses of nouns, for the same.
         config: `confirm_p` and what makes a candidate.
 
     Returns:
         Findings with FINDING_COLUMNS, in the order of groups; and for each finding_id its
-        components, the ids of its images, the reason of its mode and the p-value of its
-        confirmation.
+        components, the ids of its images, what they show (the class of most of them, else the
+        component's label, null where neither is another class), the reason of its mode and the
+        p-value of its confirmation.
     """
     by_position = {e.position: e for e in expected}
     named = labels.set_index("component")
     short = inputs.classes.set_index("label")["short"]
-    findings, evidence = [], {}
+    findings: list[dict[str, object]] = []
+    evidence: dict[str, dict[str, object]] = {}
     for group in groups:
         best = group[0]
         rows = np.unique(np.concatenate([flag.rows for flag in group]))
         images = inputs.images.iloc[rows]
         label = inputs.classes["label"][best.position]
         component = named.loc[best.component]
-        mode = suggest_mode(
-            short[label], component["label"], component["kind"], images["label"].map(short), lexicon
-        )
+        own_class = shown_by(images["label"].map(short))
+        mode = suggest_mode(short[label], component["label"], own_class, kinds, lexicon)
+        shows = own_class or component["label"]
         p = confirmation(inputs, by_position[best.position], best.component, config)
         finding_id = f"{label}-{best.component}"
         examples = inputs.images["image_id"].iloc[_strongest(inputs, best)]
@@ -302,6 +307,7 @@ def report_findings(
         evidence[finding_id] = {
             "components": [flag.component for flag in group],
             "images": images["image_id"].tolist(),
+            "shows": shows if isinstance(shows, str) and shows != short[label] else None,
             "mode_reason": mode.reason,
             "confirmation_p": p,
         }
@@ -321,7 +327,8 @@ def main() -> None:
     parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
     name = parser.parse_args().audit
     params = load_params()
-    config = params.audit(name).failures
+    audit = params.audit(name)
+    config = audit.failures
     set_threads(params.threads, params.seed)
     inputs = load_inputs(params, name)
     reference = [
@@ -330,11 +337,15 @@ def main() -> None:
     ]
     expected = expectations(inputs, *reference)
     flags, by_chance = find_flags(inputs, expected, config)
+    vocabulary = read_table(
+        layout.concepts_embeddings(audit.dataset) / "vocabulary.parquet", ["term", "kind"]
+    )
     findings, evidence = report_findings(
         inputs,
         gather(flags, config.overlap),
         expected,
         read_table(layout.labels(name)),
+        dict(vocabulary.dropna().itertuples(index=False)),
         Lexicon.read(),
         config,
     )

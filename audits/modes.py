@@ -5,7 +5,7 @@ where the evidence says none of them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import pandas as pd
 from timm.data import ImageNetInfo
 
 KIND_MODES = {"writing": "typography", "background": "spurious", "context": "spurious"}
-"""What a component is named by, as the vocabulary's `kind` says, and the mode it speaks for."""
+"""Kind of a term in the vocabulary, and the mode it speaks for."""
 
 
 class Mode(NamedTuple):
@@ -66,26 +66,31 @@ def contains_word(phrase: str, word: str, lexicon: Lexicon) -> bool:
     return any(rest in lexicon.senses for rest in rests)
 
 
+def shown_by(own_classes: pd.Series) -> str | None:
+    """The class that more than half of some images belong to, None where there is none."""
+    share = own_classes.value_counts(normalize=True)
+    return str(share.index[0]) if len(share) and share.iloc[0] > 0.5 else None
+
+
 def suggest_mode(
-    word: str, label: object, kind: object, own_classes: pd.Series, lexicon: Lexicon
+    word: str, label: object, own_class: str | None, kinds: Mapping[str, str], lexicon: Lexicon
 ) -> Mode:
     """Suggest the mode of a finding.
 
     Args:
         word: short name of the class whose prompt is answered.
         label: the component's label, null where it has none.
-        kind: the label's kind in the vocabulary, null where it says none.
-        own_classes: short name of the class that each of the finding's images belongs to.
+        own_class: short name of the class that most of the finding's images belong to, if any.
+        kinds: term → kind, of the vocabulary's terms that have one.
         lexicon: senses of nouns.
     """
     word = word.lower()
-    if isinstance(kind, str) and kind in KIND_MODES:
-        return Mode(KIND_MODES[kind], f"the component is named “{label}”, which is {kind}")
-    share = own_classes.str.lower().value_counts(normalize=True)
-    others = [str(share.index[0])] if len(share) and share.iloc[0] > 0.5 else []
-    if isinstance(label, str):
-        others.append(label.lower())
+    # What the images are says more than what the component is named after.
+    others = [other.lower() for other in (own_class, label) if isinstance(other, str)]
     others = [other for other in others if other != word]
+    for other in others:
+        if kinds.get(other) in KIND_MODES:
+            return Mode(KIND_MODES[kinds[other]], f"“{other}” is {kinds[other]}")
     for other in others:
         if lexicon.synonyms(word, other):
             return Mode("polysemy", f"“{other}” is also called “{word}”")

@@ -22,7 +22,7 @@ from pipeline.config import RobustnessConfig, load_params
 from pipeline.images import set_threads
 from pipeline.store import read_json, read_table, write_json, write_table
 
-REGULARISATION = (0.1, 1.0, 10.0, 100.0)
+REGULARISATION = (1.0, 10.0, 100.0)
 """Inverse strengths C that cross-validation chooses from."""
 
 COLUMNS = ["finding_id", "mode", "form", "distractors", "spurious_auc", "valid_auc"]

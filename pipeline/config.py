@@ -33,7 +33,7 @@ class EmbedConfig(Section):
     batch_size: Count
     """Images in a forward pass."""
     workers: Annotated[int, Field(ge=0)]
-    """Processes that decode images."""
+    """Processes that decode images; 0 decodes where the model runs."""
     shard_rows: Count
     """Images in one Parquet shard."""
     dtype: Literal["float16", "float32"]

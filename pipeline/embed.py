@@ -1,7 +1,7 @@
 """Stage `embed`: the audited model's class tokens before ln_post, as Parquet shards."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -98,31 +98,25 @@ def embed_audit(
 
 
 def perturb(
-    params: Params, audit: AuditConfig, clip: Clip, images: pd.DataFrame, folder: Path
+    clip: Clip,
+    images: pd.DataFrame,
+    root: Path,
+    config: EmbedConfig,
+    red_shift: Mapping[str, float],
+    folder: Path,
 ) -> None:
-    """Class tokens of red-shifted validation images, one folder for each shift.
+    """Class tokens of the images that are not for training, red-shifted (paper, Eq. 32).
 
-    An audit without a shortcut section leaves an empty folder.
+    One folder of shards for each shift of red_shift, a name → δ.
     """
-    root = params.dataset(audit.dataset).root
+    held_out = images[images["split"] != "train"]
     head = head_of(clip.model)
     with atomic(folder) as temporary:
         temporary.mkdir()
-        if audit.shortcut is None:
-            return
-        held_out = images[images["split"] != "train"]
-        for shift, delta in audit.shortcut.red_shift.items():
-            preprocess = red_shifted(clip.preprocess, delta)
-            embed_audit(
-                clip,
-                head,
-                held_out,
-                root,
-                audit.embed,
-                temporary / shift,
-                preprocess,
-                f"red {shift}",
-            )
+        for shift, delta in red_shift.items():
+            shifted = red_shifted(clip.preprocess, delta)
+            place = temporary / shift
+            embed_audit(clip, head, held_out, root, config, place, shifted, f"red {shift}")
 
 
 def write_head(folder: Path, clip: Clip, head: Head, audit: AuditConfig, params: Params) -> None:
@@ -153,21 +147,15 @@ def write_head(folder: Path, clip: Clip, head: Head, audit: AuditConfig, params:
 
 
 def main() -> None:
-    """Embed all images of an audit's manifest, or the red-shifted validation images."""
+    """Embed all images of an audit's manifest."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    parser.add_argument(
-        "--perturbed", action="store_true", help="embed the red-shifted validation images instead"
-    )
-    arguments = parser.parse_args()
+    name = parser.parse_args().audit
     params = load_params()
-    audit = params.audit(arguments.audit)
+    audit = params.audit(name)
     set_threads(params.threads, params.seed)
     clip = load_clip(params.models[audit.model])
     images = read_table(layout.manifest(audit.dataset) / "manifest.parquet")
-    if arguments.perturbed:
-        perturb(params, audit, clip, images, layout.perturbed(arguments.audit))
-        return
     head = head_of(clip.model)
     embed_audit(
         clip,
@@ -175,11 +163,11 @@ def main() -> None:
         images,
         params.dataset(audit.dataset).root,
         audit.embed,
-        layout.embeddings(arguments.audit),
+        layout.embeddings(name),
         clip.preprocess,
         "embed",
     )
-    write_head(layout.head(arguments.audit), clip, head, audit, params)
+    write_head(layout.head(name), clip, head, audit, params)
 
 
 if __name__ == "__main__":

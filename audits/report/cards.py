@@ -23,6 +23,8 @@ class Card:
     """Short class name."""
     component: int
     component_label: str
+    shows: str
+    """What its images show, empty where they have nothing in common that has a name."""
     mode: str
     mode_label: str
     reading: str
@@ -68,20 +70,18 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
     forms = sources.forms[sources.forms["finding_id"] == row["finding_id"]]
     auc = dict(zip(forms["form"], forms["spurious_auc"], strict=True))
     named = sources.labels.set_index("component").loc[row["component"]]
+    evidence = sources.evidence[row["finding_id"]]
+    shows = evidence["shows"] or ""
     pictured = not gallery.full
     return Card(
         finding_id=row["finding_id"],
         name=name,
         component=int(row["component"]),
         component_label=row["component_label"],
+        shows=shows,
         mode=row["mode"],
         mode_label=wording.MODES[row["mode"]],
-        reading=wording.finding_reading(
-            row["mode"],
-            name,
-            row["component_label"],
-            sources.evidence[row["finding_id"]]["mode_reason"],
-        ),
+        reading=wording.finding_reading(row["mode"], name, shows, evidence["mode_reason"]),
         evidence=wording.finding_evidence(
             name, int(row["images"]), int(row["component"]), float(row["max_z"])
         ),

@@ -154,9 +154,9 @@ def robustness_summary(robustness: Mapping[str, Mapping[str, Any]]) -> str:
     return text if best != "short" else f"{text} No other prompt does better."
 
 
-def finding_reading(mode: str, name: str, component_label: str, reason: str) -> str:
+def finding_reading(mode: str, name: str, shows: str, reason: str) -> str:
     """What a finding probably means, by its suggested mode, and why that mode is suggested."""
-    other = f"“{component_label}”" if component_label else "something without a name"
+    other = f"“{shows}”" if shows else "several other things"
     readings = {
         "polysemy": f"“{name}” seems to have a second meaning here, closer to {other}.",
         "compound": f"“{name}” seems to be part of another name, for {other}.",

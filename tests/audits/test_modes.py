@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from audits.modes import Lexicon, contains_word, suggest_mode
+from audits.modes import Lexicon, contains_word, shown_by, suggest_mode
 
 LEXICON = Lexicon.of(
     [
@@ -20,7 +20,9 @@ LEXICON = Lexicon.of(
 
 
 def mode(word, label=None, kind=None, own=("other", "another")):
-    return suggest_mode(word, label, kind, pd.Series(list(own), dtype=object), LEXICON)
+    kinds = {} if kind is None else {label: kind}
+    own_class = shown_by(pd.Series(list(own), dtype=object))
+    return suggest_mode(word, label, own_class, kinds, LEXICON)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,11 @@ def test_a_class_speaks_only_with_more_than_half_of_the_images():
     for own in (("hot dog", "ship"), ("ship", "hot dog")):
         assert mode("dog", own=own).name == "unclear"
     assert mode("dog", own=("ship", "hot dog", "hot dog")).name == "compound"
+
+
+def test_the_kind_of_the_images_own_class_comes_before_the_label():
+    found = suggest_mode("cow", "crane", "meadow", {"meadow": "background"}, LEXICON)
+    assert found == ("spurious", "“meadow” is background")
 
 
 def test_images_without_a_label_do_not_count():

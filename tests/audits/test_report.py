@@ -133,7 +133,9 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]]) -> None:
     table["example_ids"] = " ".join(image_ids("bat")[:2] + image_ids("club")[:3])
     write_table(audit / "failures" / "findings.csv", table)
     reason = "the images' own classes say so"
-    evidence = {row[0]: {"mode_reason": reason, "images": image_ids("bat")} for row in rows}
+    evidence = {
+        row[0]: {"mode_reason": reason, "shows": row[3], "images": image_ids("bat")} for row in rows
+    }
     write_json(audit / "failures" / "evidence.json", evidence)
     confirmed = int(table["confirmed"].sum()) if rows else 0
     failures = {

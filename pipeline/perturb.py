@@ -1,0 +1,41 @@
+"""Stage `perturb`: class tokens of red-shifted validation images (paper, Eq. 32).
+
+An audit without a shortcut section leaves an empty folder.
+"""
+
+import argparse
+
+from pipeline import layout
+from pipeline.config import load_params
+from pipeline.store import atomic, read_table
+
+
+def main() -> None:
+    """Embed an audit's red-shifted validation images."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
+    name = parser.parse_args().audit
+    params = load_params()
+    audit = params.audit(name)
+    if audit.shortcut is None:
+        with atomic(layout.perturbed(name)) as folder:
+            folder.mkdir()
+        return
+    # Imported late: open_clip takes seconds, and most audits have nothing to do here.
+    from pipeline.embed import perturb
+    from pipeline.images import set_threads
+    from pipeline.models.catalog import load_clip
+
+    set_threads(params.threads, params.seed)
+    perturb(
+        load_clip(params.models[audit.model]),
+        read_table(layout.manifest(audit.dataset) / "manifest.parquet"),
+        params.dataset(audit.dataset).root,
+        audit.embed,
+        {str(shift): delta for shift, delta in audit.shortcut.red_shift.items()},
+        layout.perturbed(name),
+    )
+
+
+if __name__ == "__main__":
+    main()
