@@ -18,8 +18,7 @@ from pipeline.store import vector_column, write_json, write_shard, write_table
 
 
 def params() -> Params:
-    sae = SaeConfig.model_construct(k=4)
-    audit = AuditConfig.model_construct(dataset="invented", model="m", sae=sae)
+    audit = AuditConfig.model_construct(dataset="invented", model="m")
     return Params.model_construct(audits={"a": audit})
 
 
@@ -47,7 +46,9 @@ def write(inputs: Inputs, coded: np.ndarray) -> None:
     write_json(layout.head("a") / "model.json", {"eps": head.eps})
     forms = [form for form in inputs.texts for _ in range(len(inputs.classes))]
     t = torch.cat(list(inputs.texts.values())).numpy()
-    write_table(layout.texts("a"), pa.table({"form": forms, "t": vector_column(t)}))
+    labels = inputs.classes["label"].tolist() * len(inputs.texts)
+    columns = {"form": forms, "label": labels, "t": vector_column(t)}
+    write_table(layout.texts("a"), pa.table(columns))
 
 
 def in_half(codes: Codes) -> list:

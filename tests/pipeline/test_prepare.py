@@ -173,6 +173,7 @@ def test_prepare_writes_both_files(tmp_path: Path) -> None:
         ],
         "excluded": [{"path": "val/bat/notes.txt", "reason": "not an image that Pillow can read"}],
         "excluded_classes": [{"label": "fox", "reason": "no usable image"}],
+        "truth_sha256": None,
     }
 
 
@@ -208,3 +209,15 @@ def test_prepare_stops_where_too_many_images_are_broken(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 of 6 images.*\n.*train/bat/1.png: the file is empty"):
         prepare("scenes", folder_config(root, max_excluded=0.1), 0, out, workers=1)
     assert not out.exists()
+
+
+def test_the_truth_has_a_version(tmp_path: Path) -> None:
+    scenes(tmp_path / "raw")
+    versions = []
+    for content in ("image_id\n", "image_id\ntrain/bat/0\n"):
+        (tmp_path / "raw" / "truth.csv").write_text(content)
+        out = tmp_path / "out"
+        prepare("scenes", folder_config(tmp_path / "raw"), 0, out, workers=1)
+        versions.append(json.loads((out / "dataset.json").read_text())["truth_sha256"])
+    assert None not in versions
+    assert versions[0] != versions[1]

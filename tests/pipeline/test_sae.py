@@ -94,7 +94,10 @@ def test_loss_by_hand():
     x = torch.tensor([[3.0, 4], [0, 2], [5, 0]])
     x_hat = torch.tensor([[4.0, 3], [0, -1], [1, 0]])
     # Unit vectors (.6, .8) and (.8, .6): 0.08; opposite: 4; the same direction: 0.
-    assert float(reconstruction_loss(x, x_hat)) == pytest.approx((0.08 + 4 + 0) / 3)
+    directions = 0.08 + 4 + 0
+    # Lengths 5 of 5, 1 of 2, 1 of 5.
+    lengths = 0 + 0.5**2 + 0.8**2
+    assert float(reconstruction_loss(x, x_hat)) == pytest.approx((directions + lengths) / 3)
 
 
 def test_encode_keeps_the_k_largest_and_leaves_empty_slots():
