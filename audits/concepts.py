@@ -1,6 +1,5 @@
 """Audit `concepts`: components that matter but that no term of the vocabulary describes."""
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from audits.inputs import load_inputs
 from pipeline import layout
-from pipeline.config import ConceptsConfig, load_params
-from pipeline.images import set_threads
+from pipeline.config import ConceptsConfig
 from pipeline.label import (
     Vocabulary,
     alignment,
@@ -21,6 +19,7 @@ from pipeline.label import (
     read_vocabulary_embeddings,
     top_images,
 )
+from pipeline.stage import begin
 from pipeline.store import read_table, write_json, write_table
 
 HIGH_CLARITY, MEDIUM_CLARITY = 0.6, 0.4
@@ -123,12 +122,8 @@ def summarise(
 
 def main() -> None:
     """Find an audit's hidden concepts and compare the SAE's terms with other bases'."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     audit = params.audit(name)
-    set_threads(params.threads, params.seed)
     inputs = load_inputs(params, name)
     train = inputs.split("train")
     labels = read_table(layout.labels(name))

@@ -6,7 +6,6 @@ Flags are tested against chance, gathered into findings and confirmed on images 
 them.
 """
 
-import argparse
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -24,8 +23,8 @@ from audits.modes import Lexicon, shown_by, suggest_mode
 from audits.reference import class_relevance
 from pipeline import layout
 from pipeline.attribution import cosine_outputs
-from pipeline.config import FailuresConfig, load_params
-from pipeline.images import set_threads
+from pipeline.config import FailuresConfig
+from pipeline.stage import begin
 from pipeline.store import read_table, write_json, write_table
 
 FINDING_COLUMNS = [
@@ -323,13 +322,9 @@ def _strongest(inputs: Inputs, flag: Flag, examples: int = 12) -> np.ndarray:
 
 def main() -> None:
     """Find an audit's failure modes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     audit = params.audit(name)
     config = audit.failures
-    set_threads(params.threads, params.seed)
     inputs = load_inputs(params, name)
     reference = [
         read_table(layout.reference(name) / file)

@@ -1,6 +1,5 @@
 """Audit `faithfulness`: do relevances say what removing a component does? (paper, Sec. 5.1, B.2)"""
 
-import argparse
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -24,8 +23,8 @@ from pipeline.attribution import (
     project,
     unit,
 )
-from pipeline.config import FaithfulnessConfig, load_params
-from pipeline.images import set_threads
+from pipeline.config import FaithfulnessConfig
+from pipeline.stage import begin
 from pipeline.store import write_json, write_table
 
 METHODS = (
@@ -317,12 +316,8 @@ def audit_faithfulness(
 
 def main() -> None:
     """Measure how faithful each attribution method is on an audit's validation images."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     config = params.audit(name).faithfulness
-    set_threads(params.threads, params.seed)
     inputs = load_inputs(params, name)
     rng = np.random.default_rng(params.seed)
     target = inputs.class_index

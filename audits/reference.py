@@ -4,7 +4,6 @@ For every class, relevance of each component for the class's own prompt over the
 images: what a new image's relevance is compared with (paper, Sec. 4.2b).
 """
 
-import argparse
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +15,7 @@ from torch import Tensor
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
 from pipeline.attribution import Codes, act_grad, cosine_outputs, gradient
-from pipeline.config import load_params
-from pipeline.images import set_threads
+from pipeline.stage import begin
 from pipeline.store import write_table
 
 
@@ -133,11 +131,7 @@ def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def main() -> None:
     """Compute an audit's expected relevance."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
-    set_threads(params.threads, params.seed)
+    name, params = begin(__doc__)
     table, classes = reference(load_inputs(params, name))
     folder = layout.reference(name)
     write_table(folder / "reference.parquet", table)

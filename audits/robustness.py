@@ -5,8 +5,6 @@ its distractors. Spurious AUC is the AUROC of the class's own validation images 
 AUC against all other images (paper, Sec. 5.3).
 """
 
-import argparse
-
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -18,8 +16,8 @@ from torch import Tensor
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
 from pipeline.attribution import cosine_outputs, project, unit
-from pipeline.config import RobustnessConfig, load_params
-from pipeline.images import set_threads
+from pipeline.config import RobustnessConfig
+from pipeline.stage import begin
 from pipeline.store import read_json, read_table, write_json, write_table
 
 REGULARISATION = (1.0, 10.0, 100.0)
@@ -189,11 +187,7 @@ def summary(table: pd.DataFrame) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure an audit's robustness against the distractors of its findings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
-    set_threads(params.threads, params.seed)
+    name, params = begin(__doc__)
     folder = layout.audit(name, "failures")
     evidence = read_json(folder / "evidence.json")
     inputs = load_inputs(params, name)

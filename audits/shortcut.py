@@ -1,6 +1,5 @@
 """Audit `shortcut`: what a linear classifier on image embeddings leans on (paper, Sec. 5.4, E)."""
 
-import argparse
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +14,10 @@ from tqdm import tqdm
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
 from pipeline.attribution import Codes, Head, act_grad, linear_gradient, project, unit
-from pipeline.config import ConfigError, ShortcutConfig, load_params
-from pipeline.images import set_threads
+from pipeline.config import ConfigError, ShortcutConfig
 from pipeline.sae import files
 from pipeline.sae.training import encode_blocks
+from pipeline.stage import begin
 from pipeline.store import read_embeddings, read_table, write_json, write_table
 
 MAX_ITERATIONS = 1000
@@ -339,12 +338,8 @@ def audit_shortcut(
 
 def main() -> None:
     """Train a linear classifier on an audit's embeddings and find what it leans on."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     config = params.audit(name).shortcut
-    set_threads(params.threads, params.seed)
     folder = layout.audit(name, "shortcut")
     if config is None:
         write_table(folder / "components.csv", pd.DataFrame(columns=COLUMNS))

@@ -3,7 +3,6 @@
 The only stage that reads `truth.csv`. A dataset without that file leaves an empty result.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,7 @@ from audits.inputs import Inputs, load_inputs
 from audits.robustness import component_activation
 from pipeline import layout
 from pipeline.attribution import cosine_outputs
-from pipeline.config import load_params
-from pipeline.images import set_threads
+from pipeline.stage import begin
 from pipeline.store import read_json, read_table, write_json, write_table
 
 FALLEN_AUC = 0.95
@@ -126,11 +124,7 @@ def encoding(
 
 def main() -> None:
     """Measure how much of what was planted an audit found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
-    set_threads(params.threads, params.seed)
+    name, params = begin(__doc__)
     folder = layout.audit(name, "validate")
     truth = read_truth(params.dataset(params.audit(name).dataset).root)
     if truth.empty:

@@ -1,6 +1,5 @@
 """Stage `embed`: the audited model's class tokens before ln_post, as Parquet shards."""
 
-import argparse
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from torch import Tensor
 
 from pipeline import layout
 from pipeline.attribution import Head, project, unit
-from pipeline.config import AuditConfig, EmbedConfig, Params, load_params
-from pipeline.images import Batch, batches, red_shifted, set_threads
+from pipeline.config import AuditConfig, EmbedConfig, Params
+from pipeline.images import Batch, batches, red_shifted
 from pipeline.models.catalog import Clip, class_tokens, head_of, image_embeddings, load_clip
+from pipeline.stage import begin
 from pipeline.store import atomic, read_table, vector_column, write_json, write_shard
 
 COSINE_TOLERANCE = 1e-5
@@ -148,12 +148,8 @@ def write_head(folder: Path, clip: Clip, head: Head, audit: AuditConfig, params:
 
 def main() -> None:
     """Embed all images of an audit's manifest."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     audit = params.audit(name)
-    set_threads(params.threads, params.seed)
     clip = load_clip(params.models[audit.model])
     images = read_table(layout.manifest(audit.dataset) / "manifest.parquet")
     head = head_of(clip.model)

@@ -7,8 +7,9 @@ import pyarrow as pa
 from pipeline import layout
 from pipeline.config import EmbedConfig, load_params
 from pipeline.embed import embed_images
-from pipeline.images import batches, set_threads
+from pipeline.images import batches
 from pipeline.models.catalog import image_embeddings, load_clip, text_embeddings
+from pipeline.stage import set_threads
 from pipeline.store import atomic, read_table, vector_column, write_table
 from pipeline.texts import Term, read_vocabulary
 

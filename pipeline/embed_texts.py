@@ -1,25 +1,18 @@
 """Stage `embed_texts`: class prompts through the audited model's text tower."""
 
-import argparse
-
 import pyarrow as pa
 
 from pipeline import layout
-from pipeline.config import load_params
-from pipeline.images import set_threads
 from pipeline.models.catalog import load_clip, text_embeddings
+from pipeline.stage import begin
 from pipeline.store import read_json, vector_column, write_table
 from pipeline.texts import FORMS, class_texts
 
 
 def main() -> None:
     """Embed every class in every prompt form."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     audit = params.audit(name)
-    set_threads(params.threads, params.seed)
     clip = load_clip(params.models[audit.model])
     classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
     tables = []

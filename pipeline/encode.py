@@ -1,18 +1,15 @@
 """Stage `encode`: sparse codes of all images, and the health of the SAE that made them."""
 
-import argparse
-
 import numpy as np
 import pyarrow as pa
 import torch
 
 from pipeline import layout
 from pipeline.attribution import Codes
-from pipeline.config import load_params
-from pipeline.images import set_threads
 from pipeline.models.files import read_head, read_texts
 from pipeline.sae import files, training
 from pipeline.sae.health import alive_fraction, zero_shot_agreement
+from pipeline.stage import begin
 from pipeline.store import (
     atomic,
     read_embeddings,
@@ -44,12 +41,8 @@ def codes_table(image_ids: np.ndarray, codes: Codes) -> pa.Table:
 
 def main() -> None:
     """Encode an audit's embeddings, `shard_rows` images a shard, and measure the SAE on them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     audit = params.audit(name)
-    set_threads(params.threads, params.seed)
     sae = files.load(layout.sae(name))
     embeddings = read_embeddings(layout.embeddings(name), "x")
     x = torch.from_numpy(embeddings.values)

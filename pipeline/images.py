@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -80,12 +79,3 @@ class _RedShift:
     def __call__(self, image: Image.Image) -> Tensor:
         red, green, blue = image.split()
         return self.preprocess(Image.merge("RGB", (red.point(self.table), green, blue)))
-
-
-def set_threads(threads: int, seed: int) -> None:
-    """Fix what makes tensor results repeatable on one kind of machine."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True)
-    # Filling memory that is about to be overwritten costs a tenth of the training time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -1,6 +1,5 @@
 """Stage `label`: what each SAE component fires on, in words (paper, Sec. 3.2)."""
 
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +12,7 @@ from torch import Tensor
 from pipeline import layout
 from pipeline.attribution import Codes, unit
 from pipeline.clarity import clarity, polysemanticity
-from pipeline.config import load_params
-from pipeline.images import set_threads
+from pipeline.stage import begin
 from pipeline.store import (
     read_code_columns,
     read_embeddings,
@@ -175,12 +173,8 @@ def read_labeler_embeddings(folder: Path, image_ids: np.ndarray) -> Float[Tensor
 
 def main() -> None:
     """Name an audit's components by the train images on which they fire most."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     audit = params.audit(name)
-    set_threads(params.threads, params.seed)
     sae = read_json(layout.sae(name) / "config.json")
     image_ids, component, activation = read_code_columns(layout.codes(name), sae["k"])
     codes = Codes(torch.from_numpy(component), torch.from_numpy(activation))

@@ -3,19 +3,14 @@
 An audit without a shortcut section leaves an empty folder.
 """
 
-import argparse
-
 from pipeline import layout
-from pipeline.config import load_params
+from pipeline.stage import begin
 from pipeline.store import atomic, read_table
 
 
 def main() -> None:
     """Embed an audit's red-shifted validation images."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
-    params = load_params()
+    name, params = begin(__doc__)
     audit = params.audit(name)
     if audit.shortcut is None:
         with atomic(layout.perturbed(name)) as folder:
@@ -23,10 +18,8 @@ def main() -> None:
         return
     # Imported late: open_clip takes seconds, and most audits have nothing to do here.
     from pipeline.embed import perturb
-    from pipeline.images import set_threads
     from pipeline.models.catalog import load_clip
 
-    set_threads(params.threads, params.seed)
     perturb(
         load_clip(params.models[audit.model]),
         read_table(layout.manifest(audit.dataset) / "manifest.parquet"),

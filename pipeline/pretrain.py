@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from pipeline import layout
 from pipeline.config import PretrainConfig, load_params
-from pipeline.images import batches, set_threads
+from pipeline.images import batches
+from pipeline.stage import set_threads, train_deterministically
 from pipeline.store import atomic, read_table, write_json, write_table
 
 MEAN = (0.5, 0.5, 0.5)
@@ -201,6 +202,7 @@ def main() -> None:
     params = load_params()
     config = params.pretrain
     set_threads(params.threads, params.seed)
+    train_deterministically()
     data = captioned(read_captions(config.datasets), layout.DATA / "raw", config)
     model = build(config)
     curves = pd.DataFrame(list(train(model, data, config, params.seed)))

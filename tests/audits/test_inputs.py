@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from audits.inputs import Inputs, align, class_index, load_inputs
 from pipeline import layout
 from pipeline.attribution import Codes
-from pipeline.config import AuditConfig, Params, SaeConfig
+from pipeline.config import AuditConfig, Params
 from pipeline.encode import codes_table
 from pipeline.sae import files
 from pipeline.sae.topk import TopKSae
