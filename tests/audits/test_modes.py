@@ -57,7 +57,8 @@ def test_a_class_speaks_only_with_more_than_half_of_the_images():
 
 
 def test_the_kind_of_the_images_own_class_comes_before_the_label():
-    found = suggest_mode("cow", "crane", "meadow", {"meadow": "background"}, LEXICON)
+    kinds = {"meadow": "background", "crane": "writing"}
+    found = suggest_mode("cow", "crane", "meadow", kinds, LEXICON)
     assert found == ("spurious", "“meadow” is background")
 
 
