@@ -16,6 +16,9 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 
+HERE = "local-dir:data/models"
+"""Where every model lies that a stage loads, as open_clip says it."""
+
 
 class ConfigError(ValueError):
     """params.yaml says something that cannot be run."""
@@ -31,32 +34,44 @@ class EmbedConfig(Section):
     """How images run through a model."""
 
     batch_size: Count
-    """Images in a forward pass."""
+    """Images in a forward pass; halved as often as needed on a GPU that runs out of memory."""
     workers: Annotated[int, Field(ge=0)]
-    """Processes that decode images; 0 decodes where the model runs."""
+    """Processes that decode images; 0 decodes in `threads` threads between forward passes, which is
+    fastest where the model runs on the same cores."""
     shard_rows: Count
     """Images in one Parquet shard."""
     dtype: Literal["float16", "float32"]
     """Precision in which embeddings are stored."""
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    """Where the model runs; `auto` takes CUDA, else MPS, else the CPU."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    """Arithmetic of the forward pass; `auto` takes half precision on CUDA where the first images'
+    embeddings agree with float32, else float32."""
 
 
 class DatasetConfig(Section):
     """A dataset on disk and how its components are named."""
 
-    kind: Literal["image_folder", "isic"]
-    """Layout: `image_folder` is `train/<class>/`, `val/<class>/`; `isic` is ISIC 2019's."""
+    kind: Literal["image_folder", "csv", "imagenet", "isic"]
+    """Layout: `image_folder` is `train/<class>/`, `val/<class>/`; `csv` is a table `images.csv` with
+    the columns path and label; `imagenet` is ImageNet-1k as torchvision, Kaggle, Hugging Face or
+    WebDataset have it; `isic` is one or more of ISIC 2019, 2020, 2024 and HAM10000."""
     root: Path
     """Folder of the raw dataset."""
     splits: dict[Literal["train", "val", "test"], Fraction] | None
-    """Share of groups in each split, for layouts that have none (isic); else null."""
+    """Share of groups in each split, for layouts that say none (isic, and csv without a column
+    split); else null."""
     every: Count
     """Keep every n-th train image of each class; 1 keeps all, the paper's reference set is 5."""
+    near_duplicates: Annotated[int, Field(ge=0, le=64)] | None
+    """Images whose perceptual hashes of 256 bits differ in at most this many bits are duplicates,
+    and none straddles a split; null looks for equal bytes only."""
     max_excluded: Fraction
     """Share of unreadable images above which preparation stops."""
     licence: str | None
     """Licence of the images, where the folder has no LICENSE.txt."""
     labeler: Name
-    """Model of the catalog that names components."""
+    """Model that names components, a key of models."""
     vocabulary: Path
     """Terms to name components with: a text file of one term a line, or a CSV with `term,kind`."""
     embed: EmbedConfig
@@ -70,8 +85,8 @@ class DatasetConfig(Section):
             raise ValueError(
                 "splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}"
             )
-        if self.kind == "image_folder" and self.splits is not None:
-            raise ValueError("splits must be null: kind image_folder takes them from its folders")
+        if self.kind in ("image_folder", "imagenet") and self.splits is not None:
+            raise ValueError(f"splits must be null: kind {self.kind} takes them from its layout")
         if self.splits is not None and abs(sum(self.splits.values()) - 1) > 1e-9:
             raise ValueError(f"splits sum to {sum(self.splits.values())}, not to 1")
         for template in self.templates:
@@ -80,14 +95,32 @@ class DatasetConfig(Section):
         return self
 
 
+class PreprocessConfig(Section):
+    """What a model's images go through, in open_clip's words."""
+
+    mean: tuple[float, float, float]
+    """Of the red, green and blue that the model was trained on, in 0 to 1."""
+    std: tuple[float, float, float]
+    """Likewise."""
+    interpolation: Literal["bicubic", "bilinear"]
+    resize_mode: Literal["shortest", "longest", "squash"]
+
+
 class ModelConfig(Section):
-    """An open_clip model of the catalog."""
+    """An open_clip model. Keys that may be null may be left out."""
 
     name: str
-    """open_clip's model name, `hf-hub:<repo>` or `local-dir:<folder>`."""
-    pretrained: str | None
-    """open_clip's pretrained tag; null where the name already says where the weights are."""
-    note: str | None
+    """open_clip's model name, `hf-hub:<repo>` or `local-dir:<folder>`. A model whose name is
+    `local-dir:data/models/<key>` is there already; every other is listed in `outside.models`, and
+    the stage `fetch` brings it there."""
+    pretrained: str | None = None
+    """open_clip's pretrained tag, or the file of a checkpoint; null where the name already says where
+    the weights are."""
+    preprocess: PreprocessConfig | None = None
+    """For the file of a checkpoint, which does not say it; null takes the tag's or the folder's."""
+    tokenizer: str | None = None
+    """open_clip's model name whose tokenizer is meant, where a hub repository says none."""
+    note: str | None = None
     """What every report on this model has to say, such as the data it was fine-tuned on."""
 
     @model_validator(mode="after")
@@ -98,6 +131,15 @@ class ModelConfig(Section):
                 "says where its weights are"
             )
         return self
+
+
+class OutsideConfig(Section):
+    """What comes from outside the workflow; it is looked for before anything else runs."""
+
+    datasets: list[Name]
+    """Datasets whose root is put there by hand: all but the rendered samples."""
+    models: list[Name]
+    """Models that `fetch` brings into data/models: all but those that lie there already."""
 
 
 class SaeConfig(Section):
@@ -336,11 +378,12 @@ class Params(Section):
     """Threads of tensor operations; part of what makes a run repeatable."""
     samples: SamplesConfig
     pretrain: PretrainConfig
+    outside: OutsideConfig
     datasets: dict[Name, DatasetConfig]
     models: dict[Name, ModelConfig]
     audits: dict[Name, AuditConfig]
     defaults: dict[str, object] = {}
-    """YAML anchors that audits merge; not read otherwise."""
+    """YAML anchors that datasets and audits merge; not read otherwise."""
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
@@ -360,6 +403,12 @@ class Params(Section):
                         f"audits.{name}.{key} is {value!r}, which {key}s does not hold; "
                         f"it holds {sorted(known)}"
                     )
+        rendered = set(SamplesConfig.model_fields) - {"workers"}
+        _same("outside.datasets", self.outside.datasets, set(self.datasets) - rendered)
+        fetched = {
+            name for name, model in self.models.items() if model.name != f"{HERE}/{name}"
+        }
+        _same("outside.models", self.outside.models, fetched)
         return self
 
     def audit(self, name: str) -> AuditConfig:
@@ -381,6 +430,15 @@ class Params(Section):
         if name not in self.datasets:
             raise ConfigError(f"params.yaml has no datasets.{name}; it has {sorted(self.datasets)}")
         return self.datasets[name]
+
+
+def _same(key: str, listed: list[str], needed: set[str]) -> None:
+    if missing := sorted(needed - set(listed)):
+        raise ValueError(f"{key} lacks {missing}: list what does not come from this workflow")
+    if unknown := sorted(set(listed) - needed):
+        raise ValueError(f"{key} lists {unknown}, which need not come from outside: take them out")
+    if len(listed) > len(set(listed)):
+        raise ValueError(f"{key} lists a name twice: {listed}")
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -5,6 +5,16 @@ from pathlib import Path
 DATA = Path("data")
 
 
+def source(dataset: str) -> Path:
+    """File that says where a dataset comes from."""
+    return DATA / "sources" / f"{dataset}.json"
+
+
+def model(name: str) -> Path:
+    """open_clip folder of a model: `open_clip_config.json` and `open_clip_model.safetensors`."""
+    return DATA / "models" / name
+
+
 def manifest(dataset: str) -> Path:
     """Folder of a dataset's `manifest.parquet` and `dataset.json`."""
     return DATA / "manifests" / dataset

@@ -5,7 +5,7 @@ An adapter turns a folder layout into a `Listing` without opening an image. `man
 
 from typing import NamedTuple
 
-__all__ = ["Excluded", "Listing", "Record"]
+__all__ = ["Distractor", "Excluded", "Listing", "Record"]
 
 
 class Record(NamedTuple):
@@ -14,13 +14,24 @@ class Record(NamedTuple):
     image_id: str
     """Name of the image, unique within the dataset."""
     path: str
-    """Relative to the dataset's root, with forward slashes."""
+    """Relative to the dataset's root, with forward slashes; inside a container as `files` says."""
     split: str
     """train, val or test."""
-    label: str
-    """Label of the class: a folder's name or a column's."""
+    label: str | None
+    """Label of the class: a folder's name or a column's; None where it is unknown."""
     group_id: str
-    """Images of one group (of one lesion) never straddle splits."""
+    """Images of one group (of one lesion or patient) never straddle splits."""
+
+
+class Distractor(NamedTuple):
+    """An image that is known not to show a class but to look like it to a model."""
+
+    image_id: str
+    """One of the records, of split test and without a label."""
+    label: str
+    """The class that it does not show."""
+    set: str
+    """Name of the distractor set that it belongs to."""
 
 
 class Excluded(NamedTuple):
@@ -41,3 +52,5 @@ class Listing(NamedTuple):
     """Every class that the dataset declares, sorted, also those without an image."""
     excluded: list[Excluded]
     """The images that are known to be unusable before they are opened, sorted by path."""
+    distractors: list[Distractor] = []
+    """Ready-made distractor sets, sorted; Spurious ImageNet's where the dataset has them."""
