@@ -29,11 +29,12 @@ format: setup
 
 setup: $(INSTALLED)
 
-$(INSTALLED): requirements.lock
+$(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --disable-pip-version-check --no-deps -e .
 	touch $@
 
 lock:  ## write requirements.lock from pyproject.toml's dependencies, in a fresh environment
@@ -44,4 +45,3 @@ lock:  ## write requirements.lock from pyproject.toml's dependencies, in a fresh
 	$(BIN)/pip install --disable-pip-version-check -r .venv/requirements.in
 	# torch pins its CUDA packages itself, and other platforms have none.
 	$(BIN)/pip freeze | grep -v -E '^(nvidia-|cuda-|triton==)' > requirements.lock
-	touch $(INSTALLED)

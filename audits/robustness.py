@@ -1,13 +1,17 @@
 """Stage `robustness`: how well a class is told from its distractors, by prompt form.
 
 For each finding the validation images of other classes on which its component fires strongly are
-its distractors. Spurious AUC is the AUROC of the class's own validation images against them, valid
-AUC against all other images (paper, Sec. 5.3).
+its distractors; a dataset may bring distractor sets of its own (Spurious ImageNet). Spurious AUC is
+the AUROC of the class's own validation images against them, valid AUC against all other images
+(paper, Sec. 5.3).
 """
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -22,6 +26,9 @@ from pipeline.store import read_json, read_table, write_json, write_table
 
 REGULARISATION = (1.0, 10.0, 100.0)
 """Inverse strengths C that cross-validation chooses from."""
+
+READY_MADE = "ready_made"
+"""Mode of the distractor sets that a dataset brings."""
 
 COLUMNS = ["finding_id", "mode", "form", "distractors", "spurious_auc", "valid_auc"]
 
@@ -100,21 +107,20 @@ def labelled(inputs: Inputs, split: str) -> Tensor:
     return inputs.split(split) & (inputs.class_index >= 0)
 
 
-def form_scores(inputs: Inputs, config: RobustnessConfig, seed: int) -> dict[str, np.ndarray]:
-    """Scores [v, c] of labelled validation images, by prompt form and of the linear classifier.
+def form_scores(
+    inputs: Inputs, rows: Int[Tensor, " v"], config: RobustnessConfig, seed: int
+) -> dict[str, np.ndarray]:
+    """Scores [v, c] of some images, by prompt form and of the linear classifier.
 
     A class without train images has −inf in the linear classifier's scores.
     """
-    val = labelled(inputs, "val")
-    scores = {
-        form: cosine_outputs(inputs.x[val], t, inputs.head).numpy()
-        for form, t in inputs.texts.items()
-    }
+    x = inputs.x[rows]
+    scores = {form: cosine_outputs(x, t, inputs.head).numpy() for form, t in inputs.texts.items()}
     known = labelled(inputs, "train")
     linear, columns = linear_scores(
         unit(project(inputs.x[known], inputs.head)),
         inputs.images["label"].to_numpy()[known.numpy()],
-        unit(project(inputs.x[val], inputs.head)),
+        unit(project(x, inputs.head)),
         config.folds,
         seed,
     )
@@ -168,6 +174,57 @@ def robustness(
     return pd.DataFrame(table, columns=COLUMNS)
 
 
+def ready_made(
+    inputs: Inputs,
+    scores: dict[str, np.ndarray],
+    distractors: pd.DataFrame,
+    distractor_scores: dict[str, np.ndarray],
+    config: RobustnessConfig,
+) -> pd.DataFrame:
+    """Spurious and valid AUC of the dataset's own distractor sets, columns as in COLUMNS.
+
+    The finding_id is the set's name, the mode READY_MADE. Left out are sets of fewer than
+    min_images, and those of a class without validation images.
+
+    Args:
+        inputs: the audit's artifacts.
+        scores: of the labelled validation images.
+        distractors: columns label and set, one row an image.
+        distractor_scores: of these images.
+        config: the section of params.yaml.
+    """
+    classes = inputs.class_index[labelled(inputs, "val")].numpy()
+    positions = {label: index for index, label in enumerate(inputs.classes["label"])}
+    table = []
+    for (label, name), rows in distractors.groupby(["label", "set"]):
+        position = positions.get(label, -1)
+        own = classes == position
+        if len(rows) < config.min_images or not own.any() or own.all():
+            continue
+        mask = np.concatenate([np.zeros(len(own), bool), np.ones(len(rows), bool)])
+        for form, values in scores.items():
+            column = np.concatenate(
+                [values[:, position], distractor_scores[form][rows.index, position]]
+            )
+            spurious, valid = aucs(column, np.append(own, np.zeros(len(rows), bool)), mask)
+            entry = (name, READY_MADE, form, len(rows), spurious, valid)
+            table.append(dict(zip(COLUMNS, entry, strict=True)))
+    return pd.DataFrame(table, columns=COLUMNS)
+
+
+def read_distractors(folder: Path, image_ids: pd.Series) -> pd.DataFrame:
+    """A manifest's `distractors.csv` with the row of each image; empty where it has none."""
+    path = folder / "distractors.csv"
+    if not path.exists():
+        return pd.DataFrame({"label": [], "set": [], "row": np.array([], dtype=np.int64)})
+    table = read_table(path)
+    rows = pd.Index(image_ids).get_indexer(table["image_id"])
+    if (rows < 0).any():
+        missing = table["image_id"][rows < 0].iloc[0]
+        raise ValueError(f"{path} lists {missing}, which has no embedding: run `dvc repro`")
+    return table.assign(row=rows)
+
+
 def summary(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Means and standard errors over findings, for each form.
 
@@ -192,7 +249,13 @@ def main() -> None:
     evidence = read_json(folder / "evidence.json")
     inputs = load_inputs(params, name)
     config = params.audit(name).robustness
-    scores = form_scores(inputs, config, params.seed)
+    manifest = layout.manifest(params.audit(name).dataset)
+    own = read_distractors(manifest, inputs.images["image_id"])
+    val = torch.nonzero(labelled(inputs, "val")).flatten()
+    rows = torch.cat([val, torch.from_numpy(own["row"].to_numpy())])
+    every = form_scores(inputs, rows, config, params.seed)
+    scores = {form: values[: len(val)] for form, values in every.items()}
+    theirs = {form: values[len(val) :] for form, values in every.items()}
     table = robustness(
         inputs,
         scores,
@@ -200,11 +263,14 @@ def main() -> None:
         {finding_id: found["images"] for finding_id, found in evidence.items()},
         config,
     )
-    classes = inputs.class_index[labelled(inputs, "val")].numpy()
+    sets = ready_made(inputs, scores, own, theirs, config)
+    classes = inputs.class_index[val].numpy()
     metrics: dict[str, object] = {**summary(table)}
-    metrics["by_mode"] = {str(mode): summary(rows) for mode, rows in table.groupby("mode")}
+    metrics["by_mode"] = {
+        str(mode): summary(part) for found in (table, sets) for mode, part in found.groupby("mode")
+    }
     metrics["findings"] = int(table["finding_id"].nunique())
-    write_table(layout.audit(name, "robustness") / "findings.csv", table)
+    write_table(layout.audit(name, "robustness") / "findings.csv", pd.concat([table, sets]))
     write_json(
         layout.audit(name, "robustness") / "metrics.json",
         {

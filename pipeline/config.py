@@ -53,9 +53,9 @@ class DatasetConfig(Section):
     """A dataset on disk and how its components are named."""
 
     kind: Literal["image_folder", "csv", "imagenet", "isic"]
-    """Layout: `image_folder` is `train/<class>/`, `val/<class>/`; `csv` is a table `images.csv` with
-    the columns path and label; `imagenet` is ImageNet-1k as torchvision, Kaggle, Hugging Face or
-    WebDataset have it; `isic` is one or more of ISIC 2019, 2020, 2024 and HAM10000."""
+    """Layout: `image_folder` is `train/<class>/`, `val/<class>/`; `csv` is a table `images.csv`
+    with the columns path and label; `imagenet` is ImageNet-1k as torchvision, Kaggle, Hugging Face
+    or WebDataset have it; `isic` is one or more of ISIC 2019, 2020, 2024 and HAM10000."""
     root: Path
     """Folder of the raw dataset."""
     splits: dict[Literal["train", "val", "test"], Fraction] | None
@@ -114,8 +114,8 @@ class ModelConfig(Section):
     `local-dir:data/models/<key>` is there already; every other is listed in `outside.models`, and
     the stage `fetch` brings it there."""
     pretrained: str | None = None
-    """open_clip's pretrained tag, or the file of a checkpoint; null where the name already says where
-    the weights are."""
+    """open_clip's pretrained tag, or the file of a checkpoint; null where the name already says
+    where the weights are."""
     preprocess: PreprocessConfig | None = None
     """For the file of a checkpoint, which does not say it; null takes the tag's or the folder's."""
     tokenizer: str | None = None
@@ -403,12 +403,22 @@ class Params(Section):
                         f"audits.{name}.{key} is {value!r}, which {key}s does not hold; "
                         f"it holds {sorted(known)}"
                     )
+        for name in self.audits:
+            if name.startswith("concepts-") or name.endswith("-perturbed"):
+                raise ValueError(
+                    f"audits.{name}: a name that starts with concepts- or ends with -perturbed is "
+                    "taken by a folder of data/embeddings; choose another"
+                )
         rendered = set(SamplesConfig.model_fields) - {"workers"}
         _same("outside.datasets", self.outside.datasets, set(self.datasets) - rendered)
-        fetched = {
-            name for name, model in self.models.items() if model.name != f"{HERE}/{name}"
-        }
+        fetched = {name for name, model in self.models.items() if model.name != f"{HERE}/{name}"}
         _same("outside.models", self.outside.models, fetched)
+        for name in set(self.models) - fetched:
+            model = self.models[name]
+            if model.preprocess is not None or model.tokenizer is not None:
+                raise ValueError(
+                    f"models.{name} has preprocess or tokenizer: the folder {model.name} says both"
+                )
         return self
 
     def audit(self, name: str) -> AuditConfig:

@@ -1,7 +1,13 @@
-"""Stage `embed`: the audited model's class tokens before ln_post, as Parquet shards."""
+"""Stage `embed`: the audited model's class tokens before ln_post, as Parquet shards.
 
-from collections.abc import Callable, Iterator, Mapping
+After a kill the next run goes on at the next shard, if nothing that decides the shards' bytes has
+changed.
+"""
+
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,22 +18,33 @@ from torch import Tensor
 
 from pipeline import layout
 from pipeline.attribution import Head, project, unit
-from pipeline.config import AuditConfig, EmbedConfig, Params
-from pipeline.images import Batch, batches, red_shifted
+from pipeline.config import EmbedConfig, ModelConfig
+from pipeline.images import batches, red_shifted, runs
 from pipeline.models.catalog import Clip, class_tokens, head_of, image_embeddings, load_clip
+from pipeline.models.forward import Forward, Ran, split_preprocess
+from pipeline.resume import resumable, work_key
 from pipeline.stage import begin
-from pipeline.store import atomic, read_table, vector_column, write_json, write_shard
+from pipeline.store import (
+    SHARD_PATTERN,
+    atomic,
+    read_table,
+    vector_column,
+    write_json,
+    write_shard,
+)
 
 COSINE_TOLERANCE = 1e-5
+FIRST = 16  # images on which the head is checked and the precision settled
 
 
-def check_head(clip: Clip, x: Tensor, pixels: Tensor, head: Head) -> None:
-    """Make sure that head(x) is what the model itself computes.
+def check_head(model: Any, pixels: Tensor, head: Head) -> None:
+    """Make sure that the head of the class token is what the model itself computes.
 
     Raises:
         RuntimeError: some image's cosine between the two is below 1 − COSINE_TOLERANCE.
     """
-    cosine = (unit(project(x, head)) * image_embeddings(clip.model, pixels)).sum(dim=-1)
+    x = class_tokens(model, pixels)
+    cosine = (unit(project(x, head)) * image_embeddings(model, pixels)).sum(dim=-1)
     if float(cosine.min()) < 1 - COSINE_TOLERANCE:
         raise RuntimeError(
             "the head does not reproduce the model's embeddings: cosine "
@@ -36,112 +53,127 @@ def check_head(clip: Clip, x: Tensor, pixels: Tensor, head: Head) -> None:
         )
 
 
-def embed_images(
-    stream: Iterator[Batch],
-    embed: Callable[[Tensor], Tensor],
+def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, more: Any) -> str:
+    """Key of the shards of some images under a model, and whatever else decides them."""
+    rows = images[["image_id", "sha256"]].to_csv(index=False).encode()
+    inputs = {
+        "images": hashlib.sha256(rows).hexdigest(),
+        "weights": clip.weights_sha256,
+        "preprocessing": clip.preprocessing,
+        "config": config.model_dump(exclude={"workers"}),
+        "threads": torch.get_num_threads(),
+        "more": more,
+    }
+    return work_key(inputs)
+
+
+def embed_shards(
+    images: pd.DataFrame,
+    root: Path,
+    pixels_of: Callable[[Image.Image], Tensor],
+    forward: Callable[[Tensor], Tensor],
     column: str,
     config: EmbedConfig,
     folder: Path,
-) -> int:
-    """Write the vectors of a stream of images as shards; returns the number of images.
+    progress: str,
+) -> None:
+    """Write the vectors of images as shards of `shard_rows`, those that the folder has left out.
 
-    A shard holds whole batches, so that it may exceed `shard_rows` by less than a batch.
+    Args:
+        images: manifest rows: image_id, path, sha256.
+        root: the dataset's folder.
+        pixels_of: an image as a tensor.
+        forward: a stack of them to vectors [n, d].
+        column: name of the vectors in the shards.
+        config: batches, shards and the precision of storage.
+        folder: written to; shards in it are kept.
+        progress: what the progress bar says.
     """
-    ids: list[str] = []
+    rows, edge = len(images), config.shard_rows
+    done = {int(path.stem.removeprefix("part-")) for path in folder.glob(SHARD_PATTERN)}
+    plan = [part for part in runs(rows, config.batch_size, edge) if part.start // edge not in done]
     blocks: list[Tensor] = []
-    shard = images = 0
-
-    def flush() -> None:
-        nonlocal shard
-        values = torch.cat(blocks).numpy().astype(config.dtype)
-        write_shard(folder, shard, pa.table({"image_id": ids, column: vector_column(values)}))
-        shard += 1
-        ids.clear()
-        blocks.clear()
-
-    for batch in stream:
-        ids.extend(batch.image_ids)
-        blocks.append(embed(batch.pixels))
-        images += len(batch.image_ids)
-        if len(ids) >= config.shard_rows:
-            flush()
-    if ids:
-        flush()
-    return images
+    ids: list[str] = []
+    for batch, part in zip(
+        batches(images, root, pixels_of, plan, config.workers, progress), plan, strict=True
+    ):
+        blocks.append(forward(batch.pixels))
+        ids += batch.image_ids
+        if part.stop % edge == 0 or part.stop == rows:
+            values = torch.cat(blocks).numpy().astype(config.dtype)
+            table = pa.table({"image_id": ids, column: vector_column(values)})
+            write_shard(folder, part.start // edge, table)
+            blocks, ids = [], []
 
 
 def embed_audit(
     clip: Clip,
-    head: Head,
     images: pd.DataFrame,
     root: Path,
     config: EmbedConfig,
-    folder: Path,
-    preprocess: Callable[[Image.Image], Tensor],
+    path: Path,
     progress: str,
-) -> int:
-    """Class tokens of a manifest's images, checked against the model on the first batch."""
-    checked = False
+    red_shift: float | None = None,
+) -> Ran:
+    """Class tokens of a manifest's images, red-shifted where asked; how the model ran.
 
-    def embed(pixels: Tensor) -> Tensor:
-        nonlocal checked
-        x = class_tokens(clip.model, pixels)
-        if not checked:
-            check_head(clip, x, pixels, head)
-            checked = True
-        return x
-
-    stream = batches(images, root, preprocess, config.batch_size, config.workers, progress)
-    with atomic(folder) as temporary:
-        temporary.mkdir()
-        return embed_images(stream, embed, "x", config, temporary)
-
-
-def perturb(
-    clip: Clip,
-    images: pd.DataFrame,
-    root: Path,
-    config: EmbedConfig,
-    red_shift: Mapping[str, float],
-    folder: Path,
-) -> None:
-    """Class tokens of the images that are not for training, red-shifted (paper, Eq. 32).
-
-    One folder of shards for each shift of red_shift, a name → δ.
+    Raises:
+        RuntimeError: the model's head is not LayerNorm and projection of its class token.
     """
-    held_out = images[images["split"] != "train"]
+    pixels_of, normalize = split_preprocess(clip)
+    first = first_pixels(images, root, pixels_of)
+    if red_shift is not None:
+        pixels_of = red_shifted(pixels_of, red_shift)
+    forward = Forward(clip, class_tokens, normalize, config, first)
+    check_head(clip.model, forward.normalized(first), head_of(clip.model))
+    with resumable(path, shards_key(clip, images, config, ["x", red_shift])) as folder:
+        embed_shards(images, root, pixels_of, forward, "x", config, folder, progress)
+    return forward.ran()
+
+
+def first_pixels(
+    images: pd.DataFrame, root: Path, pixels_of: Callable[[Image.Image], Tensor]
+) -> Tensor:
+    """Pixels of the first few images, to check a model and settle its precision on."""
+    few = images.iloc[:FIRST]
+    return next(batches(few, root, pixels_of, runs(len(few), FIRST), 0, "check")).pixels
+
+
+def write_head(
+    folder: Path, clip: Clip, ran: Ran, name: str, config: ModelConfig, dtype: str
+) -> None:
+    """`head.safetensors` and `model.json`: all that later stages know of the model.
+
+    Args:
+        folder: written to.
+        clip: the model.
+        ran: how it ran.
+        name: its key in params.yaml.
+        config: its entry there.
+        dtype: precision in which the embeddings are stored.
+    """
     head = head_of(clip.model)
     with atomic(folder) as temporary:
         temporary.mkdir()
-        for shift, delta in red_shift.items():
-            shifted = red_shifted(clip.preprocess, delta)
-            place = temporary / shift
-            embed_audit(clip, head, held_out, root, config, place, shifted, f"red {shift}")
-
-
-def write_head(folder: Path, clip: Clip, head: Head, audit: AuditConfig, params: Params) -> None:
-    """`head.safetensors` and `model.json`: all that later stages know of the model."""
-    config = params.models[audit.model]
-    with atomic(folder) as temporary:
-        temporary.mkdir()
+        tensors = {"gamma": head.gamma, "beta": head.beta, "w_proj": head.w_proj}
         save_file(
-            {"gamma": head.gamma, "beta": head.beta, "w_proj": head.w_proj},
-            temporary / "head.safetensors",
+            {key: tensor.cpu() for key, tensor in tensors.items()}, temporary / "head.safetensors"
         )
         write_json(
             temporary / "model.json",
             {
-                "model": audit.model,
+                "model": name,
                 "name": config.name,
                 "pretrained": config.pretrained,
                 "note": config.note,
+                "parameters": clip.parameters,
                 "weights_sha256": clip.weights_sha256,
                 "preprocessing": clip.preprocessing,
                 "d_pre": head.w_proj.shape[0],
                 "d_post": head.w_proj.shape[1],
                 "eps": head.eps,
-                "device": "cpu",
-                "dtype": audit.embed.dtype,
+                **ran._asdict(),
+                "dtype": dtype,
             },
         )
 
@@ -150,20 +182,12 @@ def main() -> None:
     """Embed all images of an audit's manifest."""
     name, params = begin(__doc__)
     audit = params.audit(name)
-    clip = load_clip(params.models[audit.model])
+    clip = load_clip(layout.model(audit.model))
     images = read_table(layout.manifest(audit.dataset) / "manifest.parquet")
-    head = head_of(clip.model)
-    embed_audit(
-        clip,
-        head,
-        images,
-        params.dataset(audit.dataset).root,
-        audit.embed,
-        layout.embeddings(name),
-        clip.preprocess,
-        "embed",
-    )
-    write_head(layout.head(name), clip, head, audit, params)
+    root = params.dataset(audit.dataset).root
+    ran = embed_audit(clip, images, root, audit.embed, layout.embeddings(name), "embed")
+    model = params.models[audit.model]
+    write_head(layout.head(name), clip, ran, audit.model, model, audit.embed.dtype)
 
 
 if __name__ == "__main__":

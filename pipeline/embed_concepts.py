@@ -6,11 +6,12 @@ import pyarrow as pa
 
 from pipeline import layout
 from pipeline.config import EmbedConfig, load_params
-from pipeline.embed import embed_images
-from pipeline.images import batches
+from pipeline.embed import embed_shards, first_pixels, shards_key
 from pipeline.models.catalog import image_embeddings, load_clip, text_embeddings
+from pipeline.models.forward import Forward, split_preprocess
+from pipeline.resume import resumable
 from pipeline.stage import set_threads
-from pipeline.store import atomic, read_table, vector_column, write_table
+from pipeline.store import read_table, vector_column, write_table
 from pipeline.texts import Term, read_vocabulary
 
 
@@ -23,22 +24,17 @@ def main() -> None:
     dataset = params.dataset(name)
     config: EmbedConfig = dataset.embed
     set_threads(params.threads, params.seed)
-    clip = load_clip(params.models[dataset.labeler])
+    clip = load_clip(layout.model(dataset.labeler))
     terms = [Term("", None), *read_vocabulary(dataset.vocabulary)]
     images = read_table(layout.manifest(name) / "manifest.parquet")
-    stream = batches(
-        images,
-        dataset.root,
-        clip.preprocess,
-        config.batch_size,
-        config.workers,
-        f"embed with {dataset.labeler}",
-    )
-    with atomic(layout.concepts_embeddings(name)) as folder:
-        folder.mkdir(parents=True)
-        embed_images(
-            stream, lambda pixels: image_embeddings(clip.model, pixels), "z", config, folder
-        )
+    pixels_of, normalize = split_preprocess(clip)
+    first = first_pixels(images, dataset.root, pixels_of)
+    forward = Forward(clip, image_embeddings, normalize, config, first)
+    with resumable(
+        layout.concepts_embeddings(name), shards_key(clip, images, config, ["z"])
+    ) as folder:
+        progress = f"embed with {dataset.labeler}"
+        embed_shards(images, dataset.root, pixels_of, forward, "z", config, folder, progress)
         t = text_embeddings(clip, [term.term for term in terms])
         columns = {
             "term": [term.term for term in terms],

@@ -13,7 +13,7 @@ def main() -> None:
     """Embed every class in every prompt form."""
     name, params = begin(__doc__)
     audit = params.audit(name)
-    clip = load_clip(params.models[audit.model])
+    clip = load_clip(layout.model(audit.model))
     classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
     tables = []
     for form in FORMS:

@@ -1,14 +1,21 @@
 """Images of a manifest, decoded and preprocessed in parallel."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
+
+from pipeline.datasets.files import read_bytes
 
 
 class Batch(NamedTuple):
@@ -16,12 +23,16 @@ class Batch(NamedTuple):
 
     image_ids: list[str]
     pixels: Tensor
-    """[n, 3, h, w]."""
+    """[n, ...], one row an image, as the preprocessing leaves it."""
 
 
 class _Images(Dataset[Tensor]):
-    def __init__(self, paths: list[Path], preprocess: Callable[[Image.Image], Tensor]) -> None:
-        self.paths = paths
+    def __init__(
+        self, images: pd.DataFrame, root: Path, preprocess: Callable[[Image.Image], Tensor]
+    ) -> None:
+        self.paths = images["path"].tolist()
+        self.sha256 = images["sha256"].tolist() if "sha256" in images else None
+        self.root = root
         self.preprocess = preprocess
 
     def __len__(self) -> int:
@@ -30,37 +41,77 @@ class _Images(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         path = self.paths[index]
         try:
-            with Image.open(path) as image:
+            content = read_bytes(self.root, path)
+            if self.sha256 and hashlib.sha256(content).hexdigest() != self.sha256[index]:
+                raise OSError("its bytes have changed")
+            with Image.open(io.BytesIO(content)) as image:
                 return self.preprocess(image.convert("RGB"))
         except OSError as error:
             raise OSError(
-                f"{path}: {error}. The image was readable when the manifest was made: run "
-                "`dvc repro prepare` to make it anew"
+                f"{self.root / path}: {error}. The image was as it should be when the manifest was "
+                "made: run `dvc repro prepare` to make it anew"
             ) from error
+
+
+def runs(images: int, size: int, until: int | None = None) -> list[range]:
+    """Rows in runs of `size`, in order; no run crosses a multiple of `until`."""
+    edge = images if until is None else until
+    return [
+        range(start, min(start + size, block + edge, images))
+        for block in range(0, images, max(1, edge))
+        for start in range(block, min(block + edge, images), size)
+    ]
 
 
 def batches(
     images: pd.DataFrame,
     root: Path,
     preprocess: Callable[[Image.Image], Tensor],
-    batch_size: int,
+    rows: Sequence[range],
     workers: int,
     progress: str,
 ) -> Iterator[Batch]:
-    """Batches of a manifest's images in its order, decoded by worker processes.
+    """Batches of a manifest's images, decoded by worker processes, or by threads where they are 0.
+
+    With 0 workers a batch is decoded, on all threads, when it is asked for: best where the model
+    runs on the same cores, since decoding then never takes one away from it.
+
+    Args:
+        images: image_id, path and, where the bytes are to be checked, sha256.
+        root: folder that the paths are relative to.
+        preprocess: image to tensor, all of one shape.
+        rows: rows of `images` in each batch.
+        workers: processes that decode; the result does not depend on it.
+        progress: what the progress bar says.
 
     Raises:
-        OSError: an image of the manifest is missing or no longer readable; it names the file.
+        OSError: an image of the manifest is missing, no longer readable or has changed; it names
+            the file.
     """
-    dataset = _Images([root / path for path in images["path"]], preprocess)
-    loader = DataLoader(dataset, batch_size=batch_size, num_workers=workers, shuffle=False)
-    ids = images["image_id"].tolist()
-    done = 0
-    with tqdm(total=len(ids), desc=progress, unit="image") as bar:
-        for pixels in loader:
-            yield Batch(ids[done : done + len(pixels)], pixels)
-            done += len(pixels)
-            bar.update(len(pixels))
+    dataset = _Images(images, root, preprocess)
+    ids = images["image_id"].to_numpy(dtype=object)
+    with tqdm(total=sum(map(len, rows)), desc=progress, unit=" images") as bar:
+        stream = _by_processes(dataset, rows, workers) if workers else _by_threads(dataset, rows)
+        for part, pixels in zip(rows, stream, strict=True):
+            yield Batch(ids[part].tolist(), pixels)
+            bar.update(len(part))
+
+
+def _by_processes(dataset: _Images, rows: Sequence[range], workers: int) -> Iterator[Tensor]:
+    sampler = [list(part) for part in rows]
+    yield from DataLoader(dataset, batch_sampler=sampler, num_workers=workers)
+
+
+def _by_threads(dataset: _Images, rows: Sequence[range]) -> Iterator[Tensor]:
+    # Threads, for Pillow decodes and resizes outside the interpreter's lock.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for part in rows:
+            yield torch.stack(list(pool.map(dataset.__getitem__, part)))
+
+
+def to_bytes(image: Image.Image) -> Tensor:
+    """Pixels of an RGB image as uint8 [h, w, 3]."""
+    return torch.from_numpy(np.array(image.convert("RGB")))
 
 
 def red_shifted(

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 DATA = Path("data")
+PRETRAINED = "tiny"
+"""Key of the model that the workflow trains itself."""
 
 
 def source(dataset: str) -> Path:
@@ -18,6 +20,11 @@ def model(name: str) -> Path:
 def manifest(dataset: str) -> Path:
     """Folder of a dataset's `manifest.parquet` and `dataset.json`."""
     return DATA / "manifests" / dataset
+
+
+def unfinished(name: str) -> Path:
+    """Folder of work that a killed run has left and a later one may go on with."""
+    return DATA / "unfinished" / name
 
 
 def embeddings(audit: str) -> Path:

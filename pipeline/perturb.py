@@ -17,17 +17,22 @@ def main() -> None:
             folder.mkdir()
         return
     # Imported late: open_clip takes seconds, and most audits have nothing to do here.
-    from pipeline.embed import perturb
+    from pipeline.embed import embed_audit
     from pipeline.models.catalog import load_clip
 
-    perturb(
-        load_clip(params.models[audit.model]),
-        read_table(layout.manifest(audit.dataset) / "manifest.parquet"),
-        params.dataset(audit.dataset).root,
-        audit.embed,
-        {str(shift): delta for shift, delta in audit.shortcut.red_shift.items()},
-        layout.perturbed(name),
-    )
+    clip = load_clip(layout.model(audit.model))
+    images = read_table(layout.manifest(audit.dataset) / "manifest.parquet")
+    held_out = images[images["split"] != "train"].reset_index(drop=True)
+    for shift, delta in audit.shortcut.red_shift.items():
+        embed_audit(
+            clip,
+            held_out,
+            params.dataset(audit.dataset).root,
+            audit.embed,
+            layout.perturbed(name) / str(shift),
+            f"red {shift}",
+            delta,
+        )
 
 
 if __name__ == "__main__":

@@ -1,31 +1,39 @@
 """Prepare a dataset: list its images, open each once, and write its manifest.
 
-Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image) and
-`dataset.json` (version, counts, classes, licence, and what was left out, with the reasons).
+Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image),
+`dataset.json` (version, counts, classes, licence, and what was left out, with the reasons) and
+`duplicates.csv` (pairs of images and what was done about each); and `distractors.csv`
+(image_id,label,set) where the dataset brings distractor sets of its own.
 """
 
 import argparse
 import hashlib
 import os
 import sys
+from functools import partial
 from pathlib import Path
+
+import pandas as pd
 
 from pipeline import layout
 from pipeline.config import DatasetConfig, load_params
-from pipeline.datasets import image_folder, isic
+from pipeline.datasets import Distractor
+from pipeline.datasets.adapters import ADAPTERS, KNOWN_NAMES
 from pipeline.datasets.classes import class_names
 from pipeline.datasets.manifest import build, check_excluded, describe
-from pipeline.datasets.splits import thin
+from pipeline.datasets.splits import split_of, thin
 from pipeline.store import write_json, write_table
 
-ADAPTERS = {"image_folder": image_folder.records, "isic": isic.records}
-KNOWN_NAMES = {"image_folder": {}, "isic": isic.DIAGNOSES}
 LICENCE = "LICENSE.txt"
 TRUTH = "truth.csv"
+DISTRACTORS = "distractors.csv"
 
 
 def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int) -> str:
-    """Write `manifest.parquet` and `dataset.json` of one dataset to out; a summary line.
+    """Write the manifest of one dataset, and what belongs to it, to out; a summary line.
+
+    Where only every n-th train image is kept, the others are not opened: which they are is decided
+    by the splits as they were before duplicates joined groups.
 
     Args:
         name: the dataset's name in params.yaml.
@@ -45,21 +53,40 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
             "or name its place in params.yaml"
         )
     listing = ADAPTERS[config.kind](root, config, seed)
-    listed = len(listing.records) + len(listing.excluded)
+    listed = len(listing.records) + sum(item.fault for item in listing.excluded)
     check_excluded(listing.excluded, listed, config.max_excluded, root)
     names = class_names(root, listing.labels, KNOWN_NAMES[config.kind])
-    records = thin(listing.records, config.every)
-    manifest = build(records, listing.labels, root, config.max_excluded, workers)
+    manifest = build(
+        thin(listing.records, config.every),
+        listing.labels,
+        root,
+        config.max_excluded,
+        workers,
+        config.near_duplicates,
+        None if config.splits is None else partial(_draw, config, seed),
+    )
     description = describe(name, manifest, listing.excluded, names, _licence(config))
     # A version of the truth, for the stage that reads it depends on this file and not on the root.
     description["truth_sha256"] = _sha256(root / TRUTH)
     write_table(out / "manifest.parquet", manifest.table)
+    write_table(out / "duplicates.csv", manifest.duplicates)
+    kept = set(manifest.table.image_id)
+    distractors = [row for row in listing.distractors if row.image_id in kept]
+    if distractors:
+        table = pd.DataFrame(distractors, columns=Distractor._fields)
+        write_table(out / DISTRACTORS, table)
+    else:
+        (out / DISTRACTORS).unlink(missing_ok=True)
     write_json(out / "dataset.json", description)
     return (
         f"{name}: {len(manifest.table)} images in {len(description['classes'])} classes, "
         f"{len(description['excluded'])} images and {len(manifest.excluded_classes)} classes "
         f"left out, see {out / 'dataset.json'}"
     )
+
+
+def _draw(config: DatasetConfig, seed: int, group_id: str) -> str:
+    return split_of(group_id, {str(name): n for name, n in (config.splits or {}).items()}, seed)
 
 
 def _sha256(path: Path) -> str | None:

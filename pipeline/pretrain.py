@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from pipeline import layout
 from pipeline.config import PretrainConfig, load_params
-from pipeline.images import batches
+from pipeline.images import batches, runs
 from pipeline.stage import set_threads, train_deterministically
 from pipeline.store import atomic, read_table, write_json, write_table
 
@@ -120,7 +120,8 @@ def captioned(table: pd.DataFrame, root: Path, config: PretrainConfig) -> Captio
     # open_clip's own tokenizer, which every model name without a special one has
     tokenize = get_tokenizer("ViT-B-32", context_length=config.context_length)
     manifest = pd.DataFrame({"image_id": images, "path": images})
-    stream = batches(manifest, root, resizing(config), 256, config.workers, "decode")
+    rows = runs(len(manifest), 256)
+    stream = batches(manifest, root, resizing(config), rows, config.workers, "decode")
     pixels = torch.cat([(batch.pixels * 255).round().to(torch.uint8) for batch in stream])
     return Captioned(pixels, tokenize(texts.tolist()), choices)
 
@@ -206,7 +207,7 @@ def main() -> None:
     data = captioned(read_captions(config.datasets), layout.DATA / "raw", config)
     model = build(config)
     curves = pd.DataFrame(list(train(model, data, config, params.seed)))
-    save(model, config, curves, layout.DATA / "models" / "tiny")
+    save(model, config, curves, layout.model(layout.PRETRAINED))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import argparse
 
+from pipeline import layout
 from pipeline.config import load_params
 from pipeline.samples import lesions, scenes
-from pipeline.store import atomic
+from pipeline.store import atomic, write_json
 
 
 def main() -> None:
@@ -19,6 +20,7 @@ def main() -> None:
             scenes.render(folder, samples.scenes, params.seed, samples.workers)
         else:
             lesions.render(folder, samples.lesions, params.seed, samples.workers)
+    write_json(layout.source(name), {"kind": "rendered", "root": str(params.dataset(name).root)})
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import yaml
 from pipeline.store import read_json, read_table
 
 ROOT = Path(__file__).parents[1]
-CODE = ("pipeline", "audits", "vocabularies", "dvc.yaml")
+CODE = ("pipeline", "audits", "vocabularies", "dvc.yaml", "params.yaml", "catalog.yaml")
 TARGET = "publish@lesions-tiny"
 
 pytestmark = [
@@ -47,18 +47,23 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("repository")
+def repository_copy(folder: Path) -> Path:
+    """The repository without what was derived, as a Git and DVC repository of its own."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
-    (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
     run(folder, "git", "init", "-q")
     run(folder, "dvc", "init", "-q")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory) -> Path:
+    folder = repository_copy(tmp_path_factory.mktemp("repository"))
+    (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
     run(folder, "dvc", "repro", TARGET)
     return folder
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from pipeline.datasets.files import read_bytes
+
 QUALITY = 80
 # With text, charts and tables on top, the page stays near 3 MB, which mail and MLflow take well.
 BUDGET_BYTES = 2_400_000
@@ -25,9 +27,9 @@ class Thumbnail:
     """Short name of the class the picture is labelled with, "no label" where it has none."""
 
 
-def thumbnail_uri(path: Path, edge: int) -> str:
+def thumbnail_uri(content: bytes, edge: int) -> str:
     """A picture, scaled down to fit edge × edge pixels, as the `data:` URI of a JPEG."""
-    with Image.open(path) as image:
+    with Image.open(io.BytesIO(content)) as image:
         # JPEG decoders can skip most of the work when the target is small.
         image.draft("RGB", (2 * edge, 2 * edge))
         small = image.convert("RGB")
@@ -93,12 +95,13 @@ class Gallery:
                     f"image {image_id!r} is not in the manifest: the audit is older than it, "
                     "run `dvc repro`"
                 )
-            path = self._root / self._paths[image_id]
-            if not path.exists():
+            try:
+                content = read_bytes(self._root, self._paths[image_id])
+            except OSError as error:
                 raise FileNotFoundError(
-                    f"{path} is missing though the manifest lists it: restore the dataset or run "
-                    "`dvc repro prepare` to leave it out"
-                )
-            uri = thumbnail_uri(path, self._edge)
+                    f"{self._root / self._paths[image_id]} is missing though the manifest lists it "
+                    f"({error}): restore the dataset or run `dvc repro prepare` to leave it out"
+                ) from error
+            uri = thumbnail_uri(content, self._edge)
             self._made[image_id] = Thumbnail(uri, image_id, self.label_of(image_id))
         return self._made[image_id]

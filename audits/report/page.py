@@ -10,13 +10,14 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from audits.report import cards, charts, wording
+from audits.report import cards, charts, limits, wording
 from audits.report.gallery import Gallery
 from audits.report.sources import Sources
 
 TEMPLATES = Path(__file__).parent / "templates"
 EXCLUDED = 50
 ALL = "All findings"
+READY_MADE = {"ready_made": "Distractors of the dataset's own"}
 # Widths of charts that fill half of the page and all of it.
 NARROW, WIDE = 470, 780
 
@@ -65,6 +66,13 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
         "audit": sources.audit,
         "title": title,
         "summary": summary,
+        "limits": limits.limits(
+            sources.manifest,
+            len(sources.dataset["classes"]),
+            sources.model,
+            metrics["accuracy"].get("short"),
+            len(sources.findings),
+        ),
         "dataset": sources.dataset,
         "model": sources.model,
         "settings": settings,
@@ -128,11 +136,14 @@ def _headline(
 def _robustness_charts(
     robustness: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> list[tuple[str, str]]:
-    if not robustness:
+    panels = {ALL: _auc_rows(robustness)} if robustness else {}
+    panels |= {
+        title: _auc_rows(metrics["by_mode"][mode])
+        for mode, title in (wording.MODES | READY_MADE).items()
+        if mode in metrics["by_mode"]
+    }
+    if not panels:
         return []
-    modes = [mode for mode in wording.MODES if mode in metrics["by_mode"]]
-    panels = {ALL: _auc_rows(robustness)}
-    panels |= {wording.MODES[mode]: _auc_rows(metrics["by_mode"][mode]) for mode in modes}
     low = charts.axis_start([row for rows in panels.values() for row in rows])
     return [
         (

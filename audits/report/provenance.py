@@ -22,7 +22,17 @@ PACKAGES = (
 # What a run itself writes does not make the code that ran it a different one.
 WRITTEN = (":!dvc.lock", ":!reports")
 SIDES = ("deps", "outs")
-MODEL = ("model", "name", "pretrained", "weights_sha256", "preprocessing", "dtype")
+MODEL = (
+    "model",
+    "name",
+    "pretrained",
+    "parameters",
+    "weights_sha256",
+    "preprocessing",
+    "precision",
+    "cosine_to_float32",
+    "dtype",
+)
 
 
 def git_state(folder: Path) -> dict[str, Any]:

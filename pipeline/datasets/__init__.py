@@ -3,6 +3,7 @@
 An adapter turns a folder layout into a `Listing` without opening an image. `manifest` opens them.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 __all__ = ["Distractor", "Excluded", "Listing", "Record"]
@@ -41,6 +42,8 @@ class Excluded(NamedTuple):
     """Relative to the dataset's root."""
     reason: str
     """Why, for a person to read."""
+    fault: bool = True
+    """Whether something is wrong with it, which counts against max_excluded; not so a duplicate."""
 
 
 class Listing(NamedTuple):
@@ -52,5 +55,5 @@ class Listing(NamedTuple):
     """Every class that the dataset declares, sorted, also those without an image."""
     excluded: list[Excluded]
     """The images that are known to be unusable before they are opened, sorted by path."""
-    distractors: list[Distractor] = []
+    distractors: Sequence[Distractor] = ()
     """Ready-made distractor sets, sorted; Spurious ImageNet's where the dataset has them."""

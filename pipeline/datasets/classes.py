@@ -1,14 +1,14 @@
 """Names of classes: what a label is called in words."""
 
-import re
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.datasets.imagenet_labels import WNID
+
 __all__ = ["class_names", "read_classes", "short_name"]
 
 CLASSES = "classes.csv"
-WNID = re.compile(r"n\d{8}")
 
 
 def class_names(root: Path, labels: list[str], known: dict[str, str]) -> dict[str, str]:

@@ -1,131 +1,198 @@
-"""ISIC 2019: one folder of images, a table of one-hot diagnoses, a table with the lesion of each.
+"""ISIC 2019, 2020, 2024 and HAM10000, one of them or several as one dataset.
 
-Layout: `ISIC_2019_Training_Input/*.jpg`, `ISIC_2019_Training_GroundTruth.csv` and
-`ISIC_2019_Training_Metadata.csv`, as published at https://challenge.isic-archive.com/data/#2019.
+Each release lies in the root or in a folder directly in it, as it is published:
+
+- ISIC 2019: `ISIC_2019_Training_GroundTruth.csv`, `ISIC_2019_Training_Metadata.csv` and the images
+  in `ISIC_2019_Training_Input/`
+- ISIC 2020: `ISIC_2020_Training_GroundTruth_v2.csv` with `train/`, or Kaggle's `train.csv` with
+  `jpeg/train/`; `ISIC_2020_Training_Duplicates.csv` where you have it
+- ISIC 2024: `train-metadata.csv` with `train-image.hdf5` or `train-image/image/`
+- HAM10000: `HAM10000_metadata.csv`, `HAM10000_images_part_1/` and `HAM10000_images_part_2/`
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-
-import pandas as pd
+from typing import NamedTuple
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import Excluded, Listing, Record
 from pipeline.datasets.classes import read_classes
+from pipeline.datasets.files import hdf5_members
+from pipeline.datasets.groups import connected
+from pipeline.datasets.isic_releases import RELEASES, Release, releases, whole
+from pipeline.datasets.isic_tables import (
+    DIAGNOSES,
+    Row,
+    read_2019,
+    read_2020,
+    read_2024,
+    read_duplicates,
+    read_ham,
+)
 from pipeline.datasets.splits import split_of
 
-__all__ = ["DIAGNOSES", "records"]
+__all__ = ["DIAGNOSES", "records", "releases"]
 
-FOLDER = "ISIC_2019_Training_Input"
-TRUTH = "ISIC_2019_Training_GroundTruth.csv"
-METADATA = "ISIC_2019_Training_Metadata.csv"
-UNKNOWN = "UNK"
+DUPLICATES = "ISIC_2020_Training_Duplicates.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png")
+READERS = {"ISIC 2020": read_2020, "ISIC 2024": read_2024, "HAM10000": read_ham}
 
-DIAGNOSES = {
-    "MEL": "melanoma",
-    "NV": "melanocytic nevus",
-    "BCC": "basal cell carcinoma",
-    "AK": "actinic keratosis",
-    "BKL": "benign keratosis, solar lentigo, seborrheic keratosis, lichen planus-like keratosis",
-    "DF": "dermatofibroma",
-    "VASC": "vascular lesion",
-    "SCC": "squamous cell carcinoma",
-}
+Link = tuple[tuple[int, str, str], tuple[int, str, str]]
+
+
+class Content(NamedTuple):
+    """What a release holds."""
+
+    release: str
+    table: str
+    """The table of diagnoses, relative to the release's folder."""
+    images: str
+    """Where an image without a file would be, likewise."""
+    rows: list[Row]
+    files: dict[str, str]
+    """Path of the image, likewise, by image_id."""
+    copies: dict[str, str]
+    """The image that is kept, by one that the release itself calls its copy."""
+
+
+class Found(NamedTuple):
+    """A usable image."""
+
+    path: str
+    label: str | None
+    release: str
 
 
 def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
-    """The images of the table of diagnoses; the column that holds the 1 is the label.
+    """The images of all releases that root holds.
 
-    The classes are those of `classes.csv` where the root has one, else the eight of ISIC 2019.
-    The group_id is the lesion_id, or the image's own id where that is blank, and the split is
-    drawn for each group. Exclusions: unknown diagnosis, a row that is not one-hot, an image
-    without a file or without metadata, a file without a diagnosis.
+    The image_id is ISIC's, which all releases share. Of an image in several releases the first is
+    taken, in the order 2019, 2020, 2024, HAM10000. The classes are those of `classes.csv` where the
+    root has one, else the eight of ISIC 2019; images of other or unknown diagnoses have no label.
+
+    A group is all images that are connected by equal lesions or equal patients, also through images
+    that are left out. The group_id is the smallest of their names, or the image's own id where
+    neither is known; the split is drawn for each group.
+
+    Exclusions that are faults: a row without a file, a file without a row, tables that contradict
+    each other or themselves, no row of metadata. Not faults: an image that another release has
+    already, one that ISIC 2020 lists as a copy, one whose diagnosis is not in `classes.csv`.
 
     Args:
-        root: the dataset's folder.
+        root: folder of the release, or of their folders.
         config: `splits`, fraction of the groups by split.
         seed: of the split.
 
     Raises:
-        FileNotFoundError: the folder or a table is missing.
-        ValueError: `splits` is null, a column is missing or not of numbers, or an image has
-            two rows or two files.
+        FileNotFoundError: there is no release, or one lacks a part.
+        ValueError: `splits` is null, a release is there twice, a column is missing or not of
+            numbers, or an image has two rows or two files.
     """
     if config.splits is None:
         raise ValueError("splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}")
     splits = {str(name): share for name, share in config.splits.items()}
     labels = sorted(read_classes(root) or DIAGNOSES)
-    files = _files(root / FOLDER)
-    truth = _table(root / TRUTH, labels)
-    lesions = _table(root / METADATA, ["lesion_id"])["lesion_id"].str.strip()
-    diagnoses = _one_hot(truth, labels, root / TRUTH)
-
-    found: list[Record] = []
-    excluded = [
-        Excluded(f"{FOLDER}/{name}", f"no row in {TRUTH}")
-        for image_id, name in files.items()
-        if image_id not in diagnoses
+    folders = releases(root)
+    found: dict[str, Found] = {}
+    excluded: list[Excluded] = []
+    links: list[Link] = []
+    for release in RELEASES:
+        if release.name in folders:
+            folder = folders[release.name]
+            base = "" if folder == root else f"{folder.name}/"
+            content = _read(folder, release, labels)
+            excluded += _sort_out(content, base, labels, found)
+            links += _links(content)
+    groups = {name[1]: group[1] for name, group in connected(links).items() if name[2] == "image"}
+    listed = [
+        Record(image_id, image.path, split_of(group_id, splits, seed), image.label, group_id)
+        for image_id, image in sorted(found.items())
+        for group_id in [groups[image_id]]
     ]
-    for image_id, diagnosis in diagnoses.items():
-        path = f"{FOLDER}/{files.get(image_id, image_id)}"
-        if image_id not in files:
-            excluded.append(Excluded(path, f"no such file, but a row in {TRUTH}"))
-        elif image_id not in lesions.index:
-            excluded.append(Excluded(path, f"no row in {METADATA}, so its lesion is unknown"))
-        elif diagnosis == UNKNOWN:
-            excluded.append(Excluded(path, f"diagnosis unknown ({UNKNOWN})"))
-        elif diagnosis is None:
-            columns = ", ".join(labels)
-            excluded.append(Excluded(path, f"not exactly one of {columns} is 1 and the others 0"))
-        else:
-            group_id = lesions[image_id] or image_id
-            split = split_of(group_id, splits, seed)
-            found.append(Record(image_id, path, split, diagnosis, group_id))
-    return Listing(sorted(found), labels, sorted(excluded))
+    return Listing(listed, labels, sorted(excluded))
 
 
-def _files(folder: Path) -> dict[str, str]:
-    """Name of the image file by image_id; texts that lie beside the images are no images."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is missing: unpack the images of ISIC 2019 there")
-    files: dict[str, str] = {}
-    for name in sorted(path.name for path in folder.iterdir()):
-        stem, suffix = os.path.splitext(name)
-        if suffix.lower() not in SUFFIXES or name.startswith("."):
+def _sort_out(
+    content: Content, base: str, labels: list[str], found: dict[str, Found]
+) -> list[Excluded]:
+    """Enter a release's usable images into found; the others as exclusions."""
+    listed = {row.image_id for row in content.rows}
+    excluded = [
+        Excluded(base + path, f"no row in {content.table}")
+        for image_id, path in content.files.items()
+        if image_id not in listed
+    ]
+    for row in content.rows:
+        if row.image_id not in content.files:
+            path = f"{base}{content.images}/{row.image_id}"
+            excluded.append(Excluded(path, f"no such file, but a row in {content.table}"))
             continue
-        if stem in files:
-            raise ValueError(f"{folder} holds {files[stem]} and {name}: keep one file an image")
-        files[stem] = name
+        path = base + content.files[row.image_id]
+        reason = _no_fault(row, content, labels, found)
+        if row.fault is not None:
+            excluded.append(Excluded(path, row.fault))
+        elif reason is not None:
+            excluded.append(Excluded(path, reason, fault=False))
+        else:
+            found[row.image_id] = Found(path, row.label, content.release)
+    return excluded
+
+
+def _no_fault(row: Row, content: Content, labels: list[str], found: dict[str, Found]) -> str | None:
+    """Why an image is left out though nothing is wrong with it; None where it is not."""
+    if row.image_id in found:
+        first = found[row.image_id]
+        other = f", which says {first.label or 'unknown'} and not {row.label or 'unknown'}"
+        return f"already in {first.release}" + (other if first.label != row.label else "")
+    if row.image_id in content.copies:
+        return f"a copy of {content.copies[row.image_id]}, as {DUPLICATES} says"
+    if row.label is not None and row.label not in labels:
+        return f"its diagnosis {row.label} is none of {', '.join(labels)}"
+    return None
+
+
+def _links(content: Content) -> Iterator[Link]:
+    """What joins images into groups; names of lesions and patients come before the images' own."""
+    for row in content.rows:
+        image = (1, row.image_id, "image")
+        yield image, image
+        if row.lesion:
+            yield image, (0, row.lesion, "lesion")
+        if row.patient:
+            yield image, (0, row.patient, "patient")
+    for copy, original in content.copies.items():
+        yield (1, copy, "image"), (1, original, "image")
+
+
+def _read(folder: Path, release: Release, labels: list[str]) -> Content:
+    table, *others = whole(folder, release)
+    copies: dict[str, str] = {}
+    if release.name == "ISIC 2019":
+        metadata, *images = others
+        rows = read_2019(folder / table, folder / metadata, labels)
+    else:
+        images = others
+        rows = READERS[release.name](folder / table)
+    files = _files(folder, images)
+    if release.name == "ISIC 2020":
+        copies = read_duplicates(folder / DUPLICATES, files)
+    return Content(release.name, table, images[0], rows, files, copies)
+
+
+def _files(folder: Path, images: list[str]) -> dict[str, str]:
+    """Path of each image by image_id; texts that lie beside the images are no images."""
+    files: dict[str, str] = {}
+    for name in images:
+        if name.endswith(".hdf5"):
+            files |= {member: f"{name}#{member}" for member in hdf5_members(folder / name)}
+            continue
+        for entry in sorted(os.listdir(folder / name)):
+            stem, suffix = os.path.splitext(entry)
+            if suffix.lower() not in SUFFIXES or entry.startswith("."):
+                continue
+            path = f"{name}/{entry}"
+            if stem in files:
+                raise ValueError(f"{folder} holds {files[stem]} and {path}: keep one file an image")
+            files[stem] = path
     return files
-
-
-def _table(path: Path, columns: list[str]) -> pd.DataFrame:
-    """A table of strings, indexed by image; blank cells are empty strings."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: ISIC 2019 publishes it beside the images")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    missing = [name for name in ["image", *columns] if name not in table.columns]
-    if missing:
-        raise ValueError(
-            f"{path} has no column {', '.join(missing)}; it has {', '.join(table.columns)}"
-        )
-    twice = table["image"][table["image"].duplicated()]
-    if len(twice):
-        raise ValueError(f"{path} lists {twice.iloc[0]!r} twice: keep one row an image")
-    return table.set_index("image")
-
-
-def _one_hot(truth: pd.DataFrame, labels: list[str], path: Path) -> dict[str, str | None]:
-    """The column that holds the 1, by image; None where a row is not one-hot."""
-    columns = [*labels, UNKNOWN] if UNKNOWN in truth.columns else labels
-    numbers = truth[columns].apply(pd.to_numeric, errors="coerce")
-    if numbers.isna().any(axis=None):
-        image_id, column = numbers.isna().stack().idxmax()
-        value = truth.at[image_id, column]
-        raise ValueError(f"{path}, image {image_id}, column {column}: {value!r} is not 0 or 1")
-    valid = numbers.isin([0, 1]).all(axis=1) & (numbers.sum(axis=1) == 1)
-    return {
-        image_id: column if ok else None
-        for image_id, column, ok in zip(truth.index, numbers.idxmax(axis=1), valid, strict=True)
-    }

@@ -3,10 +3,10 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from pipeline.datasets import Excluded, Record
 from pipeline.datasets.classes import short_name
+from pipeline.datasets.duplicates import perceptual_hash, settle
+from pipeline.datasets.files import file_of, read_bytes
 
 __all__ = ["COLUMNS", "Manifest", "Opened", "build", "check_excluded", "describe", "fingerprint"]
 
@@ -36,6 +38,8 @@ class Opened(NamedTuple):
     """As width."""
     fault: str | None
     """Why the image is unusable; None where it is fine."""
+    perceptual: bytes | None = None
+    """Perceptual hash; None where none is asked for, or the picture holds too little for one."""
 
 
 class Manifest(NamedTuple):
@@ -47,68 +51,91 @@ class Manifest(NamedTuple):
     """Images left out after opening, sorted by path."""
     excluded_classes: dict[str, str]
     """Reason by label of the classes that are left out."""
+    duplicates: pd.DataFrame
+    """Columns duplicates.COLUMNS: pairs of images, and what was done about each."""
+    duplicates_left_out: int
+    """Count of the images among `excluded` that are duplicates."""
 
 
 def build(
-    records: list[Record], labels: list[str], root: Path, max_excluded: float, workers: int
+    records: list[Record],
+    labels: list[str],
+    root: Path,
+    max_excluded: float,
+    workers: int,
+    near_duplicates: int | None = None,
+    redraw: Callable[[str], str] | None = None,
 ) -> Manifest:
     """Open every image and keep the usable ones; the result does not depend on workers.
 
-    Exclusions: an image that is empty or does not decode to its last row; the later one (by
-    image_id) of two files of equal bytes in different splits or under different labels; every
-    image of a class without a train image, and that class. Equal bytes in one split under one
-    label are kept.
+    Exclusions: an image that is empty or does not decode to its last row; a duplicate that
+    straddles splits or contradicts another's label, as `duplicates.settle` says; every image of a
+    class without a labelled train image, and that class. Images without a label stay.
 
     Args:
         records: the images, with unique image_ids.
         labels: every class that the dataset declares.
         root: folder that the records' paths are relative to.
-        max_excluded: fraction of the images above which to stop.
+        max_excluded: fraction of the images above which to stop; duplicates do not count.
         workers: processes that decode.
+        near_duplicates: largest distance of near duplicates, of 256 bits; None looks for equal
+            bytes alone.
+        redraw: split of a group, where splits are drawn; None where the layout gives them.
 
     Raises:
-        ValueError: more images than max_excluded are left out, or no image is usable.
+        ValueError: more images than max_excluded are left out, or there is no usable image or no
+            labelled train image.
     """
     if not records:
         raise ValueError(f"{root} lists no usable image")
     records = sorted(records)
-    kept: list[tuple[Record, Opened]] = []
-    excluded: list[Excluded] = []
-    first: dict[str, Record] = {}
-    for record, opened in zip(records, _open_all(records, root, workers), strict=True):
-        if opened.fault is not None:
-            excluded.append(Excluded(record.path, opened.fault))
-            continue
-        twin = first.setdefault(opened.sha256, record)
-        if (twin.split, twin.label) != (record.split, record.label):
-            reason = f"same bytes as {twin.path} ({twin.split}, {twin.label})"
+    opened = _open_all(records, root, workers, near_duplicates is not None)
+    images = dict(zip((record.image_id for record in records), opened, strict=True))
+    readable = [record for record in records if images[record.image_id].fault is None]
+    settled = settle(
+        readable,
+        [images[record.image_id].sha256 for record in readable],
+        [images[record.image_id].perceptual for record in readable],
+        near_duplicates,
+        redraw,
+    )
+    untrained = _untrained(settled.records, labels)
+    excluded = []
+    for record in records:
+        if fault := images[record.image_id].fault:
+            excluded.append(Excluded(record.path, fault))
+        elif record.image_id in settled.left_out:
+            reason = settled.left_out[record.image_id]
+            excluded.append(Excluded(record.path, reason, fault=False))
+        elif record.label in untrained:
+            reason = f"its class {record.label} has no usable train image"
             excluded.append(Excluded(record.path, reason))
-            continue
-        kept.append((record, opened))
+    excluded.sort()
+    check_excluded(excluded, len(records), max_excluded, root)
+    kept = [record for record in settled.records if record.label not in untrained]
+    if not any(record.split == "train" and record.label is not None for record in kept):
+        raise ValueError(f"{root} holds no usable train image with a label")
+    rows = [(*record, *images[record.image_id][:3]) for record in kept]
+    # said, for a column without any text would have no type
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[:6], "str"))
+    return Manifest(table, excluded, untrained, settled.pairs, len(settled.left_out))
 
-    trained = {record.label for record, _ in kept if record.split == "train"}
-    present = {record.label for record, _ in kept}
-    excluded_classes = {
+
+def _untrained(records: list[Record], labels: list[str]) -> dict[str, str]:
+    """Reason by label of each class, declared or present, that no train image is of."""
+    trained = {record.label for record in records if record.split == "train"}
+    present = {record.label for record in records if record.label is not None}
+    return {
         label: "no usable train image" if label in present else "no usable image"
         for label in sorted({*labels, *present} - trained)
     }
-    excluded += [
-        Excluded(record.path, f"its class {record.label} has no usable train image")
-        for record, _ in kept
-        if record.label not in trained
-    ]
-    check_excluded(sorted(excluded), len(records), max_excluded, root)
-    rows = [(*record, *opened[:3]) for record, opened in kept if record.label in trained]
-    if not rows:
-        raise ValueError(f"{root} holds no usable train image")
-    return Manifest(pd.DataFrame(rows, columns=COLUMNS), sorted(excluded), excluded_classes)
 
 
 def check_excluded(excluded: list[Excluded], total: int, max_excluded: float, root: Path) -> None:
-    """Stop where too many images are left out.
+    """Stop where too many images are left out for a fault.
 
     Args:
-        excluded: the images left out.
+        excluded: the images left out; those that are no faults do not count.
         total: count of images they are out of.
         max_excluded: largest fraction that is tolerated.
         root: the dataset's folder, for the message.
@@ -116,15 +143,16 @@ def check_excluded(excluded: list[Excluded], total: int, max_excluded: float, ro
     Raises:
         ValueError: the fraction is larger; the message lists the first few with their reasons.
     """
-    if len(excluded) <= max_excluded * total:
+    faults = [item for item in excluded if item.fault]
+    if len(faults) <= max_excluded * total:
         return
-    lines = [f"  {path}: {reason}" for path, reason in excluded[:SHOWN]]
-    more = [f"  and {len(excluded) - SHOWN} more"] if len(excluded) > SHOWN else []
+    lines = [f"  {item.path}: {item.reason}" for item in faults[:SHOWN]]
+    more = [f"  and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     raise ValueError(
         "\n".join(
             [
-                f"{root}: {len(excluded)} of {total} images are unusable, a share of "
-                f"{len(excluded) / total:.4f}, and max_excluded allows {max_excluded}. "
+                f"{root}: {len(faults)} of {total} images are unusable, a share of "
+                f"{len(faults) / total:.4f}, and max_excluded allows {max_excluded}. "
                 "Repair them, or raise max_excluded in params.yaml:",
                 *lines,
                 *more,
@@ -136,9 +164,10 @@ def check_excluded(excluded: list[Excluded], total: int, max_excluded: float, ro
 def fingerprint(table: pd.DataFrame) -> str:
     """sha256 over the sorted lines "sha256 label" of all images: the dataset's version.
 
-    The same for any names, order and splits of the same labelled images.
+    The same for any names, order and splits of the same labelled images; an unknown label is blank.
     """
-    lines = sorted(f"{sha} {label}\n" for sha, label in zip(table.sha256, table.label, strict=True))
+    labels = table.label.fillna("")
+    lines = sorted(f"{sha} {label}\n" for sha, label in zip(table.sha256, labels, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -159,7 +188,8 @@ def describe(
         licence: text of the licence, where known.
     """
     table = manifest.table
-    by_label = Counter(table.label)
+    by_label = Counter(table.label.dropna())
+    exact = int(manifest.duplicates.exact.sum())
     excluded = sorted([*listed_out, *manifest.excluded])
     return {
         "name": name,
@@ -170,6 +200,12 @@ def describe(
             "groups": int(table.group_id.nunique()),
             "splits": dict(Counter(table.split)),
             "labels": dict(by_label),
+            "unlabelled": int(table.label.isna().sum()),
+            "duplicates": {
+                "exact": exact,
+                "near": len(manifest.duplicates) - exact,
+                "left_out": manifest.duplicates_left_out,
+            },
         },
         "classes": [
             {"label": label, "name": names[label], "short": short_name(names[label])}
@@ -183,33 +219,48 @@ def describe(
     }
 
 
-def _open_all(records: list[Record], root: Path, workers: int) -> Iterator[Opened]:
-    """Opened images in the order of records."""
+def _open_all(records: list[Record], root: Path, workers: int, hashed: bool) -> list[Opened]:
+    """Opened images in the order of records, read in the order in which containers hold them."""
     paths = [record.path for record in records]
-    bar = partial(tqdm, total=len(paths), desc="open images", unit=" images")
+    # of one container, names of the same length are in order, and row 9 comes before row 10
+    order = sorted(range(len(paths)), key=lambda i: (file_of(paths[i]), len(paths[i]), paths[i]))
+    opened: dict[int, Opened] = {}
+    bar = tqdm(total=len(paths), desc="open images", unit=" images")
+    with bar, _mapper(workers) as mapper:
+        reading = mapper(partial(_open, root, hashed), [paths[i] for i in order])
+        for i, image in zip(order, reading, strict=True):
+            opened[i] = image
+            bar.update()
+    return [opened[i] for i in range(len(paths))]
+
+
+@contextmanager
+def _mapper(workers: int) -> Iterator[Callable[..., Iterator[Opened]]]:
+    """A `map` that runs in so many processes, or in this one."""
     if workers == 1:
-        yield from bar(map(_open, repeat(root), paths))
+        yield map
         return
     # spawn: a fork of a process with threads may hang
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from bar(pool.map(_open, repeat(root), paths, chunksize=CHUNK))
+        yield partial(pool.map, chunksize=CHUNK)
 
 
-def _open(root: Path, path: str) -> Opened:
+def _open(root: Path, hashed: bool, path: str) -> Opened:
     """Read, hash and decode one image to its last row."""
     try:
-        content = (root / path).read_bytes()
+        content = read_bytes(root, path)
     except OSError as error:
-        return Opened("", 0, 0, f"cannot be read: {error.strerror}")
+        return Opened("", 0, 0, f"cannot be read: {error.strerror or error}")
     if not content:
         return Opened("", 0, 0, "the file is empty")
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             width, height = image.size
+            perceptual = perceptual_hash(image) if hashed else None
     except UnidentifiedImageError:  # its message holds a memory address
         return Opened("", 0, 0, "not an image that Pillow can read")
     # what Pillow's decoders raise on broken data; PNG's raises SyntaxError
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         return Opened("", 0, 0, f"corrupt: {error}")
-    return Opened(hashlib.sha256(content).hexdigest(), width, height, None)
+    return Opened(hashlib.sha256(content).hexdigest(), width, height, None, perceptual)

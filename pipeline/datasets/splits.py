@@ -44,9 +44,10 @@ def thin(records: list[Record], every: int) -> list[Record]:
     """Every n-th train image of each class, from the first one on, and all other images.
 
     The order of the records decides which; 5 gives the reference set of Dreyer et al. 2025,
-    App. D. Each class that has train images keeps at least one.
+    App. D. Images without a label count as a class of their own. Each class that has train images
+    keeps at least one.
     """
-    seen: Counter[str] = Counter()
+    seen: Counter[str | None] = Counter()
     kept = []
     for record in records:
         if record.split != "train":

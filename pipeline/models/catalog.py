@@ -1,8 +1,9 @@
-"""open_clip models of the catalog, loaded with weights or not at all."""
+"""open_clip models that lie in a folder: loaded offline, and run."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -10,11 +11,21 @@ import torch
 from jaxtyping import Float
 from open_clip.transformer import VisionTransformer
 from PIL import Image
-from safetensors import SafetensorError
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from pipeline.attribution import Head, unit
-from pipeline.config import ConfigError, ModelConfig
+from pipeline.config import ConfigError
+from pipeline.models.folder import (
+    CONFIG,
+    LOADING_ERRORS,
+    WEIGHTS,
+    check_config,
+    check_transform,
+    check_weights,
+    read_config,
+    reason,
+)
 
 
 @dataclass(frozen=True)
@@ -28,38 +39,53 @@ class Clip:
     preprocessing: dict[str, Any]
     """open_clip's preprocess_cfg: size, mean, std, interpolation, resize_mode."""
     weights_sha256: str
+    parameters: int
+    """Number of parameters, count."""
 
 
-def load_clip(config: ModelConfig) -> Clip:
-    """Build a model of the catalog and load its weights.
+def load_clip(folder: Path) -> Clip:
+    """Load the model that a folder holds, on the CPU in float32, without network.
 
     Raises:
-        ConfigError: the entry names no weights, open_clip does not know it, or its weights are
-            missing, damaged or another model's.
+        ConfigError: the folder or one of its files is missing or damaged, the configuration does
+            not say how images are preprocessed, open_clip would preprocess them otherwise, or the
+            weights are another model's or not finite.
     """
-    if ":" not in config.name and config.pretrained is None:
+    if not folder.is_dir():
         raise ConfigError(
-            f"model {config.name!r} has pretrained null, so its weights would be random: name one "
-            f"of {open_clip.list_pretrained_tags_by_model(config.name)}, or use local-dir:<folder>"
+            f"{folder} does not exist: run `dvc repro fetch@{folder.name}`, or put {CONFIG} and "
+            f"{WEIGHTS} there"
         )
+    if not (folder / WEIGHTS).is_file():
+        raise ConfigError(
+            f"{folder} holds no {WEIGHTS}: put it there, or, where the weights are in another "
+            "file, name the folder `local-dir:<folder>` in a model of another key, and fetch it"
+        )
+    config = read_config(folder / CONFIG)
+    stated = check_config(config, str(folder / CONFIG))
     try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            config.name,
-            pretrained=config.pretrained,
-            weights_only=True,
-            require_pretrained=True,
-        )
-        tokenize = open_clip.get_tokenizer(config.name)
-    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+        tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except LOADING_ERRORS as error:
+        raise ConfigError(f"{folder} does not load: {reason(error)}") from error
+    check_weights(model, shapes, str(folder / WEIGHTS))
+    check_transform(preprocess, stated, model.visual.image_size, str(folder / CONFIG))
+    words = open_clip.get_model_tokenize_cfg(model)["vocab_size"]
+    if isinstance(tokenize, open_clip.SimpleTokenizer) and words != tokenize.vocab_size:
         raise ConfigError(
-            f"model {config.name!r} with pretrained {config.pretrained!r} does not load: {error}"
-        ) from error
+            f"{folder / CONFIG}: the text tower has {words} tokens, but without hf_tokenizer_name "
+            f"open_clip takes CLIP's own tokenizer of {tokenize.vocab_size}: say there which is "
+            "meant, or fetch the model with the key tokenizer"
+        )
     model.eval().requires_grad_(False)
     preprocessing = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in open_clip.get_model_preprocess_cfg(model).items()
     }
-    return Clip(model, preprocess, tokenize, preprocessing, weights_sha256(model))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Clip(model, preprocess, tokenize, preprocessing, weights_sha256(model), parameters)
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -67,7 +93,7 @@ def weights_sha256(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -102,7 +128,7 @@ def image_tower(model: Any) -> VisionTransformer:
 
 
 def head_of(model: nn.Module) -> Head:
-    """LayerNorm and projection of an auditable model, float32.
+    """LayerNorm and projection of an auditable model, float32 on the CPU.
 
     Raises:
         ConfigError: the model cannot be audited, see `image_tower`.
@@ -110,16 +136,16 @@ def head_of(model: nn.Module) -> Head:
     tower = image_tower(model)
     norm = tower.ln_post
     return Head(
-        norm.weight.detach().float().clone(),
-        norm.bias.detach().float().clone(),
+        norm.weight.detach().float().cpu().clone(),
+        norm.bias.detach().float().cpu().clone(),
         float(norm.eps),
-        tower.proj.detach().float().clone(),
+        tower.proj.detach().float().cpu().clone(),
     )
 
 
 @torch.inference_mode()
 def class_tokens(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-    """Class token x of each image after the last block, before ln_post.
+    """Class token x of each image after the last block, before ln_post; float32 on the CPU.
 
     Raises:
         ConfigError: the model cannot be audited, see `image_tower`.
@@ -129,23 +155,28 @@ def class_tokens(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, 
         lambda _, inputs: tokens.append(inputs[0])  # [n, 1 + patches, d]
     )
     try:
-        model.encode_image(pixels)
+        model.encode_image(pixels.to(_device(model)))
     finally:
         hook.remove()
-    return tokens[0][:, 0].float()
+    return tokens[0][:, 0].float().cpu()
 
 
 @torch.inference_mode()
 def image_embeddings(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n p"]:
-    """Unit image embeddings, of any open_clip tower."""
-    return unit(model.encode_image(pixels).float())
+    """Unit image embeddings, of any open_clip tower; float32 on the CPU."""
+    return unit(model.encode_image(pixels.to(_device(model))).float().cpu())
 
 
 @torch.inference_mode()
 def text_embeddings(clip: Clip, prompts: list[str]) -> Float[Tensor, "q p"]:
-    """Unit text embeddings of prompts."""
+    """Unit text embeddings of prompts; float32 on the CPU."""
+    device = _device(clip.model)
     blocks = [
-        clip.model.encode_text(clip.tokenize(prompts[start : start + 256])).float()
+        clip.model.encode_text(clip.tokenize(prompts[start : start + 256]).to(device)).float().cpu()
         for start in range(0, len(prompts), 256)
     ]
     return unit(torch.cat(blocks))
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

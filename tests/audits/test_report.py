@@ -58,6 +58,9 @@ def build(
             "d_post": 32,
             "device": "cpu",
             "dtype": "float32",
+            "precision": "float32",
+            "cosine_to_float32": 1.0,
+            "parameters": 9_700_000,
             "note": "Fine-tuned on the zoo's own pictures.",
         },
     )
@@ -152,7 +155,9 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]]) -> None:
     robustness: dict[str, Any] = {"by_mode": {}, "findings": 0}
     if rows:
         robustness = {**by_form, "by_mode": {"polysemy": single}, "findings": len(rows)}
-    write_json(audit / "robustness" / "metrics.json", {"robustness": robustness})
+    accuracy = {"short": 0.8}
+    found = {"robustness": robustness, "accuracy": accuracy}
+    write_json(audit / "robustness" / "metrics.json", found)
     forms = [(row[0], form, 0.61, 0.97) for row in rows for form in FORMS]
     columns = ["finding_id", "form", "spurious_auc", "valid_auc"]
     write_table(audit / "robustness" / "findings.csv", pd.DataFrame(forms, columns=columns))
@@ -358,9 +363,8 @@ def test_metrics_are_those_of_all_stages(report: Render) -> None:
     assert metrics["failures"]["flags"] == 6
     assert metrics["failures"]["planted"] == {"precision": 0.666667, "recall": 0.5}
     assert metrics["shortcut"]["accuracy"]["added"]["positive"]["standard"]["mean"] == 0.59
-    assert set(metrics) == {
-        "dataset", "sae", "concepts", "failures", "faithfulness", "robustness", "shortcut"
-    }  # fmt: skip
+    stages = {"concepts", "failures", "faithfulness", "robustness", "shortcut"}
+    assert set(metrics) == {"accuracy", "dataset", "sae", *stages}
 
 
 def test_provenance_names_code_weights_and_versions(report: Render, tmp_path: Path) -> None:

@@ -9,17 +9,22 @@ import torch
 
 from audits.robustness import (
     COLUMNS,
+    READY_MADE,
     accuracy,
     aucs,
     component_activation,
     form_scores,
+    labelled,
     linear_scores,
+    read_distractors,
+    ready_made,
     robustness,
     strong_activation,
     summary,
 )
 from pipeline.attribution import Codes, cosine_outputs, unit
 from pipeline.config import RobustnessConfig
+from pipeline.store import write_table
 from tests.conftest import PLANTED
 
 CONFIG = RobustnessConfig(min_images=5, folds=3)
@@ -36,10 +41,15 @@ def finding(component: int = PLANTED, label: str = "n01") -> pd.DataFrame:
     return pd.DataFrame([row | {"mode": "polysemy"}])
 
 
+def val_scores(inputs) -> dict[str, np.ndarray]:
+    rows = torch.nonzero(labelled(inputs, "val")).flatten()
+    return form_scores(inputs, rows, CONFIG, seed=0)
+
+
 @pytest.fixture(scope="module")
 def found(inputs):
     carriers = inputs.images["image_id"].iloc[range(90, 150, 2)].tolist()
-    scores = form_scores(inputs, CONFIG, seed=0)
+    scores = val_scores(inputs)
     return robustness(inputs, scores, finding(), {f"n01-{PLANTED}": carriers}, CONFIG)
 
 
@@ -100,7 +110,7 @@ def test_two_classes_have_two_columns_of_opposite_sign():
 
 
 def test_every_form_scores_the_validation_images(inputs):
-    scores = form_scores(inputs, CONFIG, seed=0)
+    scores = val_scores(inputs)
     assert list(scores) == ["short", "both", "linear"]
     assert all(values.shape == (90, 3) for values in scores.values())
     y = cosine_outputs(inputs.x[60:90], inputs.texts["short"], inputs.head)
@@ -111,7 +121,7 @@ def test_every_form_scores_the_validation_images(inputs):
 def test_a_class_without_train_images_has_no_linear_score(inputs):
     images = inputs.images.copy()
     images.loc[(images["label"] == "n02") & (images["split"] == "train"), "label"] = None
-    scores = form_scores(replace(inputs, images=images), CONFIG, seed=0)["linear"]
+    scores = val_scores(replace(inputs, images=images))["linear"]
     assert np.isneginf(scores[:, 1]).all()
     assert np.isfinite(scores[:, [0, 2]]).all()
 
@@ -133,7 +143,7 @@ def test_distractors_are_the_validation_images_that_fire(inputs, found):
 def test_a_finding_with_few_distractors_is_left_out(inputs):
     carriers = inputs.images["image_id"].iloc[range(90, 150, 2)].tolist()
     config = RobustnessConfig(min_images=16, folds=3)
-    scores = form_scores(inputs, config, seed=0)
+    scores = val_scores(inputs)
     table = robustness(inputs, scores, finding(), {f"n01-{PLANTED}": carriers}, config)
     assert table.empty
     assert summary(table) == {}
@@ -143,6 +153,36 @@ def test_no_finding_makes_an_empty_table(inputs):
     table = robustness(inputs, {}, pd.DataFrame(columns=["finding_id"]), {}, CONFIG)
     assert table.columns.tolist() == COLUMNS
     assert table.empty
+
+
+def test_the_dataset_s_own_distractors_are_ranked_against_the_class(inputs):
+    """Eight unlabelled test images, six of a set for n01 and two of a set that is too small."""
+    images = inputs.images.copy()
+    rows = np.arange(180, 188)  # train images of n03, taken out of their class
+    images.loc[rows, ["split", "label"]] = ["test", None]
+    own = replace(inputs, images=images)
+    listed = pd.DataFrame({"label": ["n01"] * 8, "set": ["wings"] * 6 + ["few"] * 2, "row": rows})
+    scores = val_scores(own)
+    theirs = form_scores(own, torch.from_numpy(rows), CONFIG, seed=0)
+    table = ready_made(own, scores, listed, theirs, CONFIG)
+    assert table["finding_id"].unique().tolist() == ["wings"]
+    assert table["mode"].unique().tolist() == [READY_MADE]
+    assert table["form"].tolist() == ["short", "both", "linear"]
+    assert table["distractors"].tolist() == [6, 6, 6]
+    y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head)[:, 0].numpy()
+    val = np.concatenate([np.arange(150, 180), np.arange(240, 270)])
+    assert table["spurious_auc"][0] == pytest.approx(pairwise_auc(y[60:90], y[rows[:6]]))
+    assert table["valid_auc"][0] == pytest.approx(pairwise_auc(y[60:90], y[val]))
+
+
+def test_distractors_are_found_by_their_image_id(tmp_path):
+    ids = pd.Series(["a", "b", "c"])
+    assert read_distractors(tmp_path, ids).empty
+    table = pd.DataFrame({"image_id": ["c", "a"], "label": ["n01", "n02"], "set": ["s", "s"]})
+    write_table(tmp_path / "distractors.csv", table)
+    assert read_distractors(tmp_path, ids)["row"].tolist() == [2, 0]
+    with pytest.raises(ValueError, match=r"distractors\.csv lists c, which has no embedding"):
+        read_distractors(tmp_path, ids[:2])
 
 
 def test_accuracy_by_hand():

@@ -1,4 +1,7 @@
-"""Embedding of images: order, shards, the head check, red shifts, and images that break."""
+"""Embedding of images: order, shards, resuming, the head check, red shifts, images that break."""
+
+import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,35 +11,31 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline import embed
 from pipeline.attribution import project
-from pipeline.config import (
-    AuditConfig,
-    DatasetConfig,
-    EmbedConfig,
-    ModelConfig,
-    Params,
-    ShortcutConfig,
-)
-from pipeline.embed import check_head, embed_audit, embed_images, perturb, write_head
-from pipeline.images import Batch, batches, red_shifted
+from pipeline.config import EmbedConfig, ModelConfig
+from pipeline.embed import check_head, embed_audit, embed_shards, shards_key, write_head
+from pipeline.images import batches, red_shifted, runs
 from pipeline.models.catalog import class_tokens, head_of, load_clip
 from pipeline.models.files import read_head, read_texts
+from pipeline.models.forward import Ran
 from pipeline.store import read_embeddings, read_json, shards, vector_column, write_table
 
-EMBED = EmbedConfig(batch_size=2, workers=0, shard_rows=4, dtype="float32")
-SHORTCUT = ShortcutConfig(
-    positive="MEL",
-    repeats=2,
-    top=1,
-    red_shift={"added": -1.0, "removed": 0.2},
-    alpha=0.5,
-    quantiles=(0.4, 0.9),
+EMBED = EmbedConfig(
+    batch_size=2, workers=0, shard_rows=3, dtype="float32", device="cpu", precision="float32"
 )
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Unfinished work is kept relative to the current directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
 
 
 @pytest.fixture(scope="module")
 def clip(clip_folder):
-    return load_clip(ModelConfig(name=f"local-dir:{clip_folder}", pretrained=None, note="tiny"))
+    return load_clip(clip_folder)
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +49,16 @@ def root(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def images():
+def images(root):
     order = [5, 0, 6, 2, 1, 4, 3]
+    paths = [f"{index}.png" for index in order]
     return pd.DataFrame(
         {
             "image_id": [f"id{index}" for index in order],
-            "path": [f"{index}.png" for index in order],
+            "path": paths,
             "split": ["train"] * 4 + ["val"] * 2 + ["test"],
+            "sha256": [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in paths],
         }
-    )
-
-
-def audit(shortcut: ShortcutConfig | None) -> AuditConfig:
-    return AuditConfig.model_construct(dataset="d", model="m", embed=EMBED, shortcut=shortcut)
-
-
-def params(root) -> Params:
-    return Params.model_construct(
-        datasets={"d": DatasetConfig.model_construct(root=root)},
-        models={"m": ModelConfig(name="local-dir:somewhere", pretrained=None, note="tiny")},
     )
 
 
@@ -77,44 +67,93 @@ def tokens_one_by_one(clip, images, root) -> np.ndarray:
     return np.concatenate([class_tokens(clip.model, p[None]).numpy() for p in pixels])
 
 
+def brightness_shards(images, root, config, folder) -> None:
+    """Shards of vectors that say how bright each image is."""
+
+    def brightness(pixels):
+        return pixels.flatten(1).float().mean(dim=1, keepdim=True).repeat(1, 2)
+
+    def pixels_of(image):
+        return torch.from_numpy(np.array(image))
+
+    embed_shards(images, root, pixels_of, brightness, "z", config, folder, "test")
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_rows_are_the_manifest_s_whatever_the_workers(clip, images, root, tmp_path, workers):
     config = EMBED.model_copy(update={"workers": workers})
-    head = head_of(clip.model)
-    count = embed_audit(clip, head, images, root, config, tmp_path / "e", clip.preprocess, "embed")
+    ran = embed_audit(clip, images, root, config, tmp_path / "e", "embed")
     found = read_embeddings(tmp_path / "e", "x")
-    assert count == 7
+    assert ran == Ran("cpu", "float32", 1.0)
     assert found.image_ids.tolist() == images["image_id"].tolist()
     assert np.allclose(found.values, tokens_one_by_one(clip, images, root), atol=1e-5)
 
 
-def test_shards_hold_whole_batches_in_the_precision_asked_for(tmp_path):
-    stream = (
-        Batch([f"{start + i}" for i in range(3)], torch.full((3, 1, 1, 1), float(start)))
-        for start in (0, 3, 6, 9)
-    )
-    config = EmbedConfig(batch_size=3, workers=0, shard_rows=5, dtype="float16")
-    count = embed_images(
-        stream, lambda pixels: pixels.flatten(1).repeat(1, 2), "z", config, tmp_path
-    )
+def test_runs_cross_no_shard():
+    assert runs(7, 2, 3) == [range(0, 2), range(2, 3), range(3, 5), range(5, 6), range(6, 7)]
+    assert runs(5, 2) == [range(0, 2), range(2, 4), range(4, 5)]
+    assert runs(0, 2) == []
+
+
+def test_shards_hold_their_rows_in_the_precision_asked_for(images, root, tmp_path):
+    config = EMBED.model_copy(update={"dtype": "float16"})
+    brightness_shards(images, root, config, tmp_path)
     tables = [pq.read_table(path) for path in shards(tmp_path)]
-    assert count == 12
-    assert [len(table) for table in tables] == [6, 6]
+    assert [len(table) for table in tables] == [3, 3, 1]
     assert tables[0].schema.field("z").type.value_type == pa.float16()
     found = read_embeddings(tmp_path, "z")
-    assert found.image_ids.tolist() == [str(index) for index in range(12)]
-    assert found.values[:, 1].tolist() == [0, 0, 0, 3, 3, 3, 6, 6, 6, 9, 9, 9]
+    assert found.image_ids.tolist() == images["image_id"].tolist()
+    assert len(set(found.values[:, 1].tolist())) > 3
+
+
+def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
+    clip, images, root, tmp_path, monkeypatch
+):
+    whole, again = tmp_path / "whole", tmp_path / "again"
+    embed_audit(clip, images, root, EMBED, whole, "embed")
+    write, made = embed.write_shard, []
+
+    def stopped(folder, number, table):
+        if number == 1:
+            raise KeyboardInterrupt
+        write(folder, number, table)
+
+    def counted(folder, number, table):
+        made.append(number)
+        write(folder, number, table)
+
+    monkeypatch.setattr(embed, "write_shard", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        embed_audit(clip, images, root, EMBED, again, "embed")
+    assert not again.exists()
+    monkeypatch.setattr(embed, "write_shard", counted)
+    embed_audit(clip, images, root, EMBED, again, "embed")
+    assert made == [1, 2]
+    for name in (path.name for path in shards(whole)):
+        assert (again / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_the_key_of_shards_is_of_what_decides_them(clip, images):
+    key = shards_key(clip, images, EMBED, ["x"])
+    assert key == shards_key(clip, images, EMBED.model_copy(update={"workers": 3}), ["x"])
+    others = [
+        shards_key(clip, images.iloc[::-1], EMBED, ["x"]),
+        shards_key(clip, images.assign(sha256="0"), EMBED, ["x"]),
+        shards_key(clip, images, EMBED.model_copy(update={"dtype": "float16"}), ["x"]),
+        shards_key(clip, images, EMBED.model_copy(update={"precision": "bfloat16"}), ["x"]),
+        shards_key(clip, images, EMBED, ["x", 0.2]),
+        shards_key(replace(clip, weights_sha256="other"), images, EMBED, ["x"]),
+        shards_key(replace(clip, preprocessing={"size": 31}), images, EMBED, ["x"]),
+    ]
+    assert len({key, *others}) == 8
 
 
 def test_the_head_check_passes_the_model_s_head_and_no_other(clip):
     pixels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     head = head_of(clip.model)
-    x = class_tokens(clip.model, pixels)
-    check_head(clip, x, pixels, head)
+    check_head(clip.model, pixels, head)
     with pytest.raises(RuntimeError, match="does not reproduce"):
-        check_head(clip, x, pixels, head._replace(beta=torch.zeros_like(head.beta)))
-    with pytest.raises(RuntimeError, match="does not reproduce"):
-        check_head(clip, x.roll(1, dims=0), pixels, head)
+        check_head(clip.model, pixels, head._replace(beta=torch.zeros_like(head.beta)))
 
 
 def test_a_truncated_image_names_its_file(clip, tmp_path):
@@ -123,13 +162,19 @@ def test_a_truncated_image_names_its_file(clip, tmp_path):
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:2000])
     images = pd.DataFrame({"image_id": ["a", "b"], "path": ["whole.png", "cut.png"]})
     with pytest.raises(OSError, match=r"cut\.png.*dvc repro prepare"):
-        list(batches(images, tmp_path, clip.preprocess, 2, 0, "test"))
+        list(batches(images, tmp_path, clip.preprocess, [range(2)], 0, "test"))
 
 
 def test_a_missing_image_names_its_file_from_a_worker(clip, tmp_path):
     images = pd.DataFrame({"image_id": ["a"], "path": ["gone.png"]})
     with pytest.raises(OSError, match=r"gone\.png"):
-        list(batches(images, tmp_path, clip.preprocess, 2, 1, "test"))
+        list(batches(images, tmp_path, clip.preprocess, [range(1)], 1, "test"))
+
+
+def test_an_image_that_has_changed_since_the_manifest_is_refused(clip, images, root):
+    changed = images.assign(sha256=["0" * 64, *images["sha256"][1:]])
+    with pytest.raises(OSError, match=r"5\.png: its bytes have changed.*dvc repro prepare"):
+        list(batches(changed, root, clip.preprocess, [range(2)], 0, "test"))
 
 
 @pytest.mark.parametrize(
@@ -143,24 +188,24 @@ def test_red_shift_by_hand(delta, red):
     assert np.array_equal(after[..., 1:], before[..., 1:])
 
 
-def test_perturb_shifts_the_images_outside_train(clip, images, root, tmp_path):
-    perturb(clip, images, root, EMBED, SHORTCUT.red_shift, tmp_path / "p")
-    assert sorted(path.name for path in (tmp_path / "p").iterdir()) == ["added", "removed"]
-    plain = tokens_one_by_one(clip, images[4:], root)
-    for shift in ("added", "removed"):
-        found = read_embeddings(tmp_path / "p" / shift, "x")
-        assert found.image_ids.tolist() == ["id1", "id4", "id3"]
-        assert np.abs(found.values - plain).max() > 1e-2
+def test_a_red_shift_changes_the_vectors_and_only_by_its_size(clip, images, root, tmp_path):
+    plain = tokens_one_by_one(clip, images, root)
+    for shift, changed in ((0.0, False), (0.4, True)):
+        embed_audit(clip, images, root, EMBED, tmp_path / str(shift), "test", shift)
+        found = read_embeddings(tmp_path / str(shift), "x")
+        assert (np.abs(found.values - plain).max() > 1e-2) == changed
 
 
-def test_the_head_survives_the_disk(clip, root, tmp_path):
+def test_the_head_survives_the_disk(clip, tmp_path):
     head = head_of(clip.model)
-    write_head(tmp_path / "head", clip, head, audit(None), params(root))
+    config = ModelConfig(name="local-dir:somewhere", note="tiny")
+    write_head(tmp_path / "head", clip, Ran("cpu", "bfloat16", 0.9999), "m", config, "float32")
     read = read_head(tmp_path / "head")
     x = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(project(x, read), project(x, head))
     about = read_json(tmp_path / "head" / "model.json")
     assert (about["d_pre"], about["d_post"], about["note"]) == (64, 48, "tiny")
+    assert (about["device"], about["precision"], about["dtype"]) == ("cpu", "bfloat16", "float32")
     assert about["weights_sha256"] == clip.weights_sha256
 
 

@@ -1,0 +1,28 @@
+"""The command `audit`: what is done to audits besides running them with `dvc repro`."""
+
+import argparse
+import sys
+
+from audits import add, history
+from pipeline.config import ConfigError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one subcommand; what a user can put right is one message and exit code 1."""
+    parser = argparse.ArgumentParser(
+        prog="audit",
+        description="Switch audits on and compare the versions of their datasets. Run it in the "
+        "repository's root; `dvc repro publish@NAME` runs an audit.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add.register(commands)
+    history.register(commands)
+    chosen = parser.parse_args(arguments)
+    try:
+        print(chosen.run(chosen))
+    except (ConfigError, history.HistoryError, OSError) as error:
+        sys.exit(f"audit {chosen.command}: {error}")
+
+
+if __name__ == "__main__":
+    main()

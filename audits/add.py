@@ -1,0 +1,278 @@
+"""`audit add`: switch on an audit by writing its entries into params.yaml."""
+
+import argparse
+import difflib
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from audits.params_text import Addition, edited
+from pipeline import layout
+from pipeline.config import HERE, ConfigError, ModelConfig, Params, load_params
+from pipeline.store import atomic
+
+__all__ = ["Request", "add", "plan", "register"]
+
+PARAMS = Path("params.yaml")
+CATALOG = Path("catalog.yaml")
+MODELS = layout.DATA / "models"
+NEEDED = ("kind", "root", "vocabulary", "labeler")
+"""What a dataset of one's own has to say."""
+ABOUT = "about"
+"""Key of an entry of the catalog that is printed and not copied."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    name: str
+    dataset: str
+    model: str
+    described: dict[str, Any] = field(default_factory=dict)
+    """What it says of the dataset: keys of DatasetConfig."""
+    weights: dict[str, str] = field(default_factory=dict)
+    """What it says of the audited model: keys of ModelConfig."""
+
+
+def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path) -> Addition:
+    """What a request adds to params.yaml.
+
+    Args:
+        request: the command line.
+        params: params.yaml as it is.
+        catalog: catalog.yaml.
+        models: folder in which open_clip folders are looked for.
+
+    Raises:
+        ConfigError: the name is taken, or a dataset or model is unknown or described twice.
+    """
+    if request.name in params.audits:
+        raise ConfigError(
+            f"params.yaml has audits.{request.name} already: choose another name than "
+            f"{sorted(params.audits)}"
+        )
+    datasets, added = {}, {}
+    dataset = _dataset(request, params, catalog)
+    if dataset is not None:
+        datasets[request.dataset] = dataset
+    model = _model(request.model, request.weights, params, catalog, models)
+    if model is not None:
+        added[request.model] = model
+    if dataset is not None and dataset["labeler"] != request.model:
+        labeler = _model(dataset["labeler"], {}, params, catalog, models)
+        if labeler is not None:
+            added[dataset["labeler"]] = labeler
+    settings = catalog["audits"].get(request.dataset, {})
+    audit = {"dataset": request.dataset, "model": request.model, **settings}
+    about = [
+        f"{name}: {entry.pop(ABOUT)}"
+        for entries in (datasets, added)
+        for name, entry in entries.items()
+        if ABOUT in entry
+    ]
+    fetched = [key for key, entry in added.items() if entry["name"] != f"{HERE}/{key}"]
+    return Addition(
+        {"datasets": datasets, "models": added, "audits": {request.name: audit}},
+        {"datasets": list(datasets), "models": fetched},
+        about,
+    )
+
+
+def _dataset(request: Request, params: Params, catalog: dict[str, Any]) -> dict[str, Any] | None:
+    """Entry of the dataset; None where params.yaml has it."""
+    name, given = request.dataset, request.described
+    if name in params.datasets:
+        there = params.datasets[name].model_dump(mode="json")
+        for key, value in given.items():
+            if there[key] != value:
+                raise ConfigError(
+                    f"params.yaml has datasets.{name} already, with {key} {there[key]!r} and not "
+                    f"{value!r}: change it there, or give this dataset another name"
+                )
+        return None
+    entry = catalog["datasets"].get(name, {}) | given
+    if missing := [f"--{key}" for key in NEEDED if key not in entry]:
+        raise ConfigError(
+            f"unknown dataset {name!r}: params.yaml has {sorted(params.datasets)}, catalog.yaml "
+            f"{sorted(catalog['datasets'])}; for one of your own also give {', '.join(missing)}"
+        )
+    if entry["kind"] == "isic" and "splits" not in entry:
+        raise ConfigError(f"dataset {name!r} of kind isic has no splits: give --val-share 0.2, say")
+    return entry
+
+
+def _model(
+    key: str, given: dict[str, str], params: Params, catalog: dict[str, Any], models: Path
+) -> dict[str, Any] | None:
+    """Entry of a model; None where params.yaml has it."""
+    for file, known in (("params.yaml", params.models), ("catalog.yaml", catalog["models"])):
+        if given and key in known:
+            raise ConfigError(
+                f"{file} has a model {key} already: choose another key, or leave out --model-name "
+                "and --pretrained"
+            )
+    if key in params.models:
+        return None
+    if key in catalog["models"]:
+        return dict(catalog["models"][key])
+    if "name" in given:
+        if ":" not in given["name"] and "pretrained" not in given:
+            raise ConfigError(
+                f"--model-name {given['name']} does not say where its weights are: give "
+                "--pretrained with a tag of open_clip's or the file of a checkpoint"
+            )
+        return dict(given)
+    if "pretrained" in given:
+        raise ConfigError(
+            f"--pretrained {given['pretrained']} is of which model? give --model-name"
+        )
+    if (models / key / "open_clip_config.json").exists():
+        return {"name": f"{HERE}/{key}"}
+    raise ConfigError(
+        f"unknown model {key!r}: params.yaml has {sorted(params.models)}, catalog.yaml "
+        f"{sorted(catalog['models'])}; for one of your own put open_clip_config.json and "
+        f"open_clip_model.safetensors into {models / key}/ first, or give --model-name (for the "
+        "audited model)"
+    )
+
+
+def checked(text: str) -> Params:
+    """What a text says as params.yaml.
+
+    Raises:
+        ConfigError: it cannot be run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PARAMS
+        path.write_text(text, encoding="utf-8")
+        try:
+            return load_params(path)
+        except ConfigError as error:
+            said = str(error).replace(f"{folder}/", "")
+            raise ConfigError(f"nothing was written, for then\n{said}") from error
+
+
+def add(request: Request, dry_run: bool) -> str:
+    """Edit params.yaml in the current directory; what to say about it.
+
+    Args:
+        request: the command line.
+        dry_run: leave the file alone and return the difference.
+
+    Raises:
+        ConfigError: catalog.yaml is no YAML; else see `plan`, `edited` and `checked`.
+    """
+    params = load_params(PARAMS)
+    try:
+        catalog = yaml.safe_load(CATALOG.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{CATALOG} is not valid YAML: {error}") from error
+    addition = plan(request, params, catalog, MODELS)
+    with PARAMS.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    crlf = "\r\n" in text
+    old = text.replace("\r\n", "\n")
+    new = edited(old, addition)
+    after = checked(new)
+    if dry_run:
+        lines = (old.splitlines(keepends=True), new.splitlines(keepends=True))
+        return "".join(difflib.unified_diff(*lines, "params.yaml", "params.yaml, with the audit"))
+    with atomic(PARAMS) as temporary:
+        temporary.write_text(new, encoding="utf-8", newline="\r\n" if crlf else "\n")
+    return summary(request, addition, after)
+
+
+def summary(request: Request, addition: Addition, params: Params) -> str:
+    """What was added, what has to be where, and what to do next, a line each."""
+    added = [f"{section}.{name}" for section, names in addition.entries.items() for name in names]
+    dataset = params.datasets[request.dataset]
+    keys = dict.fromkeys((request.model, dataset.labeler))
+    return "\n".join(
+        [
+            f"params.yaml  has {', '.join(added)} now",
+            f"images       {dataset.root} (kind {dataset.kind}), {_presence(dataset.root)}",
+            f"vocabulary   {dataset.vocabulary}, {_presence(dataset.vocabulary)}",
+            *(f"weights      {key}: {_weights(key, params.models[key])}" for key in keys),
+            *(f"about        {line}" for line in addition.about),
+            f"next         dvc repro publish@{request.name}",
+        ]
+    )
+
+
+def _weights(key: str, model: ModelConfig) -> str:
+    folder = layout.model(key)
+    there = _presence(folder / "open_clip_config.json")
+    if model.name == f"{HERE}/{key}":
+        return f"{folder}, {there}"
+    source = model.name if model.pretrained is None else f"{model.name} {model.pretrained}"
+    return f"{source}, brought into {folder} by the stage fetch@{key}, {there}"
+
+
+def _presence(path: Path) -> str:
+    return "is there" if path.exists() else "not there yet"
+
+
+EXAMPLES = """\
+examples:
+  audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion400m
+  audit add birds-mine --dataset birds --kind image_folder --root /data/birds \\
+      --vocabulary vocabularies/birds.csv --labeler mine --model mine
+  audit add birds-b16 --dataset birds --model b16 --model-name ViT-B-16 --pretrained openai
+
+A dataset or a model is one that params.yaml or catalog.yaml has, or one of your own: a dataset with
+the options of a dataset, a model as an open_clip folder data/models/KEY or with --model-name.
+"""
+
+
+def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to a parser."""
+    parser = commands.add_parser(
+        "add",
+        help="switch on an audit: a model on a dataset",
+        description="Switch on an audit in params.yaml. Nothing of the other audits is run again.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="the audit's name, a-z 0-9 - _")
+    parser.add_argument("--dataset", required=True, metavar="KEY", help="what it is audited on")
+    parser.add_argument("--model", required=True, metavar="KEY", help="what is audited")
+    parser.add_argument("--dry-run", action="store_true", help="print the difference only")
+    own = parser.add_argument_group("of a dataset that params.yaml does not have")
+    own.add_argument("--root", metavar="PATH", help="its folder, relative to here or absolute")
+    own.add_argument("--kind", help="its layout: image_folder, csv, imagenet or isic")
+    own.add_argument("--vocabulary", metavar="FILE", help="terms that components are named by")
+    own.add_argument("--labeler", metavar="KEY", help="model that names components")
+    own.add_argument(
+        "--val-share",
+        type=float,
+        metavar="SHARE",
+        help="share of the groups for validation, where the layout says no splits (isic, csv)",
+    )
+    model = parser.add_argument_group("of a model that neither file has")
+    model.add_argument("--model-name", metavar="NAME", help="ViT-B-32, hf-hub:…, local-dir:…")
+    model.add_argument(
+        "--pretrained", metavar="TAG", help="open_clip's tag, or a checkpoint's file"
+    )
+    parser.set_defaults(run=_run, command="add")
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    given = {key: getattr(arguments, key) for key in NEEDED}
+    for key in ("root", "vocabulary"):
+        given[key] = given[key] and str(Path(given[key]))
+    if arguments.val_share is not None:
+        share = arguments.val_share
+        given["splits"] = {"train": round(1 - share, 9), "val": share}
+    weights = {"name": arguments.model_name, "pretrained": arguments.pretrained}
+    request = Request(
+        arguments.name,
+        arguments.dataset,
+        arguments.model,
+        {key: value for key, value in given.items() if value is not None},
+        {key: value for key, value in weights.items() if value is not None},
+    )
+    return add(request, arguments.dry_run)

@@ -1,0 +1,284 @@
+"""The bytes of an image: a plain file, or a part of a tar, a Parquet file or an HDF5 file.
+
+A manifest's path is relative to the dataset's root. What lies inside a container is the container's
+path, `#` and its name there: `shard.tar#n01440764_10026.JPEG` is a member, `train.parquet#17` a
+row, counted from 0, and `train-image.hdf5#ISIC_0015670` a dataset. A `#` anywhere else is part of
+a file's name.
+"""
+
+import errno
+import os
+import re
+import tarfile
+import threading
+import weakref
+from bisect import bisect_right
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["Row", "file_of", "hdf5_members", "parquet_rows", "read_bytes", "tar_members"]
+
+CONTAINER = re.compile(
+    r"(?P<file>.*?\.(?P<kind>tar|tar\.\w+|tgz|parquet|hdf5|h5))#(?P<member>.+)",
+    re.IGNORECASE | re.DOTALL,
+)
+OPEN = 16  # containers that a process keeps open
+ROW_GROUPS = 2  # decoded at a time, for threads that work on either side of an edge
+COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+END = bytes(tarfile.BLOCKSIZE)  # what ends a tar
+
+
+class Row(NamedTuple):
+    """A row of a Parquet file of images, without its image."""
+
+    name: str | None
+    """The file's name before it was packed; None where the rows hold none."""
+    label: int | None
+    """The column `label`."""
+
+
+def read_bytes(root: Path, path: str) -> bytes:
+    """The bytes of the image at a manifest's path.
+
+    Fast in the order of a container, right in any order, and safe in threads and in worker
+    processes, forked or spawned. A process keeps the index of the last containers (a tar's
+    headers, never its content) and the last row groups of Parquet files.
+
+    Args:
+        root: the dataset's folder.
+        path: of the image, as this module's docstring says.
+
+    Raises:
+        OSError: there is no such file, member or row, or it is damaged; `strerror` says why.
+    """
+    match = CONTAINER.fullmatch(path) if "#" in path else None
+    if match is None:
+        return (root / path).read_bytes()
+    with _State.lock:
+        container = _opened(root / match["file"], match["kind"].lower())
+    return container.read(match["member"])
+
+
+def file_of(path: str) -> str:
+    """The file that a manifest's path is in: itself, or the container."""
+    match = CONTAINER.fullmatch(path) if "#" in path else None
+    return path if match is None else match["file"]
+
+
+def tar_members(path: Path) -> Iterator[str]:
+    """Names of a tar's files, in its order.
+
+    Raises:
+        OSError: there is no such file, it is compressed, cut off, or holds a name twice.
+    """
+    with _State.lock:
+        container = _opened(path, "tar")
+    assert isinstance(container, _Tar)
+    yield from container.members
+
+
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """Rows of a Parquet file with the columns image (bytes and perhaps path) and label.
+
+    Raises:
+        OSError: there is no such file, or it is no Parquet file.
+        ValueError: a column is missing or of another type.
+    """
+    file = _parquet_file(path)
+    schema = file.schema_arrow
+    image = schema.field("image").type if "image" in schema.names else None
+    if image is None or not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
+        raise ValueError(f"{path} needs a column image with the fields bytes and path: {schema}")
+    if "label" not in schema.names or not pa.types.is_integer(schema.field("label").type):
+        raise ValueError(f"{path} needs a column label of integers, and has {schema.names}")
+    named = image.get_field_index("path") >= 0
+    for batch in file.iter_batches(columns=["label", *(["image.path"] if named else [])]):
+        labels = batch.column("label").to_pylist()
+        images = batch.column("image") if named else None
+        names = images.field("path").to_pylist() if images is not None else [None] * len(labels)
+        yield from map(Row, names, labels)
+
+
+def hdf5_members(path: Path) -> Iterator[str]:
+    """Names of an HDF5 file's datasets at its top, sorted.
+
+    Raises:
+        OSError: there is no such file, or it is no HDF5 file.
+    """
+    with _State.lock:
+        container = _opened(path, "hdf5")
+        assert isinstance(container, _Hdf5)
+        names = sorted(container.file)
+    yield from names
+
+
+class _Tar:
+    """Where each member lies. Reading needs no lock, for it moves no file's position."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.members = _tar_index(path)
+        self.descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
+
+    def read(self, member: str) -> bytes:
+        if member not in self.members:
+            _fail(errno.ENOENT, f"{self.path.name} has no member {member!r}", self.path)
+        offset, size = self.members[member]
+        content = os.pread(self.descriptor, size, offset)
+        if len(content) != size:
+            _fail(errno.EIO, f"{self.path.name} ends within {member!r}", self.path)
+        return content
+
+
+class _Parquet:
+    """Where each row group begins."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = _parquet_file(path)
+        metadata = self.file.metadata
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        self.starts = list(accumulate(sizes, initial=0))
+
+    def read(self, member: str) -> bytes:
+        if not member.isdecimal():
+            _fail(errno.EINVAL, f"{self.path.name}#{member}: {member!r} is no row", self.path)
+        row, rows = int(member), self.starts[-1]
+        if row >= rows:
+            reason = f"{self.path.name} has no row {row}, its {rows} rows count from 0"
+            _fail(errno.ENOENT, reason, self.path)
+        group = bisect_right(self.starts, row) - 1
+        with _State.lock:
+            images = _row_group(self, group)
+        content = images[row - self.starts[group]].as_py()
+        if content is None:
+            _fail(errno.EIO, f"row {row} of {self.path.name} holds no image", self.path)
+        return content
+
+
+class _Hdf5:
+    """An open HDF5 file, which no two threads may read at once."""
+
+    def __init__(self, path: Path) -> None:
+        import h5py  # here, for few datasets need it
+
+        self.path = path
+        _must_exist(path)
+        try:
+            # no lock: files that are only read may lie where locks cannot be had
+            self.file = h5py.File(path, "r", locking=False)
+        except OSError as error:
+            _fail(errno.EIO, f"{path.name} is no whole HDF5 file: {error}", path)
+
+    def read(self, member: str) -> bytes:
+        with _State.lock:
+            try:
+                value = self.file[member][()]
+            except KeyError:
+                _fail(errno.ENOENT, f"{self.path.name} has no dataset {member!r}", self.path)
+            except (TypeError, AttributeError, OSError) as error:  # a group, or damaged
+                _fail(errno.EIO, f"{self.path.name}#{member} cannot be read: {error}", self.path)
+        if isinstance(value, bytes):
+            return bytes(value)
+        if isinstance(value, np.void) or (isinstance(value, np.ndarray) and value.dtype == "uint8"):
+            return value.tobytes()
+        kind = getattr(value, "dtype", type(value).__name__)
+        reason = f"{self.path.name}#{member} holds {kind}, not the bytes of an image"
+        _fail(errno.EINVAL, reason, self.path)
+
+
+@lru_cache(maxsize=OPEN)
+def _opened(path: Path, kind: str) -> _Tar | _Parquet | _Hdf5:
+    # Called with the lock, so that threads do not index one container at a time each.
+    if kind == "tar":
+        return _Tar(path)
+    if kind == "parquet":
+        return _Parquet(path)
+    if kind in ("hdf5", "h5"):
+        return _Hdf5(path)
+    _refuse_compressed(path, kind)
+
+
+@lru_cache(maxsize=ROW_GROUPS)
+def _row_group(parquet: _Parquet, group: int) -> pa.Array:
+    """The bytes of the images of a row group, nothing else of it."""
+    try:
+        table = parquet.file.read_row_group(group, columns=["image.bytes"], use_threads=False)
+        return table.column("image").combine_chunks().field("bytes")
+    except (pa.ArrowException, KeyError, OSError) as error:
+        reason = f"row group {group} of {parquet.path.name} cannot be read: {error}"
+        _fail(errno.EIO, reason, parquet.path)
+
+
+class _State:
+    """What a process shares among its threads, beside the two caches."""
+
+    lock = threading.Lock()
+
+
+def _forget() -> None:
+    """A forked child opens its containers anew, and no thread of it holds the lock."""
+    _State.lock = threading.Lock()
+    _opened.cache_clear()
+    _row_group.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
+    """Offset and size of the content of each file of a tar, by name."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        for magic, kind in COMPRESSED.items():
+            if head.startswith(magic):
+                _refuse_compressed(path, kind)
+        file.seek(0)
+        members: dict[str, tuple[int, int]] = {}
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                while (info := tar.next()) is not None:
+                    tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+                    if not info.isreg() or info.issparse():
+                        continue
+                    if info.name in members:
+                        _fail(errno.EINVAL, f"{path.name} holds {info.name!r} twice", path)
+                    members[info.name] = (info.offset_data, info.size)
+                # tarfile takes a damaged header for the end
+                file.seek(tar.offset)
+                whole = file.read(len(END)) == END
+        except tarfile.TarError as error:
+            _fail(errno.EIO, f"{path.name} is no whole tar: {error}", path)
+    if not whole:
+        _fail(errno.EIO, f"{path.name} is cut off or damaged after {len(members)} files", path)
+    return members
+
+
+def _parquet_file(path: Path) -> pq.ParquetFile:
+    _must_exist(path)
+    try:
+        return pq.ParquetFile(path, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        _fail(errno.EIO, f"{path.name} is no whole Parquet file: {error}", path)
+
+
+def _must_exist(path: Path) -> None:
+    """Raise the plain OSError of a missing file, which libraries hide in longer ones."""
+    path.open("rb").close()
+
+
+def _refuse_compressed(path: Path, kind: str) -> NoReturn:
+    reason = f"{path.name} is compressed ({kind}), so its members cannot be read one by one"
+    _fail(errno.EINVAL, f"{reason}: decompress it into a plain .tar", path)
+
+
+def _fail(code: int, reason: str, path: Path) -> NoReturn:
+    raise OSError(code, reason, str(path))

@@ -1,0 +1,140 @@
+"""ImageNet as files: torchvision's `train/<wnid>/`, `val/<wnid>/`, or as Kaggle packs it.
+
+Kaggle's (https://www.kaggle.com/competitions/imagenet-object-localization-challenge) has the same
+train folders under `ILSVRC/Data/CLS-LOC`, but all images of val in one folder, and their classes in
+`LOC_val_solution.csv`.
+"""
+
+import csv
+from pathlib import Path
+
+from pipeline.datasets import Excluded, Listing, Record
+from pipeline.datasets.image_folder import (
+    image_id_of,
+    merged,
+    namesakes_out,
+    split_listing,
+    visible,
+)
+from pipeline.datasets.imagenet_labels import DEVKIT, WNID
+
+__all__ = ["KAGGLE", "has_wnid_folders", "records"]
+
+KAGGLE = "ILSVRC/Data/CLS-LOC"
+SOLUTION = "LOC_val_solution.csv"
+MAPPING = "LOC_synset_mapping.txt"
+BOX = 5  # tokens of a box: wnid and four corners
+
+
+def records(root: Path, base: str) -> Listing:
+    """The images under `<root>/<base>`; the image_id is as in torchvision's layout for both.
+
+    Exclusions beside those of an image folder: an image of a flat val without a row in Kaggle's
+    table, a row without an image, and a row whose boxes are of several classes.
+
+    Args:
+        root: the dataset's folder, which holds Kaggle's tables where there are any.
+        base: folder under root that holds train and val, with forward slashes; "" is root itself.
+
+    Raises:
+        FileNotFoundError: a split is missing, or a flat val without Kaggle's table.
+        ValueError: a class folder is no wnid, or a table is not what Kaggle publishes.
+    """
+    parts = [split_listing(root, "train", base)]
+    if _is_flat(root / base / "val"):
+        parts.append(_flat_val(root, base))
+    else:
+        parts.append(split_listing(root, "val", base))
+    listing = merged(parts)
+    for label in listing.labels:
+        if not WNID.fullmatch(label):
+            raise ValueError(
+                f"{root / base} has the class folder {label!r}: kind imagenet takes WordNet ids "
+                "such as n01440764; other class folders are kind image_folder"
+            )
+    return listing
+
+
+def has_wnid_folders(root: Path, base: str) -> bool:
+    """Whether `<root>/<base>/train` holds a folder that is named by a wnid."""
+    train = root / base / "train"
+    return train.is_dir() and any(WNID.fullmatch(e.name) and e.is_dir() for e in visible(train))
+
+
+def _is_flat(folder: Path) -> bool:
+    entries = visible(folder) if folder.is_dir() else []
+    return bool(entries) and not any(entry.is_dir() for entry in entries)
+
+
+def _flat_val(root: Path, base: str) -> Listing:
+    folder = root / base / "val"
+    table = root / SOLUTION
+    if not table.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds images and no class folders, and {table}, which would say their "
+            f"classes, is missing. Put Kaggle's {SOLUTION} there, or move each image into "
+            "val/<wnid>/ (torchvision.datasets.ImageNet does so where ILSVRC2012_img_val.tar and "
+            f"ILSVRC2012_devkit_t12.tar.gz lie in one folder). Beware: {DEVKIT}"
+        )
+    prefix = f"{base}/val" if base else "val"
+    answers = _read_solution(table)
+    names = [entry.name for entry in visible(folder)]
+    found: list[Record] = []
+    excluded: list[Excluded] = []
+    for name in names:
+        image = image_id_of(name)
+        classes = answers.pop(image, None)
+        if classes is None:
+            excluded.append(Excluded(f"{prefix}/{name}", f"no row in {SOLUTION}"))
+        elif len(classes) > 1:
+            reason = f"boxes of several classes in {SOLUTION}: {', '.join(sorted(classes))}"
+            excluded.append(Excluded(f"{prefix}/{name}", reason))
+        else:
+            [label] = classes
+            image_id = f"val/{label}/{image}"
+            found.append(Record(image_id, f"{prefix}/{name}", "val", label, image_id))
+    excluded += [
+        Excluded(f"{prefix}/{image}.JPEG", f"no such file, but a row in {SOLUTION}")
+        for image in answers
+    ]
+    kept, namesakes = namesakes_out(found)
+    labels = {record.label for record in kept if record.label is not None}
+    declared = sorted(labels | _read_mapping(root / MAPPING))
+    return Listing(kept, declared, [*excluded, *namesakes])
+
+
+def _read_solution(path: Path) -> dict[str, set[str]]:
+    """The classes of each image's boxes, by ImageId."""
+    answers: dict[str, set[str]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = {"ImageId", "PredictionString"} - set(reader.fieldnames or [])
+        if missing:
+            raise ValueError(f"{path} has no column {', '.join(sorted(missing))}")
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            tokens = (row["PredictionString"] or "").split()
+            classes = set(tokens[::BOX])
+            bad = sorted(name for name in classes if not WNID.fullmatch(name))
+            if bad or not tokens or len(tokens) % BOX:
+                raise ValueError(
+                    f"{where}: PredictionString is {row['PredictionString']!r}, not boxes such as "
+                    "'n01751748 111 108 290 320'"
+                )
+            if row["ImageId"] in answers:
+                raise ValueError(f"{where} lists {row['ImageId']!r} twice: keep one row an image")
+            answers[row["ImageId"]] = classes
+    return answers
+
+
+def _read_mapping(path: Path) -> set[str]:
+    """The wnids of Kaggle's list of classes; none where there is no such file."""
+    if not path.is_file():
+        return set()
+    wnids = set()
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        wnid = line.partition(" ")[0]
+        if line and not WNID.fullmatch(wnid):
+            raise ValueError(f"{path}, line {number}: {wnid!r} is no wnid such as n01440764")
+        wnids.update([wnid] if line else [])
+    return wnids

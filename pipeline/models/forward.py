@@ -1,0 +1,158 @@
+"""Images through a model: on which device, in which precision, in batches that fit."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import Compose, Normalize
+
+from pipeline.config import EmbedConfig
+from pipeline.images import to_bytes
+from pipeline.models.catalog import Clip
+
+SAFE_COSINE = 0.9999
+"""Least cosine to float32 at which `precision: auto` takes half precision."""
+HALF = (torch.float16, torch.bfloat16)
+"""Half precisions that `auto` tries, the finer one first."""
+
+
+class Ran(NamedTuple):
+    """How a model ran, for the records."""
+
+    device: str
+    precision: str
+    cosine_to_float32: float
+    """Least over the first images; 1 where the precision is float32."""
+
+    def record(self) -> dict[str, Any]:
+        """As JSON says it."""
+        return self._asdict()
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device that a setting means, `auto` being CUDA, else MPS, else the CPU.
+
+    Raises:
+        ValueError: the machine has no such device.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    device = next(name for name, here in there.items() if here) if wanted == "auto" else wanted
+    if not there[device]:
+        raise ValueError(
+            f"device {wanted!r} is not on this machine, which has "
+            f"{[name for name, here in there.items() if here]}: set embed.device to one of them or "
+            "to auto"
+        )
+    return torch.device(device)
+
+
+def split_preprocess(clip: Clip) -> tuple[Callable[[Image.Image], Tensor], Normalize]:
+    """A model's preprocessing in two: what works on one image, and what can work on a batch.
+
+    Returns:
+        Image to uint8 [h, w, 3], and the normalisation that the rest of the preprocessing does.
+
+    Raises:
+        ValueError: the preprocessing does not end in ToTensor and Normalize.
+    """
+    steps = clip.preprocess.transforms  # type: ignore[attr-defined]
+    *geometry, to_tensor, normalize = steps
+    if "ToTensor" not in type(to_tensor).__name__ or not isinstance(normalize, Normalize):
+        raise ValueError(f"preprocessing {steps} does not end in ToTensor and Normalize")
+    return Compose([*geometry, to_bytes]), normalize
+
+
+class Forward:
+    """Vectors of images, from their pixels as uint8."""
+
+    def __init__(
+        self,
+        clip: Clip,
+        embed: Callable[[Any, Tensor], Tensor],
+        normalize: Normalize,
+        config: EmbedConfig,
+        first: UInt8[Tensor, "n h w 3"],
+    ) -> None:
+        """
+        Args:
+            clip: the model; it is moved to the device.
+            embed: (model, pixels [n, 3, h, w] on its device) to vectors [n, d].
+            normalize: the second half of `split_preprocess`.
+            config: device, precision and batch size.
+            first: images to settle the precision on; a later run that goes on with the work has to
+                give the same ones.
+        """
+        self.device = pick_device(config.device)
+        self.model = clip.model.to(self.device)
+        self.embed = embed
+        self.batch_size = config.batch_size
+        shape = (1, 3, 1, 1)
+        self.mean = torch.tensor(normalize.mean, device=self.device).view(shape)
+        self.std = torch.tensor(normalize.std, device=self.device).view(shape)
+        self.dtype, self.cosine = self._settle(config.precision, first)
+
+    def __call__(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n d"]:
+        """Vectors of a batch, on the CPU; the batch is halved where the device's memory is short.
+
+        Raises:
+            RuntimeError: a vector is not finite.
+        """
+        parts: list[Tensor] = []
+        while (done := sum(map(len, parts))) < len(pixels):
+            part = pixels[done : done + self.batch_size]
+            try:
+                parts.append(self._vectors(part, self.dtype))
+            except torch.OutOfMemoryError:
+                if len(part) == 1:
+                    raise
+                self.batch_size = len(part) // 2
+                torch.cuda.empty_cache()
+        vectors = torch.cat(parts)
+        if not vectors.isfinite().all():
+            raise RuntimeError(
+                f"the model's output in {self.ran().precision} is not finite: set embed.precision "
+                "to float32"
+            )
+        return vectors
+
+    @torch.inference_mode()
+    def normalized(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n 3 h w"]:
+        """What the model sees, on its device."""
+        there = pixels.to(self.device).permute(0, 3, 1, 2)
+        # The steps of ToTensor and Normalize, in their order, so that the bits are theirs.
+        scaled = there.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+        return scaled.sub_(self.mean).div_(self.std)
+
+    def ran(self) -> Ran:
+        """How it runs."""
+        return Ran(str(self.device), str(self.dtype).removeprefix("torch."), self.cosine)
+
+    def _settle(self, wanted: str, first: Tensor) -> tuple[torch.dtype, float]:
+        """The precision, and its least cosine to float32."""
+        auto = wanted == "auto"
+        tried: tuple[torch.dtype, ...] = HALF if auto and self.device.type == "cuda" else ()
+        if not auto and wanted != "float32":
+            tried = (getattr(torch, wanted),)
+        least = SAFE_COSINE if auto else -1.0
+        exact = self._vectors(first, torch.float32) if tried else first
+        for dtype in tried:
+            cosine = torch.cosine_similarity(self._vectors(first, dtype), exact).min()
+            if cosine >= least:  # never where it is NaN
+                return dtype, float(cosine)
+        if wanted not in ("auto", "float32"):
+            raise ValueError(f"the model's output in {wanted} is not a number: set it to float32")
+        return torch.float32, 1.0
+
+    @torch.inference_mode()
+    def _vectors(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+        half = dtype != torch.float32
+        with torch.autocast(self.device.type, dtype) if half else nullcontext():
+            return self.embed(self.model, self.normalized(pixels)).float().cpu()

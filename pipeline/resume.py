@@ -1,0 +1,90 @@
+"""Long work that goes on where a killed run stopped."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline import layout
+from pipeline.store import SHARD_PATTERN
+
+PACKAGES = ("torch", "torchvision", "open_clip_torch", "pillow", "numpy", "pyarrow")
+LOCK = "lock"
+PARTS = "parts"
+
+
+def work_key(inputs: Mapping[str, Any]) -> str:
+    """SHA-256 of all that decides the bytes of some work, which may be reused where it is equal.
+
+    Over the inputs, the source of every module of this package that is loaded, and the versions of
+    the libraries that compute.
+
+    Args:
+        inputs: anything that JSON can say.
+    """
+    files = {
+        name: getattr(module, "__file__", None)
+        for name, module in sorted(sys.modules.items())
+        if name == "__main__" or name.startswith("pipeline.")
+    }
+    code = {
+        name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        for name, file in files.items()
+        if file
+    }
+    packages = {name: version(name) for name in PACKAGES}
+    identity = {"inputs": inputs, "code": code, "packages": packages}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def resumable(path: Path, key: str) -> Iterator[Path]:
+    """A folder of shards that outlives a kill, renamed to path when the block succeeds.
+
+    A later run with the same key finds the whole shards of an earlier one in it; what runs with
+    other keys have left for this path is deleted, unless such a run is going on. The folder lies
+    outside DVC's outputs, which DVC deletes before a stage runs.
+
+    Raises:
+        RuntimeError: another process is at the same work.
+    """
+    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    place = root / layout.unfinished(path.as_posix().replace("/", "-"))
+    place.mkdir(parents=True, exist_ok=True)
+    for other in sorted(place.iterdir()):
+        if other.name != key:
+            _delete_unless_in_use(other)
+    work = place / key
+    work.mkdir(exist_ok=True)
+    try:
+        with FileLock(work / LOCK, timeout=0):
+            parts = work / PARTS
+            parts.mkdir(exist_ok=True)
+            for leftover in set(parts.iterdir()) - set(parts.glob(SHARD_PATTERN)):
+                leftover.unlink()  # a file that was being written
+            yield parts
+            if path.exists():
+                shutil.rmtree(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(parts, path)
+    except Timeout as error:
+        raise RuntimeError(f"another process is making {path}: wait for it, or stop it") from error
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _delete_unless_in_use(work: Path) -> None:
+    try:
+        with FileLock(work / LOCK, timeout=0):
+            pass
+    except Timeout:
+        return
+    shutil.rmtree(work)

@@ -1,0 +1,54 @@
+"""What a report says about how far its findings carry."""
+
+import pandas as pd
+import pytest
+
+from audits.report.limits import SMALLEST_CLIP, limits
+
+
+def said(accuracy=0.9, parameters=SMALLEST_CLIP, train=100, val=(50, 30, 20), findings=1):
+    labels = [name for name, count in zip("abc", val, strict=True) for _ in range(count)]
+    splits = ["train"] * 3 * train + ["val"] * len(labels)
+    manifest = pd.DataFrame({"split": splits, "label": list("abc") * train + labels})
+    return limits(manifest, 3, {"parameters": parameters}, accuracy, findings)
+
+
+def test_a_good_model_on_enough_images_is_only_told_its_accuracy():
+    (text,) = said()
+    assert "names 90% of the 100 labelled validation images right, among 3 classes" in text
+    assert "the most frequent one makes up 50%" in text
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "val", "text"),
+    [
+        (0.5, (50, 30, 20), "what a working classifier relies on."),
+        (0.59, (50, 30, 20), "what a working classifier relies on."),  # within two errors
+        (0.61, (50, 30, 20), "makes up 50%."),
+        (0.45, (34, 33, 33), "rather than hidden dependence."),
+    ],
+)
+def test_a_weak_model_is_called_weak(accuracy, val, text):
+    assert said(accuracy=accuracy, val=val)[0].endswith(text)
+
+
+def test_a_small_model_says_nothing_about_clip():
+    texts = said(parameters=9_700_000)
+    assert len(texts) == 2
+    assert "9.7 million parameters; the smallest CLIP in common use, ViT-B/32, has 151" in texts[1]
+
+
+def test_few_train_images_are_named():
+    texts = said(train=99)
+    assert len(texts) == 2
+    assert "rests on 99 of its own train images (median), against about 200" in texts[1]
+
+
+def test_no_finding_is_no_clean_bill():
+    assert "another of these 3 classes" in said(findings=0)[-1]
+
+
+def test_unlabelled_images_count_for_nothing():
+    bare = pd.DataFrame({"split": ["train", "val"], "label": [None, None]})
+    assert limits(bare, 3, {"parameters": SMALLEST_CLIP}, 0.5, 1) == []
+    assert limits(bare, 3, {"parameters": SMALLEST_CLIP}, None, 1) == []

@@ -1,0 +1,114 @@
+"""Work that outlives a kill: what is kept, what is never reused."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from pipeline.resume import resumable, work_key
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+
+
+def fail_after_one_shard(path: Path, key: str) -> None:
+    with pytest.raises(KeyboardInterrupt), resumable(path, key) as folder:
+        (folder / "part-00000.parquet").write_text("whole")
+        (folder / ".part-00001-abc.parquet").write_text("hal")
+        raise KeyboardInterrupt
+
+
+def test_whole_shards_are_found_again_and_halves_are_not():
+    path = Path("data/embeddings/a")
+    fail_after_one_shard(path, "key")
+    assert not path.exists()
+    with resumable(path, "key") as folder:
+        assert [p.name for p in folder.iterdir()] == ["part-00000.parquet"]
+        (folder / "part-00001.parquet").write_text("whole")
+    assert sorted(p.name for p in path.iterdir()) == ["part-00000.parquet", "part-00001.parquet"]
+    assert not list(Path("data/unfinished").rglob("part-*"))
+
+
+def test_shards_of_another_key_are_deleted():
+    path = Path("data/embeddings/a")
+    fail_after_one_shard(path, "old")
+    with resumable(path, "new") as folder:
+        assert list(folder.iterdir()) == []
+        assert not list(Path("data/unfinished").rglob("old"))
+
+
+def test_shards_of_another_path_are_left_alone():
+    fail_after_one_shard(Path("data/embeddings/a"), "key")
+    with resumable(Path("data/embeddings/b"), "key") as folder:
+        assert list(folder.iterdir()) == []
+    with resumable(Path("data/embeddings/a"), "key") as folder:
+        assert len(list(folder.iterdir())) == 1
+
+
+def test_what_was_there_is_replaced():
+    path = Path("out")
+    path.mkdir()
+    (path / "part-00007.parquet").write_text("old")
+    with resumable(path, "key") as folder:
+        (folder / "part-00000.parquet").write_text("new")
+    assert [p.name for p in path.iterdir()] == ["part-00000.parquet"]
+
+
+def test_two_processes_do_not_share_a_folder():
+    path = Path("data/embeddings/a")
+    fail_after_one_shard(path, "key")
+    work = next(Path("data/unfinished").rglob("key"))
+    with (
+        FileLock(work / "lock"),
+        pytest.raises(RuntimeError, match="another process is making data/embeddings/a"),
+        resumable(path, "key"),
+    ):
+        pass
+    with FileLock(work / "lock"), resumable(path, "another"):
+        pass
+    assert work.exists()
+
+
+def test_experiments_share_the_repository_s_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "main"))
+    fail_after_one_shard(Path("out"), "key")
+    assert list((tmp_path / "main" / "data" / "unfinished").rglob("part-00000.parquet"))
+
+
+def test_a_killed_process_leaves_its_whole_shards():
+    code = """
+        import os, signal
+        from pathlib import Path
+        from pipeline.resume import resumable
+        with resumable(Path("out"), "key") as folder:
+            (folder / "part-00000.parquet").write_text("whole")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    with resumable(Path("out"), "key") as folder:
+        assert [p.name for p in folder.iterdir()] == ["part-00000.parquet"]
+
+
+def test_the_key_is_of_inputs_and_code(tmp_path, monkeypatch):
+    key = work_key({"rows": 3, "weights": "abc"})
+    assert key == work_key({"weights": "abc", "rows": 3})
+    assert key != work_key({"weights": "abd", "rows": 3})
+    changed = tmp_path / "resume.py"
+    changed.write_text("# other code")
+    monkeypatch.setattr(sys.modules["pipeline.resume"], "__file__", str(changed))
+    assert key != work_key({"rows": 3, "weights": "abc"})
