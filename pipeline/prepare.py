@@ -110,14 +110,13 @@ def main() -> None:
         help="processes that decode images; the result does not depend on it (%(default)s here)",
     )
     args = parser.parse_args()
-    params = load_params()
-    summary = prepare(
-        args.dataset,
-        params.dataset(args.dataset),
-        params.seed,
-        layout.manifest(args.dataset),
-        args.workers,
-    )
+    try:
+        params = load_params()
+        config = params.dataset(args.dataset)
+        folder = layout.manifest(args.dataset)
+        summary = prepare(args.dataset, config, params.seed, folder, args.workers)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
     print(summary, file=sys.stderr)
 
 

@@ -13,6 +13,7 @@ from open_clip.transformer import VisionTransformer
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from pipeline.attribution import Head, unit
 from pipeline.config import ConfigError
@@ -26,6 +27,8 @@ from pipeline.models.folder import (
     read_config,
     reason,
 )
+
+TEXTS = 256  # prompts in a forward pass
 
 
 @dataclass(frozen=True)
@@ -171,10 +174,13 @@ def image_embeddings(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tens
 def text_embeddings(clip: Clip, prompts: list[str]) -> Float[Tensor, "q p"]:
     """Unit text embeddings of prompts; float32 on the CPU."""
     device = _device(clip.model)
-    blocks = [
-        clip.model.encode_text(clip.tokenize(prompts[start : start + 256]).to(device)).float().cpu()
-        for start in range(0, len(prompts), 256)
-    ]
+    blocks = []
+    few = len(prompts) <= TEXTS
+    with tqdm(total=len(prompts), desc="embed texts", unit=" texts", disable=few) as bar:
+        for start in range(0, len(prompts), TEXTS):
+            tokens = clip.tokenize(prompts[start : start + TEXTS]).to(device)
+            blocks.append(clip.model.encode_text(tokens).float().cpu())
+            bar.update(len(tokens))
     return unit(torch.cat(blocks))
 
 

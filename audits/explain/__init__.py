@@ -1,0 +1,1 @@
+"""The explanation of one image: what speaks for a prompt in it, and what against."""

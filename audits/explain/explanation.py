@@ -1,0 +1,125 @@
+"""The explanation of one image for one prompt: effects, with what the audit knows of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from audits.explain.effects import Effect, Outputs, outputs
+from audits.explain.sources import Asked, Audited, Picture
+from pipeline.attribution import cosine_outputs
+
+
+class Finding(NamedTuple):
+    """A finding of the audit that a component is part of."""
+
+    finding_id: str
+    label: str
+    """The class it is about."""
+    mode: str
+    confirmed: bool
+    of_class: bool
+    """Whether it is about the class that is asked for; False for a free prompt."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """An active component: its effect, and what the audit knows of it."""
+
+    effect: Effect
+    label: str | None
+    """None where it fires on too few train images to be named."""
+    kind: str | None
+    """What the vocabulary says of its label, see `pipeline.texts.Term`."""
+    alignment: float | None
+    """How well the label fits; None where there is none."""
+    clarity: float | None
+    """How alike its top images are: 1 the same, about 0 unrelated."""
+    stability: float | None
+    """Whether another SAE finds it too; None where the audit has not measured it."""
+    findings: tuple[Finding, ...]
+    """Those about the class that is asked for first."""
+    top_images: tuple[str, ...]
+    """Train images on which it fires most, the strongest first."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One image and one prompt."""
+
+    asked: Asked
+    outputs: Outputs
+    components: dict[int, Component]
+    """All active components."""
+    usual: dict[str, float] | None
+    """Output of the class's own train images (images, y_mean, y_std); None for a free prompt, and
+    for a class with fewer than 2 of them."""
+
+    def supporting(self, count: int) -> list[Component]:
+        """Up to `count` components that speak for the prompt, the strongest first."""
+        return [self.components[e.component] for e in self.outputs.supporting(count)]
+
+    def opposing(self, count: int) -> list[Component]:
+        """Up to `count` components that speak against the prompt, the strongest first."""
+        return [self.components[e.component] for e in self.outputs.opposing(count)]
+
+
+def explain(picture: Picture, asked: Asked, audited: Audited) -> Explanation:
+    """What speaks for a prompt in an image, and what against.
+
+    Raises:
+        ValueError: the output is undefined, see `outputs`.
+    """
+    found = outputs(picture.x, asked.t, audited.head, audited.sae)
+    components = {e.component: _component(e, asked, audited) for e in found.effects}
+    return Explanation(asked, found, components, _usual(asked.label, audited.usual))
+
+
+def class_scores(picture: Picture, audited: Audited) -> list[tuple[str, float]]:
+    """Labels of the dataset's classes and the outputs of their short names, by falling output."""
+    y = cosine_outputs(picture.x[None], audited.t, audited.head)[0].tolist()
+    return sorted(zip(audited.short, y, strict=True), key=lambda pair: -pair[1])
+
+
+def _usual(label: str | None, classes: pd.DataFrame) -> dict[str, float] | None:
+    if label not in classes.index:
+        return None
+    row = classes.loc[[label], ["images", "y_mean", "y_std"]].iloc[0]
+    return {str(key): float(value) for key, value in row.items()}
+
+
+def _component(effect: Effect, asked: Asked, audited: Audited) -> Component:
+    row = audited.labels.loc[effect.component]
+    own = audited.findings[audited.findings["component"] == effect.component]
+    stability = [_present(value) for value in (row.get("stability"), *own["stability"])]
+    return Component(
+        effect=effect,
+        label=_present(row["label"]),
+        kind=_present(row["kind"]),
+        alignment=_present(row["alignment"]),
+        clarity=_present(row["clarity"]),
+        stability=next((value for value in stability if value is not None), None),
+        findings=tuple(_findings(effect.component, asked, audited)),
+        top_images=tuple(row["top_images"]),
+    )
+
+
+def _present(value: Any) -> Any:
+    """The value, None where a table holds none."""
+    return None if pd.isna(value) else value
+
+
+def _findings(component: int, asked: Asked, audited: Audited) -> Sequence[Finding]:
+    found = [
+        Finding(
+            finding_id=row["finding_id"],
+            label=row["class"],
+            mode=row["mode"],
+            confirmed=bool(row["confirmed"]),
+            of_class=row["class"] == asked.label,
+        )
+        for row in audited.findings.to_dict("records")
+        if component in audited.evidence[row["finding_id"]]["components"]
+    ]
+    return sorted(found, key=lambda finding: not finding.of_class)
