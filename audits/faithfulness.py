@@ -1,165 +1,47 @@
 """Audit `faithfulness`: do relevances say what removing a component does? (paper, Sec. 5.1, B.2)"""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
 from audits.inputs import load_inputs
-from pipeline import layout
-from pipeline.attribution import (
-    Codes,
-    Head,
-    act_grad,
-    decode,
-    gradient,
-    integrated_gradients,
-    logit_lens,
-    project,
-    unit,
+from audits.orders import METHODS, ranks, slot_scores
+from audits.parts import (
+    Images,
+    Model,
+    Parts,
+    ask,
+    deletions,
+    insertions,
+    mix,
+    model_of,
+    one_off,
+    switched,
+    take_apart,
 )
+from pipeline import layout
+from pipeline.attribution import Codes, Head, logit_lens
 from pipeline.config import FaithfulnessConfig
 from pipeline.stage import begin
 from pipeline.store import write_json, write_table
 
-METHODS = (
-    "act_grad",
-    "integrated_gradients",
-    "act_logit_lens",
-    "logit_lens",
-    "energy",
-    "random",
-)
-PROTOCOLS = ("deletion_local", "insertion_local", "deletion_global", "deletion_random")
-
-
-class Model(NamedTuple):
-    """What turns codes into an output, all of one dtype."""
-
-    head: Head
-    atoms: Float[Tensor, "m d"]
-    lens: Float[Tensor, "m c"]
-    """Logit Lens of each component for each class prompt."""
-    texts: Float[Tensor, "c p"]
-    """Unit text embeddings of the class prompts."""
-
-
-class Images(NamedTuple):
-    """Images and the class whose prompt is asked."""
-
-    x: Float[Tensor, "n d"]
-    codes: Codes
-    target: Int[Tensor, " n"]
-    """Row of each image's prompt in texts."""
-
-    def rows(self, rows: Tensor) -> "Images":
-        """Some of the images, by mask or by index."""
-        codes = Codes(self.codes.component[rows], self.codes.activation[rows])
-        return Images(self.x[rows], codes, self.target[rows])
-
-    def asked(self, target: int) -> "Images":
-        """The same images, asked for one class."""
-        return Images(self.x, self.codes, torch.full_like(self.target, target))
-
-
-def outputs(images: Images, off: Bool[Tensor, "n k"], model: Model) -> Float[Tensor, " n"]:
-    """y of each image's prompt with the components of some slots off, cosines in [-1, 1].
-
-    Their a_j V_j is taken from x, so that the SAE's bias and error stay.
-    """
-    removed = Codes(images.codes.component, images.codes.activation * off)
-    x = images.x - decode(removed, model.atoms)
-    return (unit(project(x, model.head)) * model.texts[images.target]).sum(dim=-1)
-
-
-def slot_scores(
-    images: Images, model: Model, points: int, generator: torch.Generator
-) -> dict[str, Float[Tensor, "n k"]]:
-    """Relevance of every slot for its image's prompt, by every method; empty slots get -inf.
-
-    `random` gives a random order of the active slots. See `pipeline.attribution` for the others.
-    """
-    x, codes, target = images
-    t = model.texts[target]
-    lens = model.lens[codes.component, target[:, None]]
-    scores = {
-        "act_grad": act_grad(gradient(x, t, model.head), codes, model.atoms),
-        "integrated_gradients": integrated_gradients(x, t, codes, model.atoms, model.head, points),
-        "act_logit_lens": codes.activation * lens,
-        "logit_lens": lens,
-        "energy": codes.activation * model.atoms.norm(dim=1)[codes.component],
-        "random": torch.rand(codes.activation.shape, generator=generator, dtype=x.dtype),
-    }
-    empty = codes.activation <= 0
-    return {method: score.masked_fill(empty, -torch.inf) for method, score in scores.items()}
-
-
-def component_scores(
-    method: str,
-    scores: Float[Tensor, "n k"],
-    codes: Codes,
-    components: int,
-    generator: torch.Generator,
-) -> Float[Tensor, " m"]:
-    """Relevance of each component for one prompt over n images; -inf where active on none.
-
-    The mean over all n images, 0 where a component is off. Logit Lens does not depend on the
-    image and stays as it is; the random order is drawn anew, over components.
-    """
-    active = codes.activation > 0
-    component = codes.component[active]
-    result = torch.full((components,), -torch.inf, dtype=scores.dtype)
-    if method == "logit_lens":
-        result[component] = scores[active]
-    elif method == "random":
-        draw = torch.rand(components, generator=generator, dtype=scores.dtype)
-        result[component] = draw[component]
-    else:
-        result[component] = 0
-        result.index_add_(0, component, scores[active] / len(scores))
-    return result
-
-
-def local_ranks(scores: Float[Tensor, "n k"]) -> Int[Tensor, "n k"]:
-    """Place of each slot in its image's own order, 0 for the largest score."""
-    order = scores.argsort(dim=1, descending=True, stable=True)
-    return order.argsort(dim=1)
-
-
-def component_ranks(scores: Float[Tensor, " m"]) -> Int[Tensor, " m"]:
-    """Place of each component in one order for all images, 0 for the largest score."""
-    return scores.argsort(descending=True, stable=True).argsort()
-
-
-def deletion_curve(
-    images: Images, ranks: Int[Tensor, "n k"], model: Model, steps: int
-) -> Float[Tensor, "n s"]:
-    """y after removing the components of the first 0, 1, …, steps places."""
-    return torch.stack([outputs(images, ranks < step, model) for step in range(steps + 1)], dim=1)
-
-
-def insertion_curve(
-    images: Images, ranks: Int[Tensor, "n k"], model: Model, steps: int
-) -> Float[Tensor, "n s"]:
-    """y with only the components of the first 0, 1, …, steps places."""
-    return torch.stack([outputs(images, ranks >= step, model) for step in range(steps + 1)], dim=1)
-
-
-def ablation_effects(images: Images, model: Model) -> Float[Tensor, "n k"]:
-    """y − y with the one slot off, exact: what every relevance estimates. 0 for empty slots."""
-    off = torch.zeros_like(images.codes.activation, dtype=torch.bool)
-    full = outputs(images, off, model)
-    effects = []
-    for slot in range(off.shape[1]):
-        off[:, slot] = True
-        effects.append(full - outputs(images, off, model))
-        off[:, slot] = False
-    return torch.stack(effects, dim=1)
+PROTOCOLS = {
+    "deletion_local": (deletions, "local"),
+    "insertion_local": (insertions, "local"),
+    "deletion_global": (deletions, "global"),
+    "deletion_random": (deletions, "random"),
+}
+"""What each protocol does, in whose order: by the image's own relevances, by their mean over the
+class's images, or over random images."""
+ERROR = {"kept": True, "dropped": False}
+"""What becomes of the SAE's error while components are switched."""
+Curves = dict[tuple[str, str, str], Float[Tensor, "n s"]]
+"""y of every image after every step, by error, protocol and method."""
 
 
 def ablation_correlation(
@@ -192,49 +74,60 @@ def ablation_correlation(
     return float(((a * b).sum(dim=1)[varied] / norms[varied]).mean())
 
 
-def curves(
+class Evaluation(NamedTuple):
+    """What was found on some images."""
+
+    curves: Curves
+    scores: dict[str, Float[Tensor, "n k"]]
+    effects: Float[Tensor, "n k"]
+    """y − y with the one slot off, exact: what every relevance estimates. 0 for empty slots."""
+
+
+def evaluate_class(
     images: Images,
-    scores: dict[str, Tensor],
     reference: Images,
+    reference_parts: Parts,
+    t: Float[Tensor, " p"],
+    lens: Float[Tensor, " m"],
     model: Model,
     config: FaithfulnessConfig,
     generator: torch.Generator,
-) -> Iterator[tuple[str, str, Float[Tensor, "n s"]]]:
-    """Every protocol's curve of every image by every method: (protocol, method, y).
+) -> Evaluation:
+    """Curves, relevances and exact effects of images of one class for its prompt.
 
     Args:
-        images: the images evaluated, each asked for its own class.
-        scores: relevance of their slots by method.
+        images: the class's.
         reference: the random images that order random-reference deletion.
-        model: head, atoms and prompts.
+        reference_parts: theirs.
+        t: unit text embedding of the class's prompt.
+        lens: Logit Lens of every component for that prompt.
+        model: head and atoms.
         config: number of steps and of points of Integrated Gradients.
         generator: of the random orders.
     """
-    global_ranks, random_ranks = (
-        {method: torch.empty_like(images.codes.component) for method in METHODS} for _ in range(2)
+    parts, prompt = take_apart(images, model), ask(images, t, model)
+    asked = ask(reference, t, model)
+    scores, reference_scores = (
+        slot_scores(*of, lens, model, config.points, generator)
+        for of in ((images, parts, prompt), (reference, reference_parts, asked))
     )
-    classes = images.target.unique().tolist()
-    for target in tqdm(classes, desc="faithfulness", unit="class"):
-        mine = images.target == target
-        own = images.rows(mine)
-        asked = reference.asked(target)
-        asked_scores = slot_scores(asked, model, config.points, generator)
-        for method in METHODS:
-            for ranks, codes, score in (
-                (global_ranks, own.codes, scores[method][mine]),
-                (random_ranks, asked.codes, asked_scores[method]),
-            ):
-                order = component_scores(method, score, codes, len(model.atoms), generator)
-                ranks[method][mine] = component_ranks(order)[own.codes.component]
-    for method in METHODS:
-        local = local_ranks(scores[method])
-        yield "deletion_local", method, deletion_curve(images, local, model, config.steps)
-        yield "insertion_local", method, insertion_curve(images, local, model, config.steps)
-        for protocol, by_class in (
-            ("deletion_global", global_ranks),
-            ("deletion_random", random_ranks),
-        ):
-            yield protocol, method, deletion_curve(images, by_class[method], model, config.steps)
+    places = ranks(images, scores, reference, reference_scores, len(lens), generator)
+    keys = [(protocol, method) for protocol in PROTOCOLS for method in METHODS]
+    on = torch.cat(
+        [
+            PROTOCOLS[key][0](places[PROTOCOLS[key][1], method], config.steps)
+            for key, method in keys
+        ],
+        dim=1,
+    )
+    curves = {}
+    for error, keeps in ERROR.items():
+        y = mix(switched(on, keeps, images.x.dtype), parts, prompt, model.head)
+        for (protocol, method), curve in zip(keys, y.split(config.steps + 1, dim=1), strict=True):
+            curves[error, protocol, method] = curve
+    without = mix(switched(one_off(images), True, images.x.dtype), parts, prompt, model.head)
+    y = curves["kept", "deletion_local", METHODS[0]][:, :1]
+    return Evaluation(curves, scores, y - without)
 
 
 def summarise_curve(
@@ -289,29 +182,73 @@ def choose_images(
     return np.sort(np.concatenate(chosen))
 
 
-def audit_faithfulness(
+def evaluate(
     images: Images,
     reference: Images,
+    texts: Float[Tensor, "c p"],
     model: Model,
     config: FaithfulnessConfig,
     generator: torch.Generator,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Metrics by protocol and method, and the curves: protocol, method, step, y, sem."""
+) -> Evaluation:
+    """`evaluate_class` of every class, put together in the order of the images."""
+    classes = images.target.unique()
+    lens = logit_lens(model.atoms, texts[classes], model.head)
+    reference_parts = take_apart(reference, model)
+    found, rows = [], []
+    for position, target in enumerate(tqdm(classes, desc="faithfulness", unit="class")):
+        mine = (images.target == target).nonzero()[:, 0]
+        own = images.rows(mine)
+        prompt = (texts[target], lens[:, position])
+        found.append(
+            evaluate_class(own, reference, reference_parts, *prompt, model, config, generator)
+        )
+        rows.append(mine)
+    back = torch.cat(rows).argsort()
+    return Evaluation(
+        {key: torch.cat([part.curves[key] for part in found])[back] for key in found[0].curves},
+        {key: torch.cat([part.scores[key] for part in found])[back] for key in found[0].scores},
+        torch.cat([part.effects for part in found])[back],
+    )
+
+
+def audit_faithfulness(
+    images: Images,
+    reference: Images,
+    texts: Float[Tensor, "c p"],
+    model: Model,
+    config: FaithfulnessConfig,
+    generator: torch.Generator,
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """Metrics by protocol and method, and the curves: protocol, method, step, y, sem.
+
+    Metrics of curves with the SAE's error dropped, x being what the SAE reconstructs, are under
+    `error_dropped`; relevance is that of the true x for both. Curves have the keys kept and
+    dropped.
+    """
     subsets = equal_subsets(len(images.x), config.subsets, generator)
-    scores = slot_scores(images, model, config.points, generator)
-    metrics: dict[str, Any] = {protocol: {} for protocol in PROTOCOLS}
-    tables = []
-    for protocol, method, y in curves(images, scores, reference, model, config, generator):
-        auc, error, mean, sem = summarise_curve(y, subsets)
-        metrics[protocol][method] = {"auc": auc, "sem": error}
-        points = {"step": range(len(mean)), "y": mean.numpy(), "sem": sem.numpy()}
-        tables.append(pd.DataFrame({"protocol": protocol, "method": method, **points}))
-    effects = ablation_effects(images, model)
-    active = images.codes.activation > 0
-    metrics["ablation_correlation"] = {
-        method: ablation_correlation(scores[method], effects, active) for method in METHODS
+    found = evaluate(images, reference, texts, model, config, generator)
+    metrics: dict[str, dict[str, Any]] = {
+        error: {protocol: {} for protocol in PROTOCOLS} for error in ERROR
     }
-    return metrics, pd.concat(tables, ignore_index=True)
+    tables: dict[str, list[pd.DataFrame]] = {error: [] for error in ERROR}
+    for (error, protocol, method), y in found.curves.items():
+        auc, deviation, mean, sem = summarise_curve(y, subsets)
+        metrics[error][protocol][method] = {"auc": auc, "sem": deviation}
+        points = {"step": range(len(mean)), "y": mean.numpy(), "sem": sem.numpy()}
+        tables[error].append(pd.DataFrame({"protocol": protocol, "method": method, **points}))
+    active = images.codes.activation > 0
+    correlation = {
+        method: ablation_correlation(found.scores[method], found.effects, active)
+        for method in METHODS
+    }
+    return (
+        {
+            **metrics["kept"],
+            "error_dropped": metrics["dropped"],
+            "ablation_correlation": correlation,
+        },
+        {error: pd.concat(parts, ignore_index=True) for error, parts in tables.items()},
+    )
 
 
 def main() -> None:
@@ -324,21 +261,26 @@ def main() -> None:
     chosen = choose_images(target.numpy(), inputs.split("val").numpy(), config, rng)
     train = inputs.split("train").nonzero()[:, 0].numpy()
     drawn = rng.permutation(train)[: config.reference_images]
-    # Effects are small differences of cosines: double precision keeps them.
-    codes = Codes(inputs.codes.component, inputs.codes.activation.double())
-    everything = Images(inputs.x.double(), codes, target)
+
+    def images(rows: np.ndarray) -> Images:
+        # Effects are small differences of cosines: double precision keeps them.
+        part = torch.from_numpy(rows)
+        codes = Codes(inputs.codes.component[part], inputs.codes.activation[part].double())
+        return Images(inputs.x[part].double(), codes, target[part])
+
     gamma, beta, eps, w_proj = inputs.head
     head = Head(gamma.double(), beta.double(), eps, w_proj.double())
-    atoms, texts = inputs.atoms.double(), inputs.texts["short"].double()
-    metrics, table = audit_faithfulness(
-        everything.rows(torch.from_numpy(chosen)),
-        everything.rows(torch.from_numpy(drawn)),
-        Model(head, atoms, logit_lens(atoms, texts, head), texts),
+    metrics, tables = audit_faithfulness(
+        images(chosen),
+        images(drawn),
+        inputs.texts["short"].double(),
+        model_of(head, inputs.atoms.double(), inputs.bias.double()),
         config,
         torch.Generator().manual_seed(params.seed),
     )
     folder = layout.audit(name, "faithfulness")
-    write_table(folder / "curves.csv", table)
+    write_table(folder / "curves.csv", tables["kept"])
+    write_table(folder / "curves_error_dropped.csv", tables["dropped"])
     write_json(folder / "metrics.json", {"faithfulness": metrics})
 
 

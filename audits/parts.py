@@ -15,10 +15,12 @@ from pipeline.attribution import Codes, Head, blocks, decode
 
 PARTS_AT_ONCE = 2**12
 """Parts of images that are gathered at once."""
+WEIGHTS_AT_ONCE = 2**19
+"""Weights of parts in the mixtures that are worked out at once."""
 BIAS, ERROR, FIRST_SLOT = 0, 1, 2
 """Places of the parts."""
 LEAST_SHARE = 1e-12
-"""Share of its parts' lengths, squared, that a mixture must keep for double precision to know it."""
+"""Share of its parts' squared lengths that a mixture must keep: double precision knows no less."""
 
 
 class Model(NamedTuple):
@@ -84,10 +86,8 @@ def take_apart(images: Images, model: Model) -> Parts:
     component, activation = images.codes
     n, size = len(component), component.shape[1] + FIRST_SLOT
     d = model.atoms.shape[1]
-    found = Parts(
-        *(torch.empty(n, size, size, dtype=model.atoms.dtype) for _ in range(2)),
-        torch.empty(n, size, dtype=model.atoms.dtype),
-    )
+    square = torch.empty(2, n, size, size, dtype=model.atoms.dtype)
+    found = Parts(square[0], square[1], torch.empty(n, size, dtype=model.atoms.dtype))
     beta_w = model.head.beta @ model.head.w_proj
     for rows in blocks(n, PARTS_AT_ONCE // size):
         codes = Codes(component[rows], activation[rows])
@@ -125,7 +125,12 @@ def mix(
     Raises:
         ValueError: a mixture's parts cancel out, so that its cosine is undefined or rounding.
     """
-    return _mix(weights, parts, prompt, head).y
+    y = torch.empty(weights.shape[:2], dtype=weights.dtype)
+    for rows in blocks(len(weights), WEIGHTS_AT_ONCE // weights[0].numel()):
+        part = Parts(parts.covariance[rows], parts.products[rows], parts.shift[rows])
+        asked = Prompt(prompt.evidence[rows], prompt.shift)
+        y[rows] = _mix(weights[rows], part, asked, head).y
+    return y
 
 
 def slopes(
@@ -165,20 +170,15 @@ def _mix(weights: Float[Tensor, "n q s"], parts: Parts, prompt: Prompt, head: He
     # The most that it could be, had all parts the same direction.
     sizes = parts.products.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt()
     most = ((weights.abs() @ sizes[..., None])[..., 0] / sigma + beta_w.sqrt()) ** 2
-    if not bool((squared > LEAST_SHARE * most).all()):
+    cancelled = int((~(squared > LEAST_SHARE * most)).sum())
+    if cancelled:
         raise ValueError(
-            f"{int((~(squared > LEAST_SHARE * most)).sum())} mixtures of an image's components "
-            "cancel out to an embedding of length 0: no cosine is defined"
+            f"{cancelled} mixtures of an image's components cancel out to an embedding of length "
+            "0: no cosine is defined"
         )
     length = squared.sqrt()
     y = (t / sigma + prompt.shift) / length
     return _Mix(sigma, t, e, q, length, y, covariance, products)
-
-
-def everything_on(images: Images) -> Float[Tensor, "n 1 s"]:
-    """The mixture that is x itself."""
-    n, k = images.codes.component.shape
-    return torch.ones(n, 1, FIRST_SLOT + k, dtype=images.x.dtype)
 
 
 def switched(on: Bool[Tensor, "n q k"], error: bool, dtype: torch.dtype) -> Float[Tensor, "n q s"]:
@@ -201,19 +201,3 @@ def one_off(images: Images) -> Bool[Tensor, "n k k"]:
     """All slots on but one, for each slot."""
     n, k = images.codes.component.shape
     return (~torch.eye(k, dtype=torch.bool)).expand(n, k, k)
-
-
-def local_ranks(scores: Float[Tensor, "n k"]) -> Int[Tensor, "n k"]:
-    """Place of each slot in its image's own order, 0 for the largest score."""
-    return _places(scores.argsort(dim=1, descending=True, stable=True))
-
-
-def component_ranks(scores: Float[Tensor, " m"]) -> Int[Tensor, " m"]:
-    """Place of each component in one order for all images, 0 for the largest score."""
-    return _places(scores.argsort(descending=True, stable=True))
-
-
-def _places(order: Int[Tensor, "*n k"]) -> Int[Tensor, "*n k"]:
-    """The inverse of orders."""
-    place = torch.arange(order.shape[-1]).expand_as(order)
-    return torch.empty_like(order).scatter_(-1, order, place)

@@ -9,6 +9,7 @@ and writes shards. Both are timed in turns in one process.
 
 import argparse
 import hashlib
+import os
 import resource
 import statistics
 import tempfile
@@ -72,7 +73,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    images = listed(args.images, args.count)
+    root = args.images.resolve()
+    images = listed(root, args.count)
     config = EmbedConfig(
         batch_size=args.batch_size,
         workers=args.workers,
@@ -84,8 +86,9 @@ def main() -> None:
     rows = runs(len(images), config.batch_size, config.shard_rows)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        os.chdir(folder)  # unfinished work is kept relative to the current directory
         clip = random_model(args.model, folder / "model")
-        stream = batches(images, args.images, clip.preprocess, rows, 0, "read into memory")
+        stream = batches(images, root, clip.preprocess, rows, 0, "read into memory")
         ready = [batch.pixels for batch in stream]
         before = peak()
 
@@ -94,7 +97,7 @@ def main() -> None:
                 class_tokens(clip.model, pixels)
 
         def stage(name: str) -> None:
-            embed_audit(clip, images, args.images, config, folder / name, name)
+            embed_audit(clip, images, root, config, folder / name, name)
 
         bare()  # warm
         times = [(seconds(bare), seconds(partial(stage, f"run{i}"))) for i in range(args.repeats)]

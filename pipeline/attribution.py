@@ -5,11 +5,20 @@ gradient of the output with respect to the class token has a closed form; releva
 that and the atoms of the components that are active.
 """
 
+import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+CACHED_ROWS = 256
+"""Embeddings worked on at once: what is computed on the way stays in a core's cache."""
+ORDERED_ROWS = 4096
+"""Images whose slots are put in the order of components at once: their vectors stay in cache."""
+TABLE_ENTRIES = 2**20
+"""Relevances of many prompts computed at once."""
 
 
 class Head(NamedTuple):
@@ -32,6 +41,27 @@ class Codes(NamedTuple):
     activation: Float[Tensor, "n k"]
 
 
+class Bridge(NamedTuple):
+    """The paper's Eq. 6 by its parts, scale · (lens − correction)."""
+
+    scale: Float[Tensor, "n k"]
+    """a_j times the length of atom and projected atom over those of x and z."""
+    lens: Float[Tensor, "n k"]
+    """Logit Lens: cosine of the projected atom with the prompt."""
+    correction: Float[Tensor, "n k"]
+    """What the image says already: cosine of the projected atom with z, times y."""
+
+    def relevance(self) -> Float[Tensor, "n k"]:
+        """Eq. 6 put together."""
+        return self.scale * (self.lens - self.correction)
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Consecutive rows, at most `size` and at least 1 at once."""
+    size = max(1, size)
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
 def project(x: Float[Tensor, "n d"], head: Head) -> Float[Tensor, "n p"]:
     """Projected embedding z = LayerNorm(x) W_proj, not normalised."""
     normed = torch.nn.functional.layer_norm(x, x.shape[-1:], head.gamma, head.beta, head.eps)
@@ -42,11 +72,14 @@ def unit(z: Float[Tensor, "*n p"]) -> Float[Tensor, "*n p"]:
     """z made unit length.
 
     Raises:
-        ValueError: a row has length 0, so that a cosine with it is undefined.
+        ValueError: a row has length 0 or is not finite, so that a cosine with it is undefined.
     """
     norm = z.norm(dim=-1, keepdim=True)
-    if not bool((norm > 0).all()):
-        raise ValueError(f"{int((norm == 0).sum())} embeddings have length 0: no cosine is defined")
+    undefined = int((~((norm > 0) & norm.isfinite())).sum())
+    if undefined:
+        raise ValueError(
+            f"{undefined} embeddings have length 0 or are not finite: no cosine is defined"
+        )
     return z / norm
 
 
@@ -63,11 +96,15 @@ def gradient(x: Float[Tensor, "n d"], t: Float[Tensor, "n p"], head: Head) -> Fl
     With c = (x − mean x)/σ, σ² = var x + eps:
     u = gamma ∘ ((t − y z_hat) W_projᵀ)/‖z‖ and g = (u − mean u − c mean(u ∘ c))/σ.
     """
-    z = project(x, head)
-    z_hat = unit(z)
-    y = (z_hat * t).sum(dim=-1, keepdim=True)
-    du = (t - y * z_hat) / z.norm(dim=-1, keepdim=True)
-    return _through_layer_norm(x, du @ head.w_proj.T, head)
+    g = torch.empty_like(x)
+    for rows in blocks(len(x), CACHED_ROWS):
+        c, sigma = _normed(x[rows], head)
+        z = torch.addcmul(head.beta, c, head.gamma) @ head.w_proj  # project(x[rows], head)
+        z_hat = unit(z)
+        y = (z_hat * t[rows]).sum(dim=-1, keepdim=True)
+        du = torch.addcmul(t[rows], y, z_hat, value=-1) / z.norm(dim=-1, keepdim=True)
+        g[rows] = _through_layer_norm(c, du @ head.w_proj.T, head) / sigma
+    return g
 
 
 def linear_gradient(
@@ -78,26 +115,131 @@ def linear_gradient(
 
 
 def _through_layer_norm(
-    x: Float[Tensor, "n d"], upstream: Float[Tensor, "n d"], head: Head
+    c: Float[Tensor, "n d"], upstream: Float[Tensor, "n d"], head: Head
 ) -> Float[Tensor, "n d"]:
-    sigma = (x.var(dim=-1, correction=0, keepdim=True) + head.eps).sqrt()
-    c = (x - x.mean(dim=-1, keepdim=True)) / sigma
+    """From the gradient with respect to LayerNorm's output, σ times that with respect to x."""
     u = head.gamma * upstream
-    return (u - u.mean(dim=-1, keepdim=True) - c * (u * c).mean(dim=-1, keepdim=True)) / sigma
+    along = (u * c).mean(dim=-1, keepdim=True)
+    u -= u.mean(dim=-1, keepdim=True)
+    return u.addcmul_(c, along, value=-1)
+
+
+def _normed(
+    x: Float[Tensor, "n d"], head: Head
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n 1"]]:
+    """c = (x − mean x)/σ, and σ."""
+    variance, mean = torch.var_mean(x, dim=-1, correction=0, keepdim=True)
+    sigma = (variance + head.eps).sqrt()
+    return (x - mean) / sigma, sigma
 
 
 def act_grad(
     g: Float[Tensor, "n d"], codes: Codes, atoms: Float[Tensor, "m d"]
 ) -> Float[Tensor, "n k"]:
     """Relevance R_j = a_j (V_j · g) of every slot: the first-order effect of zeroing it (Eq. 5)."""
-    relevance = torch.empty_like(codes.activation, dtype=g.dtype)
-    # Blocks bound the memory of the gathered atoms to about 64 MB.
-    rows = max(1, 2**24 // (atoms.shape[1] * codes.component.shape[1]))
-    for start in range(0, len(g), rows):
-        block = slice(start, start + rows)
-        gathered = atoms[codes.component[block]]  # [rows, k, d]
-        relevance[block] = torch.einsum("nkd,nd->nk", gathered, g[block])
-    return relevance * codes.activation
+    return slot_dots(g, codes.component, atoms) * codes.activation
+
+
+def slot_dots(
+    vectors: Float[Tensor, "n d"], component: Int[Tensor, "n k"], atoms: Float[Tensor, "m d"]
+) -> Float[Tensor, "n k"]:
+    """V_j · vector of every slot and its image's vector; no atom is copied.
+
+    Slots are taken in the order of components: an atom comes from memory once for thousands of
+    images, and their vectors, which are far fewer than the atoms, from the cache.
+    """
+    width = component.shape[1]
+    if len(atoms) < width:  # fewer than the result's: all products are the short way
+        return (vectors @ atoms.T).gather(1, component)
+    dots = torch.empty(component.shape, dtype=vectors.dtype)
+    for rows in blocks(len(component), ORDERED_ROWS):
+        slots = component[rows].flatten().int()
+        order = slots.argsort(stable=True)
+        starts = torch.zeros(len(atoms) + 1, dtype=torch.int32)
+        starts[1:] = torch.bincount(slots, minlength=len(atoms)).cumsum(0)
+        image = (order // width).int()
+        found = _dots(starts, image, atoms, vectors[rows])
+        dots.view(-1)[rows.start * width :][order] = found
+    return dots
+
+
+def _dots(
+    starts: Int[Tensor, " m_1"],
+    image: Int[Tensor, " s"],
+    atoms: Float[Tensor, "m d"],
+    vectors: Float[Tensor, "n d"],
+) -> Float[Tensor, " s"]:
+    """V_j · vector of pairs: images `image[starts[j]:starts[j + 1]]` go with atom j."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        pairs = torch.sparse_csr_tensor(
+            starts,
+            image,
+            torch.zeros(len(image), dtype=vectors.dtype),
+            (len(atoms), len(vectors)),
+            check_invariants=False,  # empty slots make a pair occur twice
+        )
+    return torch.sparse.sampled_addmm(pairs, atoms, vectors.T, beta=0).values()
+
+
+def act_grad_prompts(
+    x: Float[Tensor, "n d"],
+    t: Float[Tensor, "c p"],
+    codes: Codes,
+    atoms: Float[Tensor, "m d"],
+    head: Head,
+) -> Float[Tensor, "n k c"]:
+    """Relevance of every slot for each of many prompts, as `gradient` and `act_grad` give it.
+
+    With J = ∂LayerNorm(x)/∂x: R_j = a_j V_j J (t − y z_hat) W_projᵀ/‖z‖. The part with z_hat is
+    the same for all prompts; the part with t is (V_j − mean V_j) · (gamma ∘ t W_projᵀ), a table
+    over components and prompts, less what LayerNorm's scale takes, (V_j · c) mean(c ∘ gamma ∘
+    t W_projᵀ), over σ. So a prompt more costs an image k look-ups instead of a gradient.
+    """
+    used, slot = codes.component.unique(return_inverse=True)
+    directions = head.gamma[:, None] * (head.w_proj @ t.T)  # [d, c]
+    table = atoms[used] @ (directions - directions.mean(dim=0))  # [used, c]
+    relevance = torch.empty(*slot.shape, len(t), dtype=x.dtype)
+    for rows in blocks(len(x), min(ORDERED_ROWS, TABLE_ENTRIES // relevance[0].numel())):
+        c, sigma = _normed(x[rows], head)
+        z = project(x[rows], head)
+        z_hat = unit(z)
+        common = _through_layer_norm(c, z_hat @ head.w_proj.T, head)
+        by_slot = [slot_dots(v, codes.component[rows], atoms) for v in (common, c)]
+        by_prompt = [z_hat @ t.T, c @ directions / x.shape[1]]
+        relevance[rows] = torch.baddbmm(
+            table[slot[rows]], torch.stack(by_slot, dim=2), torch.stack(by_prompt, dim=1), alpha=-1
+        )
+        scale = codes.activation[rows] / (sigma * z.norm(dim=1, keepdim=True))
+        relevance[rows] *= scale[..., None]
+    return relevance
+
+
+def bridge(
+    x: Float[Tensor, "n d"],
+    t: Float[Tensor, "n p"],
+    codes: Codes,
+    atoms: Float[Tensor, "m d"],
+    head: Head,
+) -> Bridge:
+    """Relevance as Logit Lens less a correction, for a head without beta and eps (Eq. 6, 31).
+
+    Only there is it exact: what a component would be worth on its own, less what the image says
+    already.
+    """
+    bare = head._replace(beta=torch.zeros_like(head.beta), eps=0.0)
+    used, slot = codes.component.unique(return_inverse=True)
+    z, v = project(x, bare), project(atoms[used], bare)
+    z_hat, v_hat = unit(z), unit(v)
+    # Of the lengths of centred atoms and images, and of what they project to.
+    atom = atoms[used].std(dim=1, correction=0) * v.norm(dim=1)
+    image = x.std(dim=1, correction=0, keepdim=True) * z.norm(dim=1, keepdim=True)
+    y = (z_hat * t).sum(dim=1, keepdim=True)
+    return Bridge(
+        scale=codes.activation * atom[slot] / image,
+        lens=slot_dots(t, slot, v_hat),
+        correction=slot_dots(z_hat, slot, v_hat) * y,
+    )
 
 
 def logit_lens(
@@ -108,6 +250,17 @@ def logit_lens(
     One number for a component and a prompt, the same for every image.
     """
     return cosine_outputs(atoms, t, head)
+
+
+def energy(codes: Codes, atoms: Float[Tensor, "m d"]) -> Float[Tensor, "n k"]:
+    """a_j ‖V_j‖ of every slot: how much of x it makes up, whatever is asked."""
+    return codes.activation * atoms.norm(dim=1)[codes.component]
+
+
+def random_relevance(codes: Codes, generator: torch.Generator) -> Float[Tensor, "n k"]:
+    """Numbers from 0 to 1 drawn for every slot, 0 for empty ones: the order of chance."""
+    draw = torch.rand(codes.activation.shape, generator=generator, dtype=codes.activation.dtype)
+    return draw * (codes.activation > 0)
 
 
 def integrated_gradients(
@@ -126,11 +279,34 @@ def integrated_gradients(
     if points < 1:
         raise ValueError(f"points is {points}: at least 1 is needed")
     decoded = decode(codes, atoms)
-    total = torch.zeros_like(x)
-    for index in range(points):
-        alpha = (index + 0.5) / points
-        total += gradient(x - (1 - alpha) * decoded, t, head)
-    return act_grad(total / points, codes, atoms)
+    missing = 1 - (torch.arange(points, dtype=x.dtype) + 0.5) / points
+    mean = torch.empty_like(x)
+    for rows in blocks(len(x), CACHED_ROWS // points):
+        way = x[rows, None] - missing[:, None] * decoded[rows, None]  # [rows, points, d]
+        asked = t[rows].repeat_interleave(points, dim=0)
+        mean[rows] = gradient(way.flatten(0, 1), asked, head).view_as(way).mean(dim=1)
+    return act_grad(mean, codes, atoms)
+
+
+def ablation(
+    x: Float[Tensor, "n d"],
+    t: Float[Tensor, "n p"],
+    codes: Codes,
+    atoms: Float[Tensor, "m d"],
+    head: Head,
+) -> Float[Tensor, "n k"]:
+    """y − y with the one slot's activation at 0, exact: what every relevance estimates.
+
+    0 for empty slots. A small difference of outputs: float64 keeps its digits.
+    """
+    effects = torch.empty(codes.activation.shape, dtype=x.dtype)
+    for rows in blocks(len(x), CACHED_ROWS // codes.component.shape[1]):
+        parts = codes.activation[rows, :, None] * atoms[codes.component[rows]]  # [rows, k, d]
+        without = unit(project((x[rows, None] - parts).flatten(0, 1), head))
+        y_without = (without.view(*parts.shape[:2], -1) * t[rows, None]).sum(dim=-1)
+        y = (unit(project(x[rows], head)) * t[rows]).sum(dim=-1, keepdim=True)
+        effects[rows] = y - y_without
+    return effects.masked_fill(codes.activation == 0, 0)
 
 
 def decode(codes: Codes, atoms: Float[Tensor, "m d"]) -> Float[Tensor, "n d"]:

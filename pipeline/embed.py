@@ -20,7 +20,13 @@ from pipeline import layout
 from pipeline.attribution import Head, project, unit
 from pipeline.config import EmbedConfig, ModelConfig
 from pipeline.images import batches, red_shifted, runs
-from pipeline.models.catalog import Clip, class_tokens, head_of, image_embeddings, load_clip
+from pipeline.models.catalog import (
+    Clip,
+    class_tokens,
+    head_of,
+    load_clip,
+    tokens_and_embeddings,
+)
 from pipeline.models.forward import Forward, Ran, split_preprocess
 from pipeline.resume import resumable, work_key
 from pipeline.stage import begin
@@ -34,7 +40,7 @@ from pipeline.store import (
 )
 
 COSINE_TOLERANCE = 1e-5
-FIRST = 16  # images on which the head is checked and the precision settled
+FIRST = 8  # images on which the head is checked and the precision settled
 
 
 def check_head(model: Any, pixels: Tensor, head: Head) -> None:
@@ -43,8 +49,8 @@ def check_head(model: Any, pixels: Tensor, head: Head) -> None:
     Raises:
         RuntimeError: some image's cosine between the two is below 1 − COSINE_TOLERANCE.
     """
-    x = class_tokens(model, pixels)
-    cosine = (unit(project(x, head)) * image_embeddings(model, pixels)).sum(dim=-1)
+    x, z = tokens_and_embeddings(model, pixels)
+    cosine = (unit(project(x, head)) * z).sum(dim=-1)
     if float(cosine.min()) < 1 - COSINE_TOLERANCE:
         raise RuntimeError(
             "the head does not reproduce the model's embeddings: cosine "

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,9 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
             os.replace(parts, path)
     except Timeout as error:
         raise RuntimeError(f"another process is making {path}: wait for it, or stop it") from error
-    shutil.rmtree(work, ignore_errors=True)
+    shutil.rmtree(work)
+    with suppress(OSError):  # another run is at work for this path
+        place.rmdir()
 
 
 def _delete_unless_in_use(work: Path) -> None:

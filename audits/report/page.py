@@ -244,6 +244,7 @@ def _faithfulness(sources: Sources) -> list[dict[str, Any]]:
                 columns = (tuple(map(float, curve[key])) for key in ("step", "y", "sem"))
                 curves.append(charts.Line(name, *columns))
         figures = sources.metrics["faithfulness"][protocol]
+        dropped = sources.metrics["faithfulness"]["error_dropped"][protocol]
         order = min if better.startswith("lower") else max
         protocols.append(
             {
@@ -251,6 +252,7 @@ def _faithfulness(sources: Sources) -> list[dict[str, Any]]:
                 "better": better,
                 "chart": charts.lines(curves, f"{title}: mean output y", "components switched", 3),
                 "auc": {method: figures[method] for method in wording.METHODS if method in figures},
+                "dropped": {method: dropped[method]["auc"] for method in dropped},
                 "best": order(figures, key=lambda method: figures[method]["auc"]),
             }
         )

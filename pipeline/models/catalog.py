@@ -153,15 +153,27 @@ def class_tokens(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, 
     Raises:
         ConfigError: the model cannot be audited, see `image_tower`.
     """
+    return tokens_and_embeddings(model, pixels)[0]
+
+
+@torch.inference_mode()
+def tokens_and_embeddings(
+    model: Any, pixels: Float[Tensor, "n 3 h w"]
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n p"]]:
+    """Class tokens as `class_tokens`, and the unit embeddings that the model makes of them.
+
+    Raises:
+        ConfigError: the model cannot be audited, see `image_tower`.
+    """
     tokens: list[Tensor] = []
     hook = image_tower(model).ln_post.register_forward_pre_hook(
         lambda _, inputs: tokens.append(inputs[0])  # [n, 1 + patches, d]
     )
     try:
-        model.encode_image(pixels.to(_device(model)))
+        z = model.encode_image(pixels.to(_device(model)))
     finally:
         hook.remove()
-    return tokens[0][:, 0].float().cpu()
+    return tokens[0][:, 0].float().cpu(), unit(z.float().cpu())
 
 
 @torch.inference_mode()

@@ -4,172 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor
 
 from audits.faithfulness import (
-    METHODS,
+    ERROR,
     PROTOCOLS,
-    Images,
-    Model,
     ablation_correlation,
-    ablation_effects,
     audit_faithfulness,
     choose_images,
-    component_ranks,
-    component_scores,
-    deletion_curve,
     equal_subsets,
-    insertion_curve,
-    local_ranks,
-    outputs,
-    slot_scores,
+    evaluate,
     summarise_curve,
 )
-from pipeline.attribution import Codes, Head, decode, logit_lens, unit
+from audits.orders import METHODS
+from pipeline.attribution import ablation, act_grad, gradient
 from pipeline.config import FaithfulnessConfig
+from tests.audits.invented import generator, invented, literal_output
 
 CONFIG = FaithfulnessConfig(classes=9, images=9, steps=5, subsets=4, reference_images=20, points=6)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def invented(n: int = 36, k: int = 6) -> tuple[Images, Model]:
-    """Random images made of components of a random dictionary, three prompts."""
-    g = generator()
-    d, p, m, c = 24, 15, 40, 3
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
-    head = Head(1 + 0.4 * normal(d), 0.4 * normal(d), 1e-5, normal(d, p))
-    atoms, texts = unit(normal(m, d)), unit(normal(c, p))
-    component = torch.stack([torch.randperm(m, generator=g)[:k] for _ in range(n)])
-    codes = Codes(component, 0.2 + normal(n, k).abs())
-    x = decode(codes, atoms) + 0.3 * normal(n, d) + normal(1, d)
-    target = torch.arange(n) % c
-    model = Model(head, atoms, logit_lens(atoms, texts, head), texts)
-    return Images(x, codes, target), model
-
-
-def literal_output(images: Images, model: Model, row: int, off: list[int]) -> float:
-    """y of one image, re-run from its dense activations with some components at 0."""
-    a = torch.zeros(len(model.atoms), dtype=torch.float64)
-    a[images.codes.component[row]] = images.codes.activation[row]
-    rest = images.x[row] - a @ model.atoms
-    a[off] = 0
-    gamma, beta, eps, w_proj = model.head
-    x = a @ model.atoms + rest
-    z = ((x - x.mean()) / (x.var(correction=0) + eps).sqrt() * gamma + beta) @ w_proj
-    return float(z @ model.texts[images.target[row]] / z.norm())
-
-
-def test_deletion_and_insertion_are_literal_re_runs() -> None:
-    images, model = invented(n=4)
-    ranks = local_ranks(torch.rand(4, 6, generator=generator(1)))
-    deletion = deletion_curve(images, ranks, model, steps=7)
-    insertion = insertion_curve(images, ranks, model, steps=7)
-    assert deletion.shape == insertion.shape == (4, 8)
-    for row in range(4):
-        order = images.codes.component[row, ranks[row].argsort()].tolist()
-        for step in range(8):
-            kept, removed = order[step:], order[:step]
-            assert float(deletion[row, step]) == pytest.approx(
-                literal_output(images, model, row, removed), rel=1e-9
-            )
-            assert float(insertion[row, step]) == pytest.approx(
-                literal_output(images, model, row, kept), rel=1e-9
-            )
-
-
-def test_ablation_effects_are_literal_re_runs() -> None:
-    images, model = invented(n=3)
-    effects = ablation_effects(images, model)
-    for row in range(3):
-        full = literal_output(images, model, row, [])
-        for slot in range(6):
-            off = [int(images.codes.component[row, slot])]
-            true = full - literal_output(images, model, row, off)
-            assert float(effects[row, slot]) == pytest.approx(true, rel=1e-7)
-
-
-def test_nothing_removed_is_the_true_output_and_the_error_stays() -> None:
-    images, model = invented(n=5)
-    none, every = torch.zeros(5, 6, dtype=torch.bool), torch.ones(5, 6, dtype=torch.bool)
-    for row in range(5):
-        assert float(outputs(images, none, model)[row]) == pytest.approx(
-            literal_output(images, model, row, [])
-        )
-    rest = Images(images.x - decode(images.codes, model.atoms), images.codes, images.target)
-    torch.testing.assert_close(outputs(images, every, model), outputs(rest, none, model))
-
-
-def test_the_exact_order_and_the_gradients_beat_random() -> None:
-    images, model = invented()
-    scores = slot_scores(images, model, 10, generator())
-    scores["exact"] = ablation_effects(images, model)
-    deletion, insertion = (
-        {
-            method: float(curve(images, local_ranks(score), model, 5).mean())
-            for method, score in scores.items()
-        }
-        for curve in (deletion_curve, insertion_curve)
-    )
-    for method in ("exact", "act_grad", "integrated_gradients"):
-        assert deletion[method] < deletion["random"] - 0.02
-        assert insertion[method] > insertion["random"] + 0.02
-    assert deletion["act_grad"] < deletion["energy"]
-
-
-def test_scores_of_one_slot_by_hand() -> None:
-    # Without bias and eps, with unit weights: y is the cosine of the centred x with the prompt.
-    head = Head(torch.ones(3), torch.zeros(3), 0.0, torch.eye(3))
-    atoms = torch.tensor([[0.0, 0.0, 1.0], [0.5**0.5, -(0.5**0.5), 0.0]])
-    texts = torch.tensor([[0.5**0.5, -(0.5**0.5), 0.0]])
-    model = Model(head, atoms, logit_lens(atoms, texts, head), texts)
-    images = Images(
-        torch.tensor([[1.0, 1.0, -2.0]]),
-        Codes(torch.tensor([[1, 0]]), torch.tensor([[2.0, 0.0]])),
-        torch.tensor([0]),
-    )
-    scores = slot_scores(images, model, 3, generator())
-    assert set(scores) == set(METHODS)
-    # x is centred and y is 0, so that ∂y/∂x = t/‖x‖ with ‖x‖ = √6; V is t itself.
-    assert float(scores["act_grad"][0, 0]) == pytest.approx(2 / 6**0.5, rel=1e-5)
-    assert float(scores["logit_lens"][0, 0]) == pytest.approx(1, rel=1e-6)
-    assert float(scores["act_logit_lens"][0, 0]) == pytest.approx(2, rel=1e-6)
-    assert float(scores["energy"][0, 0]) == pytest.approx(2, rel=1e-6)
-    assert all(float(score[0, 1]) == -float("inf") for score in scores.values())
-
-
-def test_local_ranks_put_empty_slots_last() -> None:
-    scores = torch.tensor([[0.1, -torch.inf, -5.0, 3.0], [2.0, 1.0, 4.0, 3.0]])
-    assert local_ranks(scores).tolist() == [[1, 3, 2, 0], [2, 3, 0, 1]]
-
-
-class TestComponentScores:
-    codes = Codes(
-        torch.tensor([[2, 0], [2, 1], [0, 0]]), torch.tensor([[1.0, 2.0], [1.0, 1.0], [0.0, 0.0]])
-    )
-    scores = torch.tensor([[6.0, 3.0], [-3.0, -9.0], [-torch.inf, -torch.inf]])
-
-    def test_mean_over_all_images(self) -> None:
-        found = component_scores("act_grad", self.scores, self.codes, 4, generator())
-        torch.testing.assert_close(found, torch.tensor([1.0, -3.0, 1.0, -torch.inf]))
-        assert component_ranks(found).tolist() == [0, 2, 1, 3]
-
-    def test_logit_lens_stays_as_it_is(self) -> None:
-        lens = torch.tensor([[0.5, -0.2], [0.5, 0.9], [-torch.inf, -torch.inf]])
-        found = component_scores("logit_lens", lens, self.codes, 4, generator())
-        torch.testing.assert_close(found, torch.tensor([-0.2, 0.9, 0.5, -torch.inf]))
-
-    def test_random_orders_the_active_ones_only(self) -> None:
-        found = component_scores("random", self.scores, self.codes, 4, generator())
-        assert found.isfinite().tolist() == [True, True, True, False]
-        again = component_scores("random", self.scores, self.codes, 4, generator())
-        other = component_scores("random", self.scores, self.codes, 4, generator(1))
-        assert found.equal(again) and not found.equal(other)
 
 
 class TestAblationCorrelation:
@@ -240,71 +91,108 @@ class TestChooseImages:
             choose_images(np.full(9, -1), self.held_out, self.limits, np.random.default_rng(0))
 
 
+Result = tuple[dict, dict[str, pd.DataFrame]]
+
+
 @pytest.fixture(scope="module")
-def result() -> tuple[dict, pd.DataFrame]:
-    images, model = invented()
+def result() -> Result:
+    images, texts, model = invented()
     reference = images.rows(torch.arange(20))
-    return audit_faithfulness(images, reference, model, CONFIG, generator())
+    return audit_faithfulness(images, reference, texts, model, CONFIG, generator())
 
 
-def test_audit_has_every_protocol_method_and_step(result: tuple[dict, pd.DataFrame]) -> None:
-    metrics, table = result
-    assert set(metrics) == {*PROTOCOLS, "ablation_correlation"}
-    assert all(set(metrics[name]) == set(METHODS) for name in metrics)
-    assert len(table) == len(PROTOCOLS) * len(METHODS) * (CONFIG.steps + 1)
-    mean = table.groupby(["protocol", "method"])["y"].mean()
-    for protocol in PROTOCOLS:
-        for method in METHODS:
-            assert metrics[protocol][method]["auc"] == pytest.approx(mean[protocol, method])
-            assert metrics[protocol][method]["sem"] > 0
+def test_audit_has_every_protocol_method_and_step(result: Result) -> None:
+    metrics, tables = result
+    assert set(metrics) == {*PROTOCOLS, "error_dropped", "ablation_correlation"}
+    assert set(metrics["error_dropped"]) == set(PROTOCOLS)
+    assert set(tables) == set(ERROR)
+    for found, table in ((metrics, tables["kept"]), (metrics["error_dropped"], tables["dropped"])):
+        assert len(table) == len(PROTOCOLS) * len(METHODS) * (CONFIG.steps + 1)
+        mean = table.groupby(["protocol", "method"])["y"].mean()
+        for protocol in PROTOCOLS:
+            assert set(found[protocol]) == set(METHODS)
+            for method in METHODS:
+                assert found[protocol][method]["auc"] == pytest.approx(mean[protocol, method])
+                assert found[protocol][method]["sem"] > 0
 
 
-def test_curves_start_and_end_where_they_must(result: tuple[dict, pd.DataFrame]) -> None:
-    images, model = invented()
-    start = float(outputs(images, torch.zeros(36, 6, dtype=torch.bool), model).mean())
-    end = float(outputs(images, torch.ones(36, 6, dtype=torch.bool), model).mean())
-    first = result[1][result[1]["step"] == 0].groupby("protocol")["y"]
-    for protocol, y in first:
+@pytest.mark.parametrize("error", ERROR)
+def test_curves_start_where_they_must(error: str, result: Result) -> None:
+    images, texts, model = invented()
+    every = range(len(model.atoms))
+    start, end = (
+        np.mean(
+            [
+                literal_output(images, texts, model, row, list(off), ERROR[error])
+                for row in range(36)
+            ]
+        )
+        for off in ((), every)
+    )
+    table = result[1][error]
+    for protocol, y in table[table["step"] == 0].groupby("protocol")["y"]:
         expected = end if protocol == "insertion_local" else start
         assert y.tolist() == pytest.approx([expected] * len(METHODS))
 
 
+@pytest.mark.parametrize("error", ERROR)
 @pytest.mark.parametrize("protocol", ["deletion_global", "deletion_random"])
 def test_one_order_for_a_class_is_the_mean_relevance_of_its_reference(
-    protocol: str, result: tuple[dict, pd.DataFrame]
+    protocol: str, error: str, result: Result
 ) -> None:
-    images, model = invented()
+    images, texts, model = invented()
     total = torch.zeros(CONFIG.steps + 1, dtype=torch.float64)
     for target in range(3):
         own = (images.target == target).nonzero()[:, 0]
         rows = own if protocol == "deletion_global" else torch.arange(20)
-        reference = images.rows(rows).asked(target)
-        slots = slot_scores(reference, model, 1, generator())["act_grad"]
+        asked = images.rows(rows)
+        t = texts[target].expand(len(rows), -1)
+        slots = act_grad(gradient(asked.x, t, model.head), asked.codes, model.atoms)
         mean = torch.zeros(len(rows), len(model.atoms), dtype=torch.float64)
-        mean = mean.scatter(1, reference.codes.component, slots).mean(dim=0)
+        mean = mean.scatter(1, asked.codes.component, slots).mean(dim=0)
         order = [index for index in mean.argsort(descending=True).tolist() if mean[index] != 0]
         for step in range(CONFIG.steps + 1):
             for row in own.tolist():
-                total[step] += literal_output(images, model, row, order[:step])
-    table = result[1].query("protocol == @protocol and method == 'act_grad'")
+                off = order[:step]
+                total[step] += literal_output(images, texts, model, row, off, ERROR[error])
+    table = result[1][error].query("protocol == @protocol and method == 'act_grad'")
     assert table["y"].tolist() == pytest.approx((total / len(images.x)).tolist())
 
 
-def test_gradients_estimate_the_ablation_best_and_random_not_at_all(
-    result: tuple[dict, pd.DataFrame],
-) -> None:
+def test_an_evaluation_is_in_the_order_of_the_images() -> None:
+    """Classes are worked on one by one; each row belongs to its image all the same."""
+    images, texts, model = invented()
+    reference = images.rows(torch.arange(20))
+    found = evaluate(images, reference, texts, model, CONFIG, generator())
+    t = texts[images.target]
+    true = act_grad(gradient(images.x, t, model.head), images.codes, model.atoms)
+    torch.testing.assert_close(found.scores["act_grad"], true, rtol=1e-9, atol=1e-13)
+    effects = ablation(images.x, t, images.codes, model.atoms, model.head)
+    torch.testing.assert_close(found.effects, effects, rtol=1e-7, atol=1e-13)
+    curve = found.curves["dropped", "deletion_local", "energy"]
+    for row in range(len(images.x)):
+        true_y = literal_output(images, texts, model, row, [], error=False)
+        assert float(curve[row, 0]) == pytest.approx(true_y)
+
+
+def test_gradients_estimate_the_ablation_best_and_random_not_at_all(result: Result) -> None:
     metrics = result[0]
     correlation = metrics["ablation_correlation"]
     assert correlation["integrated_gradients"] > correlation["energy"]
     assert correlation["act_grad"] > 0.9
     assert abs(correlation["random"]) < 0.3
-    for protocol in ("deletion_local", "deletion_global"):
-        assert metrics[protocol]["act_grad"]["auc"] < metrics[protocol]["random"]["auc"]
+    for method in ("act_grad", "integrated_gradients"):
+        for found in (metrics, metrics["error_dropped"]):
+            for protocol in ("deletion_local", "deletion_global"):
+                assert found[protocol][method]["auc"] < found[protocol]["random"]["auc"] - 0.02
+            inserted = found["insertion_local"]
+            assert inserted[method]["auc"] > inserted["random"]["auc"] + 0.02
 
 
-def test_the_seed_decides_everything(result: tuple[dict, pd.DataFrame]) -> None:
-    images, model = invented()
+def test_the_seed_decides_everything(result: Result) -> None:
+    images, texts, model = invented()
     reference = images.rows(torch.arange(20))
-    again = audit_faithfulness(images, reference, model, CONFIG, generator())
+    again = audit_faithfulness(images, reference, texts, model, CONFIG, generator())
     assert again[0] == result[0]
-    pd.testing.assert_frame_equal(again[1], result[1])
+    for error, table in again[1].items():
+        pd.testing.assert_frame_equal(table, result[1][error])

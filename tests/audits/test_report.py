@@ -180,6 +180,7 @@ def _faithfulness(folder: Path) -> None:
     faithfulness = {
         "deletion_local": auc,
         "insertion_local": auc,
+        "error_dropped": {"deletion_local": auc, "insertion_local": auc},
         "ablation_correlation": {"act_grad": 0.9},
     }
     write_json(folder / "metrics.json", {"faithfulness": faithfulness})
