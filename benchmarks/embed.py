@@ -4,29 +4,28 @@
 
 The bare pass runs the same model, of random weights, in the same batches over pixels that are
 already decoded, preprocessed and in memory; the stage reads, checks, decodes and preprocesses files
-and writes shards. Both are timed in turns in one process.
+and writes shards. Both are timed in turns, batch by batch.
 """
 
 import argparse
 import hashlib
-import os
 import resource
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import open_clip
 import pandas as pd
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from pipeline.config import EmbedConfig
-from pipeline.embed import embed_audit
+from pipeline.embed import check_head, embed_shards, first_pixels
 from pipeline.images import batches, runs
-from pipeline.models.catalog import Clip, class_tokens, load_clip
+from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip
+from pipeline.models.forward import Forward, split_preprocess
 from pipeline.store import write_json
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -53,11 +52,44 @@ def listed(root: Path, count: int) -> pd.DataFrame:
     return pd.DataFrame({"image_id": names, "path": names, "sha256": hashes})
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of some work."""
+class Times(NamedTuple):
+    """Seconds of one round."""
+
+    bare: float
+    """The forward pass alone."""
+    stage: float
+    """Reading, checking, decoding, preprocessing, the forward pass and writing."""
+    before: float
+    """What the stage does before its first batch: the precision and the head."""
+
+
+def in_turns(
+    clip: Clip,
+    images: pd.DataFrame,
+    root: Path,
+    config: EmbedConfig,
+    ready: list[Tensor],
+    out: Path,
+) -> Times:
+    """One run of the stage, with the bare pass over the same batch before each of its own."""
     start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    pixels_of, normalize = split_preprocess(clip)
+    first = first_pixels(images, root, pixels_of)
+    forward = Forward(clip, class_tokens, normalize, config, first)
+    check_head(clip.model, forward.normalized(first), head_of(clip.model))
+    before = time.perf_counter() - start
+    bare: list[float] = []
+
+    def both(pixels: Tensor) -> Tensor:
+        begun = time.perf_counter()
+        class_tokens(clip.model, ready[len(bare)])
+        bare.append(time.perf_counter() - begun)
+        return forward(pixels)
+
+    out.mkdir()
+    start = time.perf_counter()
+    embed_shards(images, root, pixels_of, both, "x", config, out, out.name)
+    return Times(sum(bare), time.perf_counter() - start - sum(bare), before)
 
 
 def main() -> None:
@@ -86,26 +118,24 @@ def main() -> None:
     rows = runs(len(images), config.batch_size, config.shard_rows)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        os.chdir(folder)  # unfinished work is kept relative to the current directory
         clip = random_model(args.model, folder / "model")
         stream = batches(images, root, clip.preprocess, rows, 0, "read into memory")
         ready = [batch.pixels for batch in stream]
         before = peak()
-
-        def bare() -> None:
-            for pixels in ready:
-                class_tokens(clip.model, pixels)
-
-        def stage(name: str) -> None:
-            embed_audit(clip, images, root, config, folder / name, name)
-
-        bare()  # warm
-        times = [(seconds(bare), seconds(partial(stage, f"run{i}"))) for i in range(args.repeats)]
+        class_tokens(clip.model, ready[0])  # warm
+        rounds = [
+            in_turns(clip, images, root, config, ready, folder / f"round{i}")
+            for i in range(args.repeats)
+        ]
         after = peak()
-    rates = [(len(images) / b, len(images) / s, b / s) for b, s in times]
-    for b, s, ratio in rates:
-        print(f"bare {b:.2f} images/s   stage {s:.2f} images/s   ratio {ratio:.3f}")
-    print(f"median ratio {statistics.median(ratio for *_, ratio in rates):.3f}")
+    n = len(images)
+    for times in rounds:
+        print(
+            f"bare {n / times.bare:.2f} images/s   stage {n / times.stage:.2f} images/s   "
+            f"ratio {times.bare / times.stage:.3f}   before the first batch {times.before:.2f} s"
+        )
+    total = [sum(column) for column in zip(*rounds, strict=True)]
+    print(f"ratio over all rounds {total[0] / total[1]:.3f}")
     print(f"peak memory {before:.2f} GiB before the stage, {after:.2f} GiB after")
 
 
