@@ -1,0 +1,59 @@
+"""`params.yaml`, parsed once into frozen models.
+
+An unknown key, a contradiction or an impossible value raises ConfigError, which names the key,
+the value and what is allowed. Fields have no defaults, but for what may be null in a model: what
+runs is what `params.yaml` says, so that DVC sees every change.
+"""
+
+from pipeline.config.audits import (
+    AuditConfig,
+    ConceptsConfig,
+    FailuresConfig,
+    FaithfulnessConfig,
+    LabelConfig,
+    ReportConfig,
+    RobustnessConfig,
+    SaeConfig,
+    ShortcutConfig,
+)
+from pipeline.config.base import ConfigError, Count, Fraction, Name, Positive, Section
+from pipeline.config.data import (
+    HERE,
+    DatasetConfig,
+    EmbedConfig,
+    ModelConfig,
+    OutsideConfig,
+    PreprocessConfig,
+)
+from pipeline.config.params import Params, load_params
+from pipeline.config.samples import LesionsConfig, PretrainConfig, SamplesConfig, ScenesConfig
+
+__all__ = [
+    "HERE",
+    "AuditConfig",
+    "ConceptsConfig",
+    "ConfigError",
+    "Count",
+    "DatasetConfig",
+    "EmbedConfig",
+    "FailuresConfig",
+    "FaithfulnessConfig",
+    "Fraction",
+    "LabelConfig",
+    "LesionsConfig",
+    "ModelConfig",
+    "Name",
+    "OutsideConfig",
+    "Params",
+    "Positive",
+    "PreprocessConfig",
+    "PretrainConfig",
+    "ReportConfig",
+    "RobustnessConfig",
+    "SaeConfig",
+    "SamplesConfig",
+    "ScenesConfig",
+    "Section",
+    "ShortcutConfig",
+    "load_params",
+]

@@ -1,0 +1,126 @@
+"""All of params.yaml, read and checked."""
+
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from pipeline.config.audits import AuditConfig
+from pipeline.config.base import ConfigError, Count, Name, Section
+from pipeline.config.data import HERE, DatasetConfig, ModelConfig, OutsideConfig
+from pipeline.config.samples import PretrainConfig, SamplesConfig
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0)]
+    """Seed of everything that draws at random."""
+    threads: Count
+    """Threads of tensor operations; part of what makes a run repeatable."""
+    samples: SamplesConfig
+    pretrain: PretrainConfig
+    outside: OutsideConfig
+    datasets: dict[Name, DatasetConfig]
+    models: dict[Name, ModelConfig]
+    audits: dict[Name, AuditConfig]
+    defaults: dict[str, object] = Field(default_factory=dict)
+    """YAML anchors that datasets and audits merge; not read otherwise."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Params":
+        for name, dataset in self.datasets.items():
+            if dataset.labeler not in self.models:
+                raise ValueError(
+                    f"datasets.{name}.labeler is {dataset.labeler!r}, which models does not hold; "
+                    f"it holds {sorted(self.models)}"
+                )
+        for name, audit in self.audits.items():
+            for key, value, known in (
+                ("dataset", audit.dataset, self.datasets),
+                ("model", audit.model, self.models),
+            ):
+                if value not in known:
+                    raise ValueError(
+                        f"audits.{name}.{key} is {value!r}, which {key}s does not hold; "
+                        f"it holds {sorted(known)}"
+                    )
+        for name in self.audits:
+            if name.startswith("concepts-") or name.endswith("-perturbed"):
+                raise ValueError(
+                    f"audits.{name}: a name that starts with concepts- or ends with -perturbed is "
+                    "taken by a folder of data/embeddings; choose another"
+                )
+        rendered = set(SamplesConfig.model_fields) - {"workers"}
+        _same("outside.datasets", self.outside.datasets, set(self.datasets) - rendered)
+        fetched = {name for name, model in self.models.items() if model.name != f"{HERE}/{name}"}
+        _same("outside.models", self.outside.models, fetched)
+        for name in set(self.models) - fetched:
+            model = self.models[name]
+            if model.preprocess is not None or model.tokenizer is not None:
+                raise ValueError(
+                    f"models.{name} has preprocess or tokenizer: the folder {model.name} says both"
+                )
+        return self
+
+    def audit(self, name: str) -> AuditConfig:
+        """The audit of that name.
+
+        Raises:
+            ConfigError: params.yaml has none.
+        """
+        if name not in self.audits:
+            raise ConfigError(f"params.yaml has no audits.{name}; it has {sorted(self.audits)}")
+        return self.audits[name]
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """The dataset of that name.
+
+        Raises:
+            ConfigError: params.yaml has none.
+        """
+        if name not in self.datasets:
+            raise ConfigError(f"params.yaml has no datasets.{name}; it has {sorted(self.datasets)}")
+        return self.datasets[name]
+
+
+def _same(key: str, listed: list[str], needed: set[str]) -> None:
+    if missing := sorted(needed - set(listed)):
+        raise ValueError(f"{key} lacks {missing}: list what does not come from this workflow")
+    if unknown := sorted(set(listed) - needed):
+        raise ValueError(f"{key} lists {unknown}, which need not come from outside: take them out")
+    if len(listed) > len(set(listed)):
+        raise ValueError(f"{key} lists a name twice: {listed}")
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ConfigError: the file is missing or is no YAML, a key is unknown or missing, or a value is
+            not allowed; the message has a line for each, with the key and the value.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist: run from the repository's root")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(path, dict(problem)) for problem in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(path: Path, problem: dict[str, object]) -> str:
+    location = problem["loc"]
+    key = ".".join(str(part) for part in location) if isinstance(location, tuple) else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown key {key} (value {problem['input']!r}): remove it or fix its name"
+    if problem["type"] == "missing":
+        return f"{path}: key {key} is missing"
+    value = problem["input"]
+    shown = f" is {value!r}" if isinstance(value, str | int | float | bool | None) else ""
+    return f"{path}: {key or 'params'}{shown}: {problem['msg']}"
