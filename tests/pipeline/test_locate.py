@@ -91,6 +91,37 @@ def test_a_root_of_two_layouts_is_a_fault(tmp_path: Path, monkeypatch: pytest.Mo
     assert "more than once" in fault(tmp_path, monkeypatch, kind="imagenet", root="raw")
 
 
+def models_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str, str]) -> str:
+    """What is said of scenes with another model `mine` audited on it."""
+    monkeypatch.chdir(folder)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["models"]["mine"] = model
+    params["audits"]["again"] = params["audits"]["scenes-tiny"] | {"model": "mine"}
+    params["outside"]["models"] = [] if model["name"] == "local-dir:data/models/mine" else ["mine"]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    make(folder, "data/raw/scenes/train/bat/a.png", "data/raw/scenes/val/bat/b.png")
+    monkeypatch.setattr(sys, "argv", ["locate", "--dataset", "scenes"])
+    with pytest.raises(SystemExit) as stop:
+        locate.main()
+    assert not layout.source("scenes").exists()
+    return str(stop.value)
+
+
+def test_a_missing_folder_of_an_audited_model_stops_before_anything_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = models_fault(tmp_path, monkeypatch, {"name": "local-dir:data/models/mine"})
+    assert "data/models/mine is missing: put open_clip_config.json" in message
+    assert "models.mine.name" in message
+
+
+def test_a_model_that_cannot_be_fetched_stops_before_anything_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = models_fault(tmp_path, monkeypatch, {"name": "ViT-B-32", "pretrained": "no-such"})
+    assert "models.mine.pretrained is 'no-such'" in message
+
+
 def test_no_class_folder_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, "train/bat/a.png", "val/bat/b.png")
     seen = []
