@@ -50,7 +50,7 @@ def _skill(held_out: pd.Series, classes: int, accuracy: float) -> str:
     if accuracy <= share + 2 * math.sqrt(share * (1 - share) / len(held_out)):
         return (
             f"{text} That is no better than always naming that class, so its findings show what "
-            "its prompts confuse, not what a working classifier relies on."
+            "its prompts confuse, not what a working prompt relies on."
         )
     if accuracy < 0.5:
         return (
