@@ -22,8 +22,8 @@ def test_a_good_model_on_enough_images_is_only_told_its_accuracy():
 @pytest.mark.parametrize(
     ("accuracy", "val", "text"),
     [
-        (0.5, (50, 30, 20), "what a working classifier relies on."),
-        (0.59, (50, 30, 20), "what a working classifier relies on."),  # within two errors
+        (0.5, (50, 30, 20), "what a working prompt relies on."),
+        (0.59, (50, 30, 20), "what a working prompt relies on."),  # within two errors
         (0.61, (50, 30, 20), "makes up 50%."),
         (0.45, (34, 33, 33), "rather than hidden dependence."),
     ],
