@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from audits.params_text import Addition, edited
+from audits.verdict_files import start
 from pipeline import layout
 from pipeline.config import HERE, ConfigError, ModelConfig, Params, load_params
 from pipeline.store import atomic
@@ -157,7 +158,7 @@ def checked(text: str) -> Params:
 
 
 def add(request: Request, dry_run: bool) -> str:
-    """Edit params.yaml in the current directory; what to say about it.
+    """Edit params.yaml in the current directory and start the review; what to say about it.
 
     Args:
         request: the command line.
@@ -183,6 +184,7 @@ def add(request: Request, dry_run: bool) -> str:
         return "".join(difflib.unified_diff(*lines, "params.yaml", "params.yaml, with the audit"))
     with atomic(PARAMS) as temporary:
         temporary.write_text(new, encoding="utf-8", newline="\r\n" if crlf else "\n")
+    start(request.name)
     return summary(request, addition, after)
 
 
@@ -197,6 +199,8 @@ def summary(request: Request, addition: Addition, params: Params) -> str:
             f"images       {dataset.root} (kind {dataset.kind}), {_presence(dataset.root)}",
             f"vocabulary   {dataset.vocabulary}, {_presence(dataset.vocabulary)}",
             *(f"weights      {key}: {_weights(key, params.models[key])}" for key in keys),
+            f"verdicts     {layout.reviews(request.name)}, and what they are about in "
+            f"{layout.reviewed(request.name)}: commit both",
             *(f"about        {line}" for line in addition.about),
             f"next         dvc repro publish@{request.name}",
         ]

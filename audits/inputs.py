@@ -78,7 +78,7 @@ def load_inputs(params: Params, name: str) -> Inputs:
     manifest = layout.manifest(audit.dataset)
     embeddings = read_embeddings(layout.embeddings(name), "x")
     sae = files.load(layout.sae(name))
-    image_ids, component, activation = read_code_columns(layout.codes(name), sae.k)
+    image_ids, component, activation = read_code_columns(layout.codes(name), sae.slots)
     if not np.array_equal(image_ids, embeddings.image_ids):
         raise ValueError(f"codes and embeddings of {name} are of different images: run `dvc repro`")
     classes = pd.DataFrame(read_json(manifest / "dataset.json")["classes"])

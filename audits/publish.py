@@ -1,7 +1,8 @@
-"""One finished MLflow run for each version of an audit's report.
+"""One finished MLflow run for each version of an audit's report, and one for each comparison.
 
 Nothing in MLflow is idempotent, so a version is known by a fingerprint of its content, kept as a
 tag: a run that has it and is finished is left alone, one that a kill left unfinished is replaced.
+The run of a dataset's comparison stands above those of the audits it compares.
 Runs go to `MLFLOW_TRACKING_URI` if that is set, else to `mlflow.db` and `mlartifacts/` in the
 repository's root.
 """
@@ -18,7 +19,14 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
-from audits.version import FINGERPRINT_TAG, Version, read_version
+from audits.version import (
+    FINGERPRINT_TAG,
+    Comparison,
+    Version,
+    compared,
+    read_comparison,
+    read_version,
+)
 from pipeline import layout
 from pipeline.config import Params, load_params
 from pipeline.store import write_json
@@ -27,6 +35,8 @@ if TYPE_CHECKING:
     import mlflow
 
 RECEIPTS = layout.DATA / "published"
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+"""Tags that MLflow's own page goes by: the run that one stands below, and its description."""
 # What MLflow takes in one log_batch call.
 METRICS_A_BATCH = 1000
 PARAMS_A_BATCH = 100
@@ -93,18 +103,62 @@ def publish(client: "mlflow.MlflowClient", version: Version, artifacts: str | No
         False where the version was there already.
     """
     experiment = _experiment(client, version.dataset, artifacts)
-    query = f"tags.`{FINGERPRINT_TAG}` = '{version.fingerprint}'"
-    runs = client.search_runs([experiment], filter_string=query)
-    for run in runs:
-        if run.info.status != "FINISHED":
-            client.delete_run(run.info.run_id)
-    if any(run.info.status == "FINISHED" for run in runs):
+    if _finished(client, experiment, version.fingerprint) is not None:
         return False
     tag = {FINGERPRINT_TAG: version.fingerprint}
     run_id = client.create_run(experiment, tags=tag, run_name=version.audit).info.run_id
     _log(client, run_id, version)
     client.set_terminated(run_id, "FINISHED")
     return True
+
+
+def publish_comparison(
+    client: "mlflow.MlflowClient", comparison: Comparison, artifacts: str | None
+) -> bool:
+    """Make the one finished run of a comparison and put the runs of its audits below it.
+
+    A run is below one comparison at a time: the one that was published last. Call it under the
+    lock, with the versions of the comparison published.
+
+    Args:
+        client: of `connect`.
+        comparison: what to publish.
+        artifacts: folder for the artifacts of new experiments; None leaves it to the server.
+
+    Returns:
+        False where the comparison was there already.
+    """
+    experiment = _experiment(client, comparison.dataset, artifacts)
+    parent = _finished(client, experiment, comparison.fingerprint)
+    made = parent is None
+    if parent is None:
+        tags = {FINGERPRINT_TAG: comparison.fingerprint, NOTE: comparison.note}
+        name = f"{comparison.dataset}: comparison"
+        parent = client.create_run(experiment, tags=tags, run_name=name)
+        for path in comparison.files:
+            client.log_artifact(parent.info.run_id, str(path))
+    for version in comparison.versions:
+        child = _finished(client, experiment, version.fingerprint)
+        assert child is not None, f"{version.audit} is not published"
+        if child.data.tags.get(PARENT) != parent.info.run_id:
+            client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
+    if made:
+        client.set_terminated(parent.info.run_id, "FINISHED")
+    return made
+
+
+def _finished(
+    client: "mlflow.MlflowClient", experiment: str, fingerprint: str
+) -> "mlflow.entities.Run | None":
+    """The finished run of a fingerprint; unfinished ones are deleted."""
+    query = f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}'"
+    finished = None
+    for run in client.search_runs([experiment], filter_string=query):
+        if run.info.status == "FINISHED":
+            finished = run
+        else:
+            client.delete_run(run.info.run_id)
+    return finished
 
 
 def _experiment(client: "mlflow.MlflowClient", name: str, artifacts: str | None) -> str:
@@ -144,8 +198,10 @@ def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def publish_all(versions: Sequence[Version], root: Path) -> None:
-    """Publish versions to the store of this repository, or to MLFLOW_TRACKING_URI."""
+def publish_all(
+    versions: Sequence[Version], root: Path, comparisons: Sequence[Comparison] = ()
+) -> None:
+    """Publish versions, then comparisons, to this repository's store or MLFLOW_TRACKING_URI."""
     root = root.resolve()
     database = root / "mlflow.db"
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
@@ -157,10 +213,14 @@ def publish_all(versions: Sequence[Version], root: Path) -> None:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             make_database(database)
         client = connect(uri)
-        for version in versions:
-            made = publish(client, version, artifacts)
+        done = [(version.audit, publish(client, version, artifacts)) for version in versions]
+        done += [
+            (f"{comparison.dataset}, comparison", publish_comparison(client, comparison, artifacts))
+            for comparison in comparisons
+        ]
+        for name, made in done:
             said = "published" if made else "already published"
-            print(without_password(f"{version.audit}: {said}, {uri}", uri), file=sys.stderr)
+            print(without_password(f"{name}: {said}, {uri}", uri), file=sys.stderr)
 
 
 def audits_with_report(params: Params) -> list[str]:
@@ -182,23 +242,51 @@ def audits_with_report(params: Params) -> list[str]:
     return kept
 
 
+def datasets_with_comparison(params: Params, audits: Sequence[str]) -> list[str]:
+    """Datasets that have a comparison; one of an audit that is not in `audits` is named and left
+    out."""
+    kept = []
+    for name in params.datasets:
+        if not layout.comparison(name).exists():
+            continue
+        missing = sorted(set(compared(name)) - set(audits))
+        if missing:
+            said = f"is of {', '.join(missing)}, run `dvc repro compare@{name}`"
+            print(f"{name}: comparison left out, it {said}", file=sys.stderr)
+        else:
+            kept.append(name)
+    return kept
+
+
 def main() -> None:
-    """Publish one audit and leave a receipt, or publish all reports there are."""
+    """Publish one audit or one comparison and leave a receipt, or publish all there are."""
     parser = argparse.ArgumentParser(description=__doc__)
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--audit", help="name under audits: in params.yaml")
+    choice.add_argument("--dataset", help="name under datasets: whose comparison is published")
     choice.add_argument(
-        "--sync", action="store_true", help="fill an empty MLflow from every report, no receipts"
+        "--sync",
+        action="store_true",
+        help="fill an empty MLflow from every report and comparison, no receipts",
     )
     arguments = parser.parse_args()
     params = load_params()
-    names = audits_with_report(params) if arguments.sync else [arguments.audit]
-    versions = [read_version(params, name) for name in names]
     # DVC names the repository here even where an experiment runs in a temporary copy of it.
-    publish_all(versions, Path(os.environ.get("DVC_ROOT", ".")))
+    root = Path(os.environ.get("DVC_ROOT", "."))
     # Receipts are outputs of the DAG: --sync, which runs outside it, leaves them alone.
-    if arguments.audit is not None:
-        write_json(RECEIPTS / f"{arguments.audit}.json", versions[0].receipt())
+    if arguments.sync:
+        audits = audits_with_report(params)
+        datasets = datasets_with_comparison(params, audits)
+        comparisons = [read_comparison(params, name) for name in datasets]
+        publish_all([read_version(params, name) for name in audits], root, comparisons)
+    elif arguments.dataset is not None:
+        comparison = read_comparison(params, arguments.dataset)
+        publish_all(comparison.versions, root, [comparison])
+        write_json(RECEIPTS / f"{arguments.dataset}.json", comparison.receipt())
+    else:
+        version = read_version(params, arguments.audit)
+        publish_all([version], root)
+        write_json(RECEIPTS / version.dataset / f"{version.audit}.json", version.receipt())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Stage `reference`: the relevance that each component is expected to have for each class.
 
 For every class, relevance of each component for the class's own prompt over the class's own train
-images: what a new image's relevance is compared with (paper, Sec. 4.2b).
+images: what a new image's relevance is compared with (paper, Sec. 4.2b). Each image is read once,
+in blocks that are merged.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -14,68 +16,105 @@ from torch import Tensor
 
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
-from pipeline.attribution import Codes, act_grad, cosine_outputs, gradient
+from pipeline.attribution import Codes, act_grad, blocks, cosine_outputs, gradient
 from pipeline.stage import begin
 from pipeline.store import write_table
 
+BLOCK_ROWS = 4096
+"""Images whose relevance is held at once."""
+
 
 class Moments(NamedTuple):
-    """Mean and sample standard deviation of the relevance of every component [m]."""
+    """Sums over images from which mean and deviation of every component's relevance follow."""
 
+    images: int
     mean: np.ndarray
-    std: np.ndarray
+    """[m], an image on which a component is off counting as 0."""
+    squares: np.ndarray
+    """Σ(R − mean)² over images [m]."""
     active: np.ndarray
-    """Number of images with relevance other than 0."""
+    """Number of images with relevance other than 0 [m]."""
+
+    @property
+    def std(self) -> np.ndarray:
+        """Sample standard deviation [m], √(Σ(R − μ)²/(r − 1)).
+
+        Raises:
+            ValueError: fewer than 2 images, so that no deviation is defined.
+        """
+        if self.images < 2:
+            raise ValueError(
+                f"a deviation over {self.images} images is undefined: at least 2 are needed"
+            )
+        return np.sqrt(self.squares / (self.images - 1))
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Moments of both sets of images (Chan, Golub and LeVeque 1979).
+
+        With n = n₁ + n₂ and δ = μ₂ − μ₁: μ = μ₁ + δ n₂/n, Σ = Σ₁ + Σ₂ + δ² n₁ n₂/n.
+        """
+        images = self.images + other.images
+        delta = other.mean - self.mean
+        return Moments(
+            images,
+            self.mean + delta * (other.images / images),
+            self.squares + other.squares + delta**2 * (self.images * other.images / images),
+            self.active + other.active,
+        )
 
 
 def class_relevance(
     inputs: Inputs, rows: Int[Tensor, " r"], t: Float[Tensor, " p"]
 ) -> Float[Tensor, "r k"]:
     """Relevance of each slot of some images for one prompt."""
-    x = inputs.x[rows]
-    codes = Codes(inputs.codes.component[rows], inputs.codes.activation[rows])
-    return act_grad(gradient(x, t.expand(len(x), -1), inputs.head), codes, inputs.atoms)
+    relevance = torch.empty(len(rows), inputs.codes.component.shape[1])
+    for part in blocks(len(rows), BLOCK_ROWS):
+        x = inputs.x[rows[part]].float()
+        codes = Codes(*(tensor[rows[part]] for tensor in inputs.codes))
+        g = gradient(x, t.expand(len(x), -1), inputs.head)
+        relevance[part] = act_grad(g, codes, inputs.atoms)
+    return relevance
 
 
 def slot_moments(
     component: Int[Tensor, "r k"], relevance: Float[Tensor, "r k"], components: int
 ) -> Moments:
-    """Moments of relevance over r images, an image on which a component is off counting as 0.
-
-    The deviation is the sample standard deviation, √(Σ(R − μ)²/(r − 1)).
-
-    Raises:
-        ValueError: fewer than 2 images, so that no deviation is defined.
-    """
+    """Moments of the relevance of every component over r images."""
     images = len(component)
-    if images < 2:
-        raise ValueError(f"a deviation over {images} images is undefined: at least 2 are needed")
     index = component.flatten().numpy()
     values = relevance.flatten().double().numpy()
-    total = np.bincount(index, values, components)
     active = np.bincount(index[values != 0], minlength=components)
-    mean = total / images
+    mean = np.bincount(index, values, components) / images
     # Two passes, not Σ R² − n μ²: relevance is small and the difference would cancel.
     squares = np.where(values != 0, (values - mean[index]) ** 2, 0)
     squares = np.bincount(index, squares, components) + (images - active) * mean**2
-    return Moments(mean, np.sqrt(squares / (images - 1)), active)
+    return Moments(images, mean, squares, active)
 
 
-def deviation_floor(relevance: Float[Tensor, "r k"]) -> float:
+def deviation_floor(moments: Moments) -> float:
     """The least deviation that relevance is measured against, for one class, in units of y.
 
     A component that never fires on a class has deviation 0, and any relevance would be infinitely
     surprising. But r images cannot tell never from less often than once in r, so a component is
     given at least the deviation that a single activation would have: R/√r, R the class's typical
-    relevance, the root mean square over its slots with any.
+    relevance, the root mean square over its slots with any. The fewer the images, the higher it is.
 
     Raises:
         ValueError: no slot has any relevance.
     """
-    values = relevance[relevance != 0].double()
-    if not len(values):
-        raise ValueError(f"no component has any relevance on {len(relevance)} images")
-    return float(values.square().mean().sqrt()) / len(relevance) ** 0.5
+    active = int(moments.active.sum())
+    if not active:
+        raise ValueError(f"no component has any relevance on {moments.images} images")
+    squares = moments.squares.sum() + moments.images * (moments.mean**2).sum()
+    return float(np.sqrt(squares / active / moments.images))
+
+
+def own_images(inputs: Inputs, split: str) -> Iterator[tuple[int, Int[Tensor, " r"]]]:
+    """Position of each class and the rows of its own images in a split, in the order of classes."""
+    index = torch.where(inputs.split(split), inputs.class_index, -1)
+    order = index.argsort(stable=True)
+    counts = torch.bincount(index + 1, minlength=len(inputs.classes) + 1).tolist()
+    return enumerate(order.split(counts)[1:])
 
 
 def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,44 +128,51 @@ def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         ValueError: no class has 2 train images, or no component is relevant to a class.
     """
-    tables, classes = [], []
-    train = inputs.split("train")
-    for position, label in enumerate(inputs.classes["label"]):
-        rows = torch.nonzero(train & (inputs.class_index == position)).flatten()
+    components, classes = [], []
+    for position, rows in own_images(inputs, "train"):
         if len(rows) < 2:
             continue
-        t = inputs.texts["short"][position]
-        relevance = class_relevance(inputs, rows, t)
-        moments = slot_moments(inputs.codes.component[rows], relevance, len(inputs.atoms))
+        label = inputs.classes["label"][position]
+        moments, y = _expected(inputs, rows, inputs.texts["short"][position])
         try:
-            floor = deviation_floor(relevance)
+            floor = deviation_floor(moments)
         except ValueError as error:
             raise ValueError(f"class {label!r}: {error}") from error
-        y = cosine_outputs(inputs.x[rows], t[None], inputs.head)[:, 0].double()
         seen = np.flatnonzero(moments.active)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "class": label,
-                    "component": seen.astype(np.int32),
-                    "mean": moments.mean[seen],
-                    "std": moments.std[seen],
-                    "count": moments.active[seen].astype(np.int32),
-                }
-            )
-        )
-        classes.append(
-            {
-                "class": label,
-                "images": len(rows),
-                "y_mean": float(y.mean()),
-                "y_std": float(y.std()),
-                "floor": floor,
-            }
-        )
+        components.append((seen, moments.mean[seen], moments.std[seen], moments.active[seen]))
+        outputs = {"y_mean": float(y.mean()), "y_std": float(y.std())}
+        classes.append({"class": label, "images": len(rows), **outputs, "floor": floor})
     if not classes:
         raise ValueError("no class has 2 or more train images: there is nothing to compare with")
-    return pd.concat(tables, ignore_index=True), pd.DataFrame(classes)
+    labels = [row["class"] for row in classes]
+    codes = np.repeat(np.arange(len(labels)), [len(seen) for seen, *_ in components])
+    component, mean, std, count = (np.concatenate(part) for part in zip(*components, strict=True))
+    columns = {
+        # Millions of rows: a number each for the class, not a text.
+        "class": pd.Categorical.from_codes(codes, pd.Index(labels)),
+        "component": component.astype(np.int32),
+        "mean": mean,
+        "std": std,
+        "count": count.astype(np.int32),
+    }
+    return pd.DataFrame(columns), pd.DataFrame(classes)
+
+
+def _expected(
+    inputs: Inputs, rows: Int[Tensor, " r"], t: Float[Tensor, " p"]
+) -> tuple[Moments, Float[Tensor, " r"]]:
+    """Moments of relevance over some images, and their outputs in double precision."""
+    parts, outputs = [], []
+    for block in blocks(len(rows), BLOCK_ROWS):
+        part = rows[block]
+        component = inputs.codes.component[part]
+        relevance = class_relevance(inputs, part, t)
+        parts.append(slot_moments(component, relevance, len(inputs.atoms)))
+        outputs.append(cosine_outputs(inputs.x[part].float(), t[None], inputs.head)[:, 0].double())
+    moments = parts[0]
+    for other in parts[1:]:
+        moments = moments.merge(other)
+    return moments, torch.cat(outputs)
 
 
 def main() -> None:

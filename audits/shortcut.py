@@ -16,7 +16,7 @@ from pipeline import layout
 from pipeline.attribution import Codes, Head, act_grad, linear_gradient, project, unit
 from pipeline.config import ConfigError, ShortcutConfig
 from pipeline.sae import files
-from pipeline.sae.training import encode_blocks
+from pipeline.sae.model import encode_blocks
 from pipeline.stage import begin
 from pipeline.store import read_embeddings, read_table, write_json, write_table
 

@@ -132,16 +132,18 @@ def main() -> None:
         write_json(folder / "metrics.json", {})
         return
     inputs = load_inputs(params, name)
-    evidence = read_json(layout.audit(name, "failures") / "evidence.json")
+    evidence = read_json(layout.audit(name, "review") / "evidence.json")
+    findings = read_table(layout.audit(name, "review") / "findings.csv")
     right = check_findings(
-        read_table(layout.audit(name, "failures") / "findings.csv"),
+        findings,
         {finding_id: found["images"] for finding_id, found in evidence.items()},
         truth,
     )
     shortcuts = read_table(layout.audit(name, "shortcut") / "components.csv")
     table = plants(inputs, truth, right, shortcuts)
     write_table(folder / "plants.csv", table)
-    write_json(folder / "metrics.json", metrics(table, right))
+    modes = dict(zip(findings["finding_id"], findings["mode"], strict=True))
+    write_json(folder / "metrics.json", metrics(table, right, modes))
 
 
 def plants(
@@ -176,13 +178,36 @@ def plants(
     return pd.DataFrame(rows, columns=PLANT_COLUMNS)
 
 
-def metrics(table: pd.DataFrame, right: dict[str, str | None]) -> dict[str, object]:
-    """`failures.planted` in total and by mode, `shortcut.planted` by plant."""
+def modes_right(table: pd.DataFrame, right: dict[str, str | None], modes: dict[str, str]) -> float:
+    """Fraction of the right findings whose mode is their plant's.
+
+    Raises:
+        ValueError: no finding is right.
+    """
+    true = dict(zip(table["plant"], table["mode"], strict=True))
+    found = [modes[finding] == true[plant] for finding, plant in right.items() if plant is not None]
+    if not found:
+        raise ValueError("no finding is right: the share of right modes is undefined")
+    return sum(found) / len(found)
+
+
+def metrics(
+    table: pd.DataFrame, right: dict[str, str | None], modes: dict[str, str]
+) -> dict[str, object]:
+    """`failures.planted` in total and by mode, `shortcut.planted` by plant.
+
+    Args:
+        table: of `plants`.
+        right: finding → the plant that makes it right, None where it is wrong.
+        modes: finding → its mode.
+    """
     result: dict[str, object] = {}
     prompts = table[table["mode"] != SHORTCUT]
     if not prompts.empty:
         fallen = prompts[prompts["fallen"].astype(bool)]
         planted: dict[str, object] = {**precision_recall(right, set(fallen["plant"]))}
+        if any(right.values()):
+            planted["modes_right"] = modes_right(prompts, right, modes)
         planted["plants"] = len(prompts)
         planted["fallen"] = len(fallen)
         planted["recall_by_mode"] = {

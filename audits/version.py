@@ -1,9 +1,10 @@
-"""One version of an audit: all that goes into its MLflow run, and its fingerprint."""
+"""Versions of an audit and of a comparison: what goes into their MLflow runs, and fingerprints."""
 
+import csv
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ from pipeline.store import read_json, read_table
 REPORT_FILES = ("report.html", "report.md", "metrics.json", "findings.csv", "provenance.json")
 IDENTITY_FILES = ("metrics.json", "findings.csv", "report.md")
 FINGERPRINT_TAG = "audit.fingerprint"
+NOTED = [
+    "audit",
+    "findings",
+    "confirmed",
+    "accuracy",
+    "short_spurious_auc",
+    "both_spurious_auc",
+    "linear_spurious_auc",
+]
+"""Columns of a comparison's table that stand in the description of its run."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,27 @@ class Version:
                 "curve_points": len(self.curves),
                 "artifacts": len(self.files),
             },
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that one version of a dataset's comparison puts into MLflow: a run above its audits'."""
+
+    dataset: str
+    fingerprint: str
+    versions: list[Version]
+    """Of the audits that are compared."""
+    note: str
+    """Headline figures as Markdown."""
+    files: list[Path]
+
+    def receipt(self) -> dict[str, Any]:
+        """What was published, the same wherever and whenever: no run id and no time."""
+        return {
+            "experiment": self.dataset,
+            "fingerprint": self.fingerprint,
+            "audits": {version.audit: version.fingerprint for version in self.versions},
         }
 
 
@@ -193,6 +225,48 @@ def read_version(params: Params, audit: str) -> Version:
         ),
         files=files,
     )
+
+
+def compared(dataset: str) -> list[str]:
+    """Audits that the comparison of a dataset is of.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = existing(layout.comparison(dataset).with_suffix(".csv"), f"compare@{dataset}")
+    return [str(row["audit"]) for row in _rows(path)]
+
+
+def read_comparison(params: Params, dataset: str) -> Comparison:
+    """Collect a comparison and the versions of its audits from the files of the current directory.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names it and the stage that makes it.
+    """
+    versions = [read_version(params, audit) for audit in compared(dataset)]
+    page = existing(layout.comparison(dataset), f"compare@{dataset}")
+    table = page.with_suffix(".csv")
+    contents = {path.name: path.read_bytes() for path in (page, table)}
+    audits = {version.audit: version.fingerprint for version in versions}
+    return Comparison(
+        dataset=dataset,
+        fingerprint=fingerprint("comparison", audits, dataset, contents),
+        versions=versions,
+        note=markdown(_rows(table)),
+        files=[page, table],
+    )
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Those of NOTED that a table has, as a Markdown table."""
+    columns = [name for name in NOTED if name in rows[0]]
+    lines = [columns, ["---"] * len(columns), *([row[name] for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def existing(path: Path, stage: str) -> Path:

@@ -1,17 +1,21 @@
-"""Stage `embed`: the audited model's class tokens before ln_post, as Parquet shards.
+"""Stage `embed`: the audited model's tokens before ln_post, as Parquet shards.
 
-After a kill the next run goes on at the next shard, if nothing that decides the shards' bytes has
-changed.
+The class token of each image, column `x`, and, where they are asked for, some of its spatial
+tokens, column `spatial`. After a kill the next run goes on at the next shard, if nothing that
+decides the shards' bytes has changed.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby, starmap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+from jaxtyping import Float, Int
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,7 +23,7 @@ from torch import Tensor
 from pipeline import layout
 from pipeline.attribution import Head, project, unit
 from pipeline.config import EmbedConfig, ModelConfig
-from pipeline.images import batches, red_shifted, runs
+from pipeline.images import Batch, batches, red_shifted, runs
 from pipeline.models.catalog import (
     Clip,
     class_tokens,
@@ -27,17 +31,16 @@ from pipeline.models.catalog import (
     load_clip,
     tokens_and_embeddings,
 )
-from pipeline.models.forward import Forward, Ran, split_preprocess
+from pipeline.models.forward import Forward, Ran, all_tokens, split_preprocess
 from pipeline.resume import resumable, work_key
 from pipeline.stage import begin
 from pipeline.store import (
     SHARD_PATTERN,
     atomic,
     read_table,
-    vector_column,
     write_json,
-    write_shard,
 )
+from pipeline.vectors import vector_table, write_vectors
 
 COSINE_TOLERANCE = 1e-5
 FIRST = 8  # images on which the head is checked and the precision settled
@@ -73,6 +76,46 @@ def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, more: Any)
     return work_key(inputs)
 
 
+def drawn_tokens(sha256: Sequence[str], tokens: int, count: int) -> Int[np.ndarray, "n s"]:
+    """Which of its `tokens` spatial tokens are kept of each image: `count`, or all, ascending.
+
+    Drawn without replacement by the image's hash alone: other images and their order do not matter.
+    """
+    rows = [
+        np.sort(np.random.default_rng(int(digest, 16)).permutation(tokens)[:count])
+        for digest in sha256
+    ]
+    return np.stack(rows)
+
+
+def columns_of(
+    vectors: Float[Tensor, "n *tokens d"], sha256: Sequence[str], column: str, config: EmbedConfig
+) -> dict[str, np.ndarray]:
+    """What a shard holds of some images: `column`, and `spatial` where it is asked for.
+
+    Args:
+        vectors: of each image, or its class token and all its spatial tokens.
+        sha256: the images' hashes.
+        column: name of the vectors or class tokens.
+        config: number of spatial tokens and precision.
+
+    Raises:
+        ValueError: a number is too large for the precision.
+    """
+    columns: dict[str, Tensor] = {column: vectors}
+    if config.spatial_tokens:
+        drawn = torch.from_numpy(drawn_tokens(sha256, vectors.shape[1] - 1, config.spatial_tokens))
+        rows = torch.arange(len(vectors))[:, None]
+        columns = {column: vectors[:, 0], "spatial": vectors[rows, 1 + drawn].flatten(1)}
+    stored = {name: values.to(getattr(torch, config.dtype)) for name, values in columns.items()}
+    if not all(values.isfinite().all() for values in stored.values()):
+        raise ValueError(
+            f"embed.dtype is {config.dtype}: it cannot hold numbers up to "
+            f"{float(vectors.abs().max()):.3g}; set it to float32"
+        )
+    return {name: values.numpy() for name, values in stored.items()}
+
+
 def embed_shards(
     images: pd.DataFrame,
     root: Path,
@@ -89,27 +132,30 @@ def embed_shards(
         images: manifest rows: image_id, path, sha256.
         root: the dataset's folder.
         pixels_of: an image as a tensor.
-        forward: a stack of them to vectors [n, d].
-        column: name of the vectors in the shards.
-        config: batches, shards and the precision of storage.
+        forward: a stack of them to vectors [n, d], or, where config asks for spatial tokens, to
+            class token and all spatial tokens [n, 1 + t, d].
+        column: name of the vectors or class tokens in the shards.
+        config: batches, shards, spatial tokens and the precision of storage.
         folder: written to; shards in it are kept.
         progress: what the progress bar says.
     """
-    rows, edge = len(images), config.shard_rows
+    edge = config.shard_rows
+    hashes = images["sha256"].tolist()
     done = {int(path.stem.removeprefix("part-")) for path in folder.glob(SHARD_PATTERN)}
-    plan = [part for part in runs(rows, config.batch_size, edge) if part.start // edge not in done]
-    blocks: list[Tensor] = []
-    ids: list[str] = []
-    for batch, part in zip(
-        batches(images, root, pixels_of, plan, config.workers, progress), plan, strict=True
-    ):
-        blocks.append(forward(batch.pixels))
-        ids += batch.image_ids
-        if part.stop % edge == 0 or part.stop == rows:
-            values = torch.cat(blocks).numpy().astype(config.dtype)
-            table = pa.table({"image_id": ids, column: vector_column(values)})
-            write_shard(folder, part.start // edge, table)
-            blocks, ids = [], []
+    plan = [
+        part
+        for part in runs(len(images), config.batch_size, edge)
+        if part.start // edge not in done
+    ]
+
+    def table(batch: Batch, rows: range) -> pa.Table:
+        columns = columns_of(forward(batch.pixels), hashes[rows.start : rows.stop], column, config)
+        return vector_table(batch.image_ids, columns)
+
+    stream = batches(images, root, pixels_of, plan, config.workers, progress)
+    pairs = zip(stream, plan, strict=True)
+    for number, shard in groupby(pairs, lambda pair: pair[1].start // edge):
+        write_vectors(folder / f"part-{number:05d}.parquet", starmap(table, shard))
 
 
 def embed_audit(
@@ -121,7 +167,9 @@ def embed_audit(
     progress: str,
     red_shift: float | None = None,
 ) -> Ran:
-    """Class tokens of a manifest's images, red-shifted where asked; how the model ran.
+    """Tokens of a manifest's images, red-shifted where asked; how the model ran.
+
+    Of red-shifted images class tokens only.
 
     Raises:
         RuntimeError: the model's head is not LayerNorm and projection of its class token.
@@ -130,7 +178,9 @@ def embed_audit(
     first = first_pixels(images, root, pixels_of)
     if red_shift is not None:
         pixels_of = red_shifted(pixels_of, red_shift)
-    forward = Forward(clip, class_tokens, normalize, config, first)
+        config = config.model_copy(update={"spatial_tokens": 0})
+    tokens = all_tokens if config.spatial_tokens else class_tokens
+    forward = Forward(clip, tokens, normalize, config, first)
     check_head(clip.model, forward.normalized(first), head_of(clip.model))
     with resumable(path, shards_key(clip, images, config, ["x", red_shift])) as folder:
         embed_shards(images, root, pixels_of, forward, "x", config, folder, progress)

@@ -3,6 +3,7 @@
 import pyarrow as pa
 
 from pipeline import layout
+from pipeline.descriptions import descriptions
 from pipeline.models.catalog import load_clip, text_embeddings
 from pipeline.stage import begin
 from pipeline.store import read_json, vector_column, write_table
@@ -14,18 +15,22 @@ def main() -> None:
     name, params = begin(__doc__)
     audit = params.audit(name)
     clip = load_clip(layout.model(audit.model))
+    dataset = params.dataset(audit.dataset)
     classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
+    labels, names = [c["label"] for c in classes], [c["name"] for c in classes]
+    described = descriptions(dataset.descriptions, labels, names)
     tables = []
     for form in FORMS:
         t = class_texts(
-            [c["name"] for c in classes],
+            names,
+            described,
             form,
-            params.dataset(audit.dataset).templates,
+            dataset.templates,
             lambda prompts: text_embeddings(clip, prompts),
         )
         columns = {
             "form": [form] * len(classes),
-            "label": [c["label"] for c in classes],
+            "label": labels,
             "t": vector_column(t.numpy()),
         }
         tables.append(pa.table(columns))

@@ -6,18 +6,19 @@ import torch
 
 from pipeline import layout
 from pipeline.attribution import Codes
-from pipeline.models.files import read_head, read_texts
-from pipeline.sae import files, training
-from pipeline.sae.health import alive_fraction, zero_shot_agreement
+from pipeline.sae import files
+from pipeline.sae.health import density
+from pipeline.sae.model import encode_blocks
 from pipeline.stage import begin
 from pipeline.store import (
     atomic,
-    read_embeddings,
-    read_json,
-    read_table,
+    shards,
     write_json,
     write_shard,
+    write_table,
 )
+from pipeline.train_sae import open_blocks
+from pipeline.vectors import read_vectors
 
 
 def codes_table(image_ids: np.ndarray, codes: Codes) -> pa.Table:
@@ -39,37 +40,26 @@ def codes_table(image_ids: np.ndarray, codes: Codes) -> pa.Table:
     )
 
 
+@torch.inference_mode()
 def main() -> None:
-    """Encode an audit's embeddings, `shard_rows` images a shard, and measure the SAE on them."""
+    """Encode an audit's embeddings shard by shard, and measure the SAE on held-out images."""
     name, params = begin(__doc__)
-    audit = params.audit(name)
     sae = files.load(layout.sae(name))
-    embeddings = read_embeddings(layout.embeddings(name), "x")
-    x = torch.from_numpy(embeddings.values)
-    codes = training.encode_blocks(sae, x)
-    rows = audit.embed.shard_rows
+    fired = torch.zeros(len(sae.atoms), dtype=torch.bool)
     with atomic(layout.codes(name)) as folder:
         folder.mkdir(parents=True)
-        for number, start in enumerate(range(0, len(x), rows)):
-            part = slice(start, start + rows)
-            shard = Codes(codes.component[part], codes.activation[part])
-            write_shard(folder, number, codes_table(embeddings.image_ids[part], shard))
+        for number, path in enumerate(shards(layout.embeddings(name))):
+            embeddings = read_vectors(path, "x")
+            codes = encode_blocks(sae, torch.from_numpy(embeddings.values))
+            fired[codes.component[codes.activation > 0]] = True
+            write_shard(folder, number, codes_table(embeddings.image_ids, codes))
 
-    manifest = layout.manifest(audit.dataset)
-    images = read_table(manifest / "manifest.parquet").set_index("image_id")
-    held_out = torch.from_numpy(images.loc[embeddings.image_ids, "split"].to_numpy() != "train")
-    labels = [c["label"] for c in read_json(manifest / "dataset.json")["classes"]]
-    texts = read_texts(layout.texts(name), labels)
-    x_hat = sae.reconstruct(Codes(codes.component[held_out], codes.activation[held_out]))
-    agreement = zero_shot_agreement(
-        x[held_out], x_hat, texts["short"], read_head(layout.head(name))
-    )
-    metrics = {
-        **training.health(sae, x[held_out]),
-        "alive_fraction": alive_fraction(codes, len(sae.atoms)),
-        "zero_shot_agreement": agreement,
-    }
-    write_json(layout.audit(name, "sae") / "metrics.json", {"sae": metrics})
+    _, measure = open_blocks(params, name)
+    health = measure.health(sae)
+    figures = {**health.figures(), "alive_fraction": float(fired.float().mean())}
+    folder = layout.audit(name, "sae")
+    write_table(folder / "density.csv", density(health.fired, health.images))
+    write_json(folder / "metrics.json", {"sae": figures})
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def main() -> None:
     name, params = begin(__doc__)
     audit = params.audit(name)
     sae = read_json(layout.sae(name) / "config.json")
-    image_ids, component, activation = read_code_columns(layout.codes(name), sae["k"])
+    image_ids, component, activation = read_code_columns(layout.codes(name), sae["slots"])
     codes = Codes(torch.from_numpy(component), torch.from_numpy(activation))
     manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     split = read_table(manifest, ["image_id", "split"]).set_index("image_id")["split"]

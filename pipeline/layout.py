@@ -28,7 +28,8 @@ def unfinished(name: str) -> Path:
 
 
 def embeddings(audit: str) -> Path:
-    """Folder of the audited model's pre-LN class tokens, column `x`."""
+    """Folder of the audited model's pre-LN class tokens, column `x`, and, where the audit asks for
+    them, some spatial tokens of each image, column `spatial`."""
     return DATA / "embeddings" / audit
 
 
@@ -77,6 +78,21 @@ def audit(audit: str, stage: str) -> Path:
     return DATA / "audits" / audit / stage
 
 
+def reviews(audit: str) -> Path:
+    """Verdicts of persons on an audit's findings, kept in Git."""
+    return Path("reviews") / f"{audit}.csv"
+
+
+def reviewed(audit: str) -> Path:
+    """Findings as they were last reviewed, by which ids carry over, kept in Git."""
+    return Path("reviews") / f"{audit}.parquet"
+
+
 def report(audit: str) -> Path:
     """Folder of the versioned report."""
     return Path("reports") / audit
+
+
+def comparison(dataset: str) -> Path:
+    """Page that puts the audits of a dataset side by side; its figures are in a CSV beside it."""
+    return Path("reports") / f"{dataset}.html"

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -45,13 +45,25 @@ def work_key(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-@contextmanager
-def resumable(path: Path, key: str) -> Iterator[Path]:
-    """A folder of shards that outlives a kill, renamed to path when the block succeeds.
+def content_hash(paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files, and of those in folders."""
+    digest = hashlib.sha256()
+    for path in paths:
+        within = path.rglob("*") if path.is_dir() else [path]
+        for file in sorted(file for file in within if not file.is_dir()):
+            with file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            digest.update(f"{file.as_posix()} {content}\n".encode())
+    return digest.hexdigest()
 
-    A later run with the same key finds the whole shards of an earlier one in it; what runs with
-    other keys have left for this path is deleted, unless such a run is going on. The folder lies
-    outside DVC's outputs, which DVC deletes before a stage runs.
+
+@contextmanager
+def workplace(path: Path, key: str) -> Iterator[Path]:
+    """A folder for unfinished work on path that outlives a kill, deleted when the block succeeds.
+
+    A later run with the same key finds in it what an earlier one left; what runs with other keys
+    have left for this path is deleted, unless such a run is going on. The folder lies outside DVC's
+    outputs, which DVC deletes before a stage runs.
 
     Raises:
         RuntimeError: another process is at the same work.
@@ -69,18 +81,31 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
         with FileLock(work / LOCK, timeout=0):
             parts = work / PARTS
             parts.mkdir(exist_ok=True)
-            for leftover in set(parts.iterdir()) - set(parts.glob(SHARD_PATTERN)):
-                leftover.unlink()  # a file that was being written
             yield parts
-            if path.exists():
-                shutil.rmtree(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(parts, path)
     except Timeout as error:
         raise RuntimeError(f"another process is making {path}: wait for it, or stop it") from error
     shutil.rmtree(work)
     with suppress(OSError):  # another run is at work for this path
         place.rmdir()
+
+
+@contextmanager
+def resumable(path: Path, key: str) -> Iterator[Path]:
+    """A workplace of shards that is renamed to path when the block succeeds.
+
+    A later run with the same key finds the whole shards of an earlier one in it.
+
+    Raises:
+        RuntimeError: another process is at the same work.
+    """
+    with workplace(path, key) as parts:
+        for leftover in set(parts.iterdir()) - set(parts.glob(SHARD_PATTERN)):
+            leftover.unlink()  # a file that was being written
+        yield parts
+        if path.exists():
+            shutil.rmtree(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(parts, path)
 
 
 def _delete_unless_in_use(work: Path) -> None:

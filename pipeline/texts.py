@@ -13,13 +13,13 @@ from torch import Tensor
 from pipeline.attribution import unit
 
 FORMS = ("short", "templates", "extended", "both")
-"""Prompt forms of the paper: the text before the first comma, templates around it, the full class
-name, templates around the full name."""
+"""Prompt forms of the paper: the text before the name's first comma, templates around it, the
+class's description, templates around the description."""
 
 
-def prompts_of(name: str, form: str, templates: list[str]) -> list[str]:
-    """The prompts of a class with that full name in one form."""
-    text = name if form in ("extended", "both") else name.split(",")[0].strip()
+def prompts_of(name: str, description: str, form: str, templates: list[str]) -> list[str]:
+    """The prompts of a class in one form, from its full name and its description."""
+    text = description if form in ("extended", "both") else name.split(",")[0].strip()
     if form in ("templates", "both"):
         return [template.format(text) for template in templates]
     return [text]
@@ -27,12 +27,16 @@ def prompts_of(name: str, form: str, templates: list[str]) -> list[str]:
 
 def class_texts(
     names: list[str],
+    descriptions: list[str],
     form: str,
     templates: list[str],
     embed: Callable[[list[str]], Tensor],
 ) -> Float[Tensor, "c p"]:
     """Text embedding t of each class: the mean of its prompts' unit embeddings, made unit again."""
-    prompts = [prompts_of(name, form, templates) for name in names]
+    prompts = [
+        prompts_of(name, description, form, templates)
+        for name, description in zip(names, descriptions, strict=True)
+    ]
     flat = embed([prompt for group in prompts for prompt in group])
     means = [part.mean(dim=0) for part in flat.split([len(group) for group in prompts])]
     return unit(torch.stack(means))

@@ -1,26 +1,56 @@
-"""Stage `train_sae`: a top-k SAE on the train images' class tokens."""
+"""Stage `train_sae`: a sparse autoencoder on the train images' embeddings.
 
-import torch
+A run that was killed goes on after its last whole epoch.
+"""
 
 from pipeline import layout
-from pipeline.sae import files, training
-from pipeline.stage import begin, train_deterministically
-from pipeline.store import read_embeddings, read_table, write_table
+from pipeline.config import Params
+from pipeline.models.files import read_head, read_texts
+from pipeline.resume import content_hash, work_key, workplace
+from pipeline.sae import files, health, training
+from pipeline.sae.blocks import EmbeddingBlocks
+from pipeline.stage import begin
+from pipeline.store import read_json, read_table, write_table
+
+
+def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Measure]:
+    """An audit's train embeddings, and what measures an SAE on its other images."""
+    audit = params.audit(name)
+    manifest = layout.manifest(audit.dataset)
+    images = read_table(manifest / "manifest.parquet", ["image_id", "split"])
+    # The images of other splits only draw the curves.
+    images["split"] = images["split"].where(images["split"] == "train", "held out")
+    folder = layout.embeddings(name)
+    columns = training.COLUMNS[audit.sae.tokens]
+    blocks = EmbeddingBlocks.open(folder, images, "train", columns)
+    held_out = EmbeddingBlocks.open(folder, images, "held out")
+    labels = [entry["label"] for entry in read_json(manifest / "dataset.json")["classes"]]
+    texts = read_texts(layout.texts(name), labels)
+    return blocks, health.Measure(held_out, texts["short"], read_head(layout.head(name)))
+
+
+def training_key(name: str, params: Params) -> str:
+    """Key of all that decides how an audit's SAE is trained, with its first seed.
+
+    Checkpoints are reused where it is equal.
+    """
+    audit = params.audit(name)
+    read = [layout.embeddings(name), layout.manifest(audit.dataset)]
+    read += [layout.head(name), layout.texts(name)]
+    inputs = {"files": content_hash(read), "sae": audit.sae.model_dump()}
+    return work_key({**inputs, "seed": params.seed, "threads": params.threads})
 
 
 def main() -> None:
-    """Train an audit's SAE; the images of other splits only draw the curves."""
+    """Train an audit's SAE."""
     name, params = begin(__doc__)
-    train_deterministically()
-    audit = params.audit(name)
-    embeddings = read_embeddings(layout.embeddings(name), "x")
-    images = read_table(layout.manifest(audit.dataset) / "manifest.parquet").set_index("image_id")
-    train = torch.from_numpy(images.loc[embeddings.image_ids, "split"].to_numpy() == "train")
-    x = torch.from_numpy(embeddings.values)
-    sae, curves = training.train(x[train], x[~train], audit.sae, params.seed)
+    config = params.audit(name).sae
+    blocks, measure = open_blocks(params, name)
     folder = layout.sae(name)
-    files.save(sae, folder, {"seed": params.seed, **audit.sae.model_dump()})
-    write_table(folder / "curves.csv", curves)
+    with workplace(folder, training_key(name, params)) as checkpoints:
+        sae, curves = training.train(blocks, config, params.seed, measure, checkpoints)
+        files.save(sae, folder, {**config.model_dump(), "seed": params.seed})
+        write_table(folder / "curves.csv", curves)
 
 
 if __name__ == "__main__":

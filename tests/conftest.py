@@ -147,3 +147,70 @@ def permuted(inputs):
         x=inputs.x[rows],
         codes=Codes(inputs.codes.component[rows], inputs.codes.activation[rows]),
     )
+
+
+@pytest.fixture(scope="session")
+def sae_config():
+    """Settings of a small SAE, with changes: `sae_config(kind="topk", k=2) -> SaeConfig`."""
+    from pipeline.config import SaeConfig
+
+    values = {
+        "kind": "topk",
+        "components": 12,
+        "k": 3,
+        "tokens": "class",
+        "loss": "unit",
+        "epochs": 3,
+        "epoch_fraction": 1.0,
+        "batch_size": 20,
+        "learning_rate": 0.01,
+        "warmup": 0,
+        "decay_after": [],
+        "clip": 1.0,
+        "centre": True,
+        "encoder_init": "transpose",
+        "auxk": 0.0,
+        "auxk_k": 4,
+        "dead_after": 1.0,
+        "revive_after": [],
+        "prefixes": [0.25, 0.5],
+        "device": "cpu",
+        "devices": 1,
+    }
+    return lambda **changes: SaeConfig(**(values | changes))
+
+
+@pytest.fixture(scope="session")
+def blocks_of(tmp_path_factory):
+    """Write embeddings in shards and open them: `blocks_of(x, spatial, columns)`.
+
+    x is [n, d], spatial [n, s, d] or None; columns are those to open, all where None.
+    """
+    from pipeline.sae.blocks import EmbeddingBlocks
+    from pipeline.vectors import vector_table, write_vectors
+
+    def write(x, spatial=None, columns=None):
+        folder = tmp_path_factory.mktemp("embeddings")
+        given = {"x": x.numpy()}
+        if spatial is not None:
+            given["spatial"] = spatial.flatten(1).numpy()
+        ids = [f"i{row:04d}" for row in range(len(x))]
+        for number, first in enumerate(range(0, len(x), 37)):
+            rows = slice(first, first + 37)
+            part = {name: value[rows] for name, value in given.items()}
+            write_vectors(folder / f"part-{number:05d}.parquet", [vector_table(ids[rows], part)])
+        manifest = pd.DataFrame({"image_id": ids, "split": "train"})
+        return EmbeddingBlocks.open(folder, manifest, "train", columns or tuple(given))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def mixtures():
+    """Embeddings [93, 7]: sparse mixtures of nine directions, away from the origin."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.rand(93, 9, generator=generator)
+    directions = 5 * torch.randn(9, 7, generator=generator)
+    return (weights * (weights > 0.7)) @ directions + 3 * torch.arange(7)

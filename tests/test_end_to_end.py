@@ -12,7 +12,15 @@ import yaml
 from pipeline.store import read_json, read_table
 
 ROOT = Path(__file__).parents[1]
-CODE = ("pipeline", "audits", "vocabularies", "dvc.yaml", "params.yaml", "catalog.yaml")
+CODE = (
+    "pipeline",
+    "audits",
+    "vocabularies",
+    "reviews",
+    "dvc.yaml",
+    "params.yaml",
+    "catalog.yaml",
+)
 TARGET = "publish@lesions-tiny"
 
 pytestmark = [
@@ -29,7 +37,15 @@ def small_params() -> dict:
     raw["samples"]["lesions"] |= {"lesions": 120, "image_size": 48}
     raw["pretrain"] |= {"epochs": 2, "layers": 1, "text_layers": 1, "width": 64, "workers": 0}
     for audit in raw["audits"].values():
-        audit["sae"] |= {"components": 64, "k": 8, "epochs": 3, "decay_after": [2]}
+        audit["sae"] |= {
+            "components": 64,
+            "k": 8,
+            "epochs": 3,
+            "decay_after": [2],
+            "revive_after": [1],
+        }
+        audit["stability"]["seeds"] = 2
+        audit["probe"] |= {"words": 8, "controls": 4, "pictures": 96, "grounds": 4, "marks": 4}
         audit["label"]["top_images"] = 5
         audit["embed"]["workers"] = 0
         audit["faithfulness"] |= {"steps": 4, "subsets": 3, "reference_images": 20}

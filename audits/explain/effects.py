@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.attribution import Codes, Head, act_grad, cosine_outputs, decode, gradient
-from pipeline.sae.topk import TopKSae
+from pipeline.sae.model import Sae
 
 
 class Effect(NamedTuple):
@@ -49,7 +49,7 @@ class Outputs(NamedTuple):
         return [effect for effect in reversed(self.effects) if effect.effect < 0][:count]
 
 
-def outputs(x: Float[Tensor, " d"], t: Float[Tensor, " p"], head: Head, sae: TopKSae) -> Outputs:
+def outputs(x: Float[Tensor, " d"], t: Float[Tensor, " p"], head: Head, sae: Sae) -> Outputs:
     """Output of one image for one unit text embedding, and the effect of each active component.
 
     The SAE's error stays in x when a component is switched off. Computed in float64, since effects

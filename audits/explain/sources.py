@@ -21,7 +21,7 @@ from pipeline.config import Params
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip, text_embeddings
 from pipeline.models.files import read_texts
 from pipeline.sae import files
-from pipeline.sae.topk import TopKSae
+from pipeline.sae.model import Sae
 from pipeline.store import read_json, read_table
 
 
@@ -37,10 +37,11 @@ class Audited:
     """`model.json`."""
     clip: Clip
     head: Head
-    sae: TopKSae
+    sae: Sae
     labels: pd.DataFrame
-    """Names of components, indexed by component."""
+    """Names and stability of components, indexed by component."""
     findings: pd.DataFrame
+    """With the modes and verdicts of persons where there are any."""
     evidence: dict[str, Any]
     """Finding → its components, among others."""
     usual: pd.DataFrame
@@ -107,9 +108,11 @@ def read_audited(params: Params, name: str) -> Audited:
             f"{layout.labels(name)} names {len(labels)} components, {layout.sae(name)} has "
             f"{len(sae.atoms)}: run `dvc repro label@{name}`"
         )
-    failures = layout.audit(name, "failures")
-    findings = read_table(failures / "findings.csv")
-    evidence = read_json(failures / "evidence.json")
+    stability = read_table(layout.audit(name, "stability") / "components.parquet")
+    labels = labels.join(stability.set_index("component")["stability"])
+    review = layout.audit(name, "review")
+    findings = read_table(review / "findings.csv")
+    evidence = read_json(review / "evidence.json")
     usual = read_table(layout.reference(name) / "classes.parquet").set_index("class")
     texts = read_texts(layout.texts(name), [entry["label"] for entry in dataset["classes"]])
     columns = ["image_id", "path", "split", "label", "sha256"]

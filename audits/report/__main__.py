@@ -39,6 +39,7 @@ def settings_of(params: Params, audit: str) -> Settings:
         thumbnail=chosen.report.thumbnail,
         components=chosen.sae.components,
         k=chosen.sae.k,
+        q=chosen.failures.q,
         positive=None if chosen.shortcut is None else chosen.shortcut.positive,
     )
 
@@ -61,7 +62,7 @@ def write_report(audit: str, dataset: str, settings: Settings, seed: int) -> Non
         with atomic(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     with atomic(folder / "findings.csv") as temporary:
-        shutil.copyfile(layout.audit(audit, "failures") / "findings.csv", temporary)
+        shutil.copyfile(layout.audit(audit, "review") / "findings.csv", temporary)
     write_json(folder / "metrics.json", rounded(sources.metrics))
     write_json(folder / "provenance.json", origin)
 

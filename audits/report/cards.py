@@ -8,6 +8,7 @@ import pandas as pd
 
 from audits.report import wording
 from audits.report.gallery import Gallery, Thumbnail
+from audits.report.sections import review
 from audits.report.sources import Sources
 
 HERO = 4
@@ -29,11 +30,27 @@ class Card:
     mode_label: str
     reading: str
     """What it probably means, in a sentence."""
+    origin: str
+    """Whether a person or a rule says so, and why."""
+    alternatives: str
+    """Other modes that something speaks for, empty where nothing does."""
     evidence: str
     """Why it is a finding, in a sentence."""
     confirmed: bool
+    by_person: bool
+    """Whether a person set the mode."""
+    confidence: str
+    """Of the suggested mode, from 0 to 1."""
     verdict: str
-    """What a reviewer said, empty where none did."""
+    """accept or reject, empty where no person gave one."""
+    verdict_label: str
+    said: str
+    """Verdict and note of a person, with name and date; empty where there is none."""
+    status: str
+    review_again: str
+    """Why the verdict is to be given again, empty where it is not."""
+    tests: tuple[tuple[str, str], ...]
+    """Name and value of what was tested."""
     images: int
     score: str
     max_z: str
@@ -50,14 +67,20 @@ class Card:
     examples: tuple[Thumbnail, ...]
 
     @property
+    def holds(self) -> bool:
+        """Whether it is confirmed and no person rejected it."""
+        return self.confirmed and self.verdict != "reject"
+
+    @property
     def shown(self) -> bool:
         """Whether it has pictures; those past the page's budget are listed in a table."""
         return bool(self.examples)
 
 
 def ordered(findings: pd.DataFrame) -> pd.DataFrame:
-    """Findings with the confirmed ones first, otherwise in the order they were given."""
-    return findings.sort_values("confirmed", ascending=False, kind="stable")
+    """Findings with the confirmed ones first and the rejected last, otherwise as they were."""
+    rank = (findings["verdict"] == "reject") * 2 + ~findings["confirmed"].astype(bool)
+    return findings.loc[rank.sort_values(kind="stable").index]
 
 
 def cards(sources: Sources, gallery: Gallery, count: int) -> list[Card]:
@@ -72,6 +95,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
     named = sources.labels.set_index("component").loc[row["component"]]
     evidence = sources.evidence[row["finding_id"]]
     shows = evidence["shows"] or ""
+    confidence = _present(row["confidence"])
     pictured = not gallery.full
     return Card(
         finding_id=row["finding_id"],
@@ -81,12 +105,23 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         shows=shows,
         mode=row["mode"],
         mode_label=wording.MODES[row["mode"]],
-        reading=wording.finding_reading(row["mode"], name, shows, evidence["mode_reason"]),
+        reading=wording.finding_reading(row["mode"], name, shows),
+        origin=wording.mode_origin(
+            row["mode_source"], evidence["suggested_mode"], evidence["mode_reason"], confidence
+        ),
+        alternatives=wording.alternatives(evidence["mode_alternatives"]),
         evidence=wording.finding_evidence(
-            name, int(row["images"]), int(row["component"]), float(row["max_z"])
+            name, int(row["images"]), int(row["component"]), evidence["reason"]
         ),
         confirmed=bool(row["confirmed"]),
+        by_person=row["mode_source"] == "person",
+        confidence=wording.decimal(confidence, 2),
         verdict=row["verdict"],
+        verdict_label=wording.VERDICTS.get(row["verdict"], ""),
+        said=_said(evidence["review"]),
+        status=wording.STATUS[row["status"]],
+        review_again="; ".join(evidence["review_again"]),
+        tests=tests(row, evidence),
         images=int(row["images"]),
         score=wording.decimal(float(row["score"])),
         max_z=wording.z_score(float(row["max_z"])),
@@ -109,10 +144,36 @@ def _labels(image_ids: list[str], gallery: Gallery) -> str:
     return ", ".join(shown) + (f" and {rest} others" if rest else "")
 
 
+def tests(row: dict[str, Any], evidence: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What was tested of a finding, each with its name."""
+    return (
+        ("test", wording.TESTS[evidence["test"]]),
+        ("p-value (Fisher, train images)", wording.decimal(evidence["p_value"], 2)),
+        ("q-value", wording.decimal(float(row["q_value"]), 2)),
+        ("empirical tail", wording.decimal(evidence["tail"], 2)),
+        ("p-value (validation images)", wording.decimal(evidence["confirmation_p"], 2)),
+    )
+
+
+def _said(given: dict[str, str] | None) -> str:
+    """A person's verdict in words: "Rejected by Ada on 2026-01-31: it is a bat."."""
+    if given is None:
+        return ""
+    by = f" by {given['reviewer']}" if given["reviewer"] else ""
+    on = f" on {given['date']}" if given["date"] else ""
+    note = f": {review.unguarded(given['note'])}" if given["note"] else ""
+    return wording.sentence(f"{wording.VERDICTS[given['verdict']]}{by}{on}{note}")
+
+
+def _present(value: float | None) -> float | None:
+    """The number, None where a table holds none."""
+    return None if value is None or value != value else float(value)
+
+
 def hero(found: list[Card]) -> list[Card]:
-    """Up to four confirmed findings to open with: other classes and, first, other modes."""
+    """Up to four findings that hold to open with: other classes and, first, other modes."""
     chosen: list[Card] = []
-    pictured = [card for card in found if card.confirmed and card.shown and card.class_images]
+    pictured = [card for card in found if card.holds and card.shown and card.class_images]
     for new_mode in (True, False):
         for card in pictured:
             fresh = card.mode not in {other.mode for other in chosen} or not new_mode

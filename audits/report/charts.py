@@ -22,16 +22,16 @@ MARKS = ("circle", "diamond")
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its standard error, None where it has none (a single finding)."""
+    """A value and the ends of its whisker, equal to it where it has none (a single finding)."""
 
     value: Number
-    sem: Number | None
+    low: Number
+    high: Number
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """One standard error below and above."""
-        error = self.sem or 0.0
-        return self.value - error, self.value + error
+    @classmethod
+    def of_error(cls, value: Number, error: Number | None) -> "Interval":
+        """Value ± error; an error of None gives no whisker."""
+        return cls(value, value - (error or 0.0), value + (error or 0.0))
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,25 @@ class Line:
     sem: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Bin:
+    """One bar of a histogram."""
+
+    low: Number
+    high: Number
+    count: int
+
+
 def axis_start(rows: Sequence[Row]) -> float:
-    """The tenth below the least value less its error, at least 0; 0.9 without values."""
-    ends = [value.ends[0] for row in rows for value in row.values if value is not None]
+    """The tenth below the least whisker's low end, at least 0; 0.9 without values."""
+    ends = [value.low for row in rows for value in row.values if value is not None]
     return max(0.0, math.floor(10 * min(ends, default=1.0) - 1e-9) / 10)
 
 
 def intervals(
     rows: Sequence[Row], names: Sequence[str], title: str, low: Number, width: int
 ) -> str:
-    """Values with whiskers of one standard error on a common axis, one row a condition.
+    """Values with whiskers on a common axis, one row a condition.
 
     Args:
         rows: conditions, top to bottom; values are fractions.
@@ -103,8 +112,7 @@ def intervals(
                 parts.append(_text(x, y + 4, "n/a", "value", "end", GREY))
                 continue
             colour = COLOURS[column]
-            lower, upper = value.ends
-            parts.append(_line(at(lower), y, at(upper), y, colour, 2))
+            parts.append(_line(at(value.low), y, at(value.high), y, colour, 2))
             parts.append(_mark(at(value.value), y, colour, MARKS[column % len(MARKS)]))
             parts.append(_text(x, y + 4, f"{value.value:.2f}", "value", "end", colour))
     return _svg(width, height, title, parts)
@@ -156,6 +164,56 @@ def lines(curves: Sequence[Line], title: str, x_label: str, digits: int = 2) -> 
         )
         parts.append(_line(right, points[-1][1], right + 10, ends[index] - 4, colour, 1))
         parts.append(_text(right + 14, ends[index], curve.name, "label", "start", colour))
+    return _svg(470, height, title, parts)
+
+
+def histogram(
+    bins: Sequence[Bin],
+    title: str,
+    x_label: str,
+    ticks: Sequence[tuple[Number, str]],
+    marked: Sequence[Number] = (),
+) -> str:
+    """Counts as bars from each bin's low to its high end.
+
+    Args:
+        bins: in order, each beginning where the one before ends.
+        title: what a screen reader says.
+        x_label: what is counted.
+        ticks: places on the axis and what stands there; those outside the bins are left out.
+        marked: values to mark below the bars.
+
+    Raises:
+        ValueError: there are no counts.
+    """
+    if not sum(one.count for one in bins):
+        raise ValueError(f"chart {title!r} has no counts")
+    left, right, top, bottom, height = 56, 440, 14, 214, 262
+    low, high = bins[0].low, bins[-1].high
+    tallest = max(one.count for one in bins)
+
+    def at(value: Number) -> float:
+        return left + (value - low) / (high - low) * (right - left)
+
+    parts = []
+    for tick in _ticks(0, max(tallest, 5)):
+        y = bottom - tick / max(tallest, 5) * (bottom - top)
+        parts.append(_line(left, y, right, y, "#e3e6ea"))
+        parts.append(_text(left - 8, y + 4, f"{tick:,.0f}", "axis", "end"))
+    for one in bins:
+        tall = one.count / max(tallest, 5) * (bottom - top)
+        parts.append(
+            f'<rect x="{at(one.low):.1f}" y="{bottom - tall:.1f}" '
+            f'width="{max(at(one.high) - at(one.low) - 1, 0.5):.1f}" height="{tall:.1f}" '
+            f'fill="{BLUE}"/>'
+        )
+    for value in marked:
+        x = at(min(max(value, low), high))
+        parts.append(_line(x, bottom + 1, x, bottom + 8, ORANGE, 2))
+    for value, text in ticks:
+        if low <= value <= high:
+            parts.append(_text(at(value), bottom + 23, text, "axis", "middle"))
+    parts.append(_text((left + right) / 2, height - 4, x_label, "axis", "middle"))
     return _svg(470, height, title, parts)
 
 

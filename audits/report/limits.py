@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audits.report import wording
+from audits.report.sections.health import distrusted, trust
 
 SMALLEST_CLIP = 151_277_313
 """Parameters of open_clip's ViT-B-32, the smallest model that Dreyer et al. 2025 audit."""
@@ -19,6 +20,7 @@ def limits(
     classes: int,
     model: Mapping[str, Any],
     accuracy: float | None,
+    sae: Mapping[str, float],
     findings: int,
 ) -> list[str]:
     """What a reader should know before believing the findings, a sentence or two each.
@@ -29,13 +31,15 @@ def limits(
         model: `parameters`, their number.
         accuracy: fraction of the labelled validation images that the short class names get right;
             None where it was not measured.
+        sae: `explained_variance` and `zero_shot_agreement`.
         findings: how many there are.
     """
     held_out = manifest[manifest["split"] == "val"]["label"].dropna()
     train = manifest[manifest["split"] == "train"]["label"].dropna()
     skill = "" if accuracy is None or held_out.empty else _skill(held_out, classes, accuracy)
     absence = "" if findings else _absence(classes)
-    found = [skill, _size(int(model["parameters"])), _data(train), absence]
+    dictionary = trust(sae, accuracy) if distrusted(sae, accuracy) else ""
+    found = [skill, dictionary, _size(int(model["parameters"])), _data(train), absence]
     return [text for text in found if text]
 
 

@@ -8,10 +8,22 @@ from typing import Any
 import pandas as pd
 
 from audits.report.metrics import merge
+from audits.report.tables import read_columns
 from pipeline import layout
-from pipeline.store import read_json, read_table
+from pipeline.store import read_json
 
-CURVES = ("epoch", "loss", "explained_variance", "cosine", "l0", "alive_fraction")
+CURVES = (
+    "epoch",
+    "loss",
+    "explained_variance",
+    "cosine",
+    "l0",
+    "alive_fraction",
+    "dead_fraction",
+    "zero_shot_agreement",
+)
+DENSITY = ("low", "high", "count")
+STABILITY = ("component", "stability")
 LABELS = ("component", "alignment", "clarity")
 FINDINGS = (
     "finding_id",
@@ -19,16 +31,22 @@ FINDINGS = (
     "component",
     "component_label",
     "mode",
+    "mode_source",
+    "confidence",
     "score",
     "images",
     "max_z",
     "q_value",
     "confirmed",
     "stability",
+    "status",
+    "review_again",
     "verdict",
     "example_ids",
 )
-FORMS = ("finding_id", "form", "spurious_auc", "valid_auc")
+GONE = ("finding_id", "class", "verdict", "mode", "note")
+LEFT_OUT = ("finding_id", "reason")
+FORMS = ("finding_id", "mode", "form", "distractors", "spurious_auc", "valid_auc")
 STEPS = ("protocol", "method", "step", "y", "sem")
 HIDDEN = ("component", "label", "alignment", "clarity", "group", "mean_top20", "top_images")
 COMPONENTS = ("component", "label", "kind", "share", "rank", "suspect", "top_images")
@@ -45,10 +63,19 @@ PLANTS = (
     "encoding_auc",
     "rank",
 )
-
-TEXT = ("finding_id", "class", "component_label", "mode", "verdict", "label", "kind", "group")
-IDS = ("example_ids", "top_images", "finding_ids")
-FLAGS = ("confirmed", "suspect", "fallen", "found")
+STAGES = (
+    "concepts",
+    "failures",
+    "faithfulness",
+    "probe",
+    "review",
+    "robustness",
+    "sae",
+    "shortcut",
+    "stability",
+    "validate",
+)
+"""Those whose metrics are shown."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +90,24 @@ class Sources:
     """`model.json`: model, name, pretrained, weights_sha256, preprocessing, device, dtype, note."""
     curves: pd.DataFrame
     """SAE training, one row an epoch."""
+    density: pd.DataFrame
+    """Components by firing rate: count between low and high, log10 of a fraction of images."""
+    stability: pd.DataFrame
+    """One row a component: how well it is found again from other seeds."""
     labels: pd.DataFrame
     """One row a component: how well its label fits, how clear it is."""
     findings: pd.DataFrame
+    """With the modes and verdicts of persons where there are any."""
     evidence: dict[str, Any]
-    """Finding → `mode_reason` among others."""
+    """Finding → why it is one (`test`, `reason`, `p_value`, `tail`, `confirmation_p`), what speaks
+    for its mode (`suggested_mode`, `mode_reason`, `mode_alternatives`), what a person said
+    (`review`) and why that is to be said again (`review_again`)."""
+    gone: pd.DataFrame
+    """Findings of the last review that are not found any more."""
     forms: pd.DataFrame
-    """One row a (finding, prompt form)."""
+    """One row a (finding, prompt form), those of the dataset's own distractor sets included."""
+    left_out: pd.DataFrame
+    """Findings and sets of which robustness could not be measured, with the reason."""
     faithfulness: pd.DataFrame
     """One row a (protocol, method, step)."""
     hidden: pd.DataFrame
@@ -102,20 +140,22 @@ def input_paths(audit: str, dataset: str) -> dict[Path, str]:
         manifest / "dataset.json": f"prepare@{dataset}",
         layout.head(audit) / "model.json": f"embed@{audit}",
         layout.sae(audit) / "curves.csv": f"train_sae@{audit}",
-        layout.audit(audit, "sae") / "metrics.json": f"encode@{audit}",
         layout.labels(audit): f"label@{audit}",
     }
     results = {
-        "failures": ["findings.csv", "evidence.json"],
-        "robustness": ["findings.csv"],
+        "sae": ["density.csv"],
+        "stability": ["components.parquet"],
+        "review": ["findings.csv", "evidence.json", "gone.csv"],
+        "robustness": ["findings.csv", "left_out.csv"],
         "faithfulness": ["curves.csv"],
         "concepts": ["hidden.csv"],
         "shortcut": ["components.csv"],
         "validate": ["plants.csv"],
     }
-    for stage, tables in results.items():
-        for name in [*tables, "metrics.json"]:
-            paths[layout.audit(audit, stage) / name] = f"{stage}@{audit}"
+    for stage in STAGES:
+        maker = "encode" if stage == "sae" else stage
+        for name in [*results.get(stage, []), "metrics.json"]:
+            paths[layout.audit(audit, stage) / name] = f"{maker}@{audit}"
     return paths
 
 
@@ -126,65 +166,40 @@ def read_sources(audit: str, dataset: str) -> Sources:
         FileNotFoundError: a file is missing; the message names it and the stage that makes it.
         ValueError: a table lacks a column, or two stages claim one metric.
     """
-    stages = input_paths(audit, dataset)
-    for path, stage in stages.items():
+    for path, stage in input_paths(audit, dataset).items():
         _existing(path, stage)
-    metrics = {
-        stage: read_json(layout.audit(audit, stage) / "metrics.json")
-        for stage in ("concepts", "failures", "faithfulness", "robustness", "shortcut", "validate")
-    }
     about = read_json(layout.manifest(dataset) / "dataset.json")
     images = {"dataset": {"images": about["counts"]["images"]}}
-    sae = read_json(layout.audit(audit, "sae") / "metrics.json")
+    metrics = [read_json(layout.audit(audit, stage) / "metrics.json") for stage in STAGES]
+    review = layout.audit(audit, "review")
+
+    def table(stage: str, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        return read_columns(layout.audit(audit, stage) / name, columns)
+
     return Sources(
         audit=audit,
         dataset=about,
-        manifest=_table(
+        manifest=read_columns(
             layout.manifest(dataset) / "manifest.parquet", ("image_id", "path", "split", "label")
         ),
         model=read_json(layout.head(audit) / "model.json"),
-        curves=_table(layout.sae(audit) / "curves.csv", CURVES),
-        labels=_table(layout.labels(audit), LABELS),
-        findings=_table(layout.audit(audit, "failures") / "findings.csv", FINDINGS),
-        evidence=read_json(layout.audit(audit, "failures") / "evidence.json"),
-        forms=_table(layout.audit(audit, "robustness") / "findings.csv", FORMS),
-        faithfulness=_table(layout.audit(audit, "faithfulness") / "curves.csv", STEPS),
-        hidden=_table(layout.audit(audit, "concepts") / "hidden.csv", HIDDEN),
-        components=_table(layout.audit(audit, "shortcut") / "components.csv", COMPONENTS),
-        plants=_table(layout.audit(audit, "validate") / "plants.csv", PLANTS),
-        metrics=merge([images, sae, *metrics.values()]),
+        curves=read_columns(layout.sae(audit) / "curves.csv", CURVES),
+        density=table("sae", "density.csv", DENSITY),
+        stability=table("stability", "components.parquet", STABILITY),
+        labels=read_columns(layout.labels(audit), LABELS),
+        findings=table("review", "findings.csv", FINDINGS),
+        evidence=read_json(review / "evidence.json"),
+        gone=table("review", "gone.csv", GONE),
+        forms=table("robustness", "findings.csv", FORMS),
+        left_out=table("robustness", "left_out.csv", LEFT_OUT),
+        faithfulness=table("faithfulness", "curves.csv", STEPS),
+        hidden=table("concepts", "hidden.csv", HIDDEN),
+        components=table("shortcut", "components.csv", COMPONENTS),
+        plants=table("validate", "plants.csv", PLANTS),
+        metrics=merge([images, *metrics]),
     )
 
 
 def _existing(path: Path, stage: str) -> None:
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: run `dvc repro {stage}` to make it")
-
-
-def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A table with at least these columns; in a CSV, texts become text, flags bool, ids lists."""
-    table = read_table(path)
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ValueError(f"{path} lacks the columns {missing}; it has {list(table.columns)}")
-    if path.suffix != ".csv":
-        return table
-    # CSV has no types: a class named 7 or an empty label must stay text.
-    converted = table.copy()
-    for column in converted.columns.intersection(list(TEXT)):
-        converted[column] = [_text(value) for value in table[column]]
-    for column in converted.columns.intersection(list(IDS)):
-        converted[column] = pd.Series(
-            [_ids(value) for value in table[column]], index=table.index, dtype=object
-        )
-    for column in converted.columns.intersection(list(FLAGS)):
-        converted[column] = [_text(value).lower() in ("true", "1") for value in table[column]]
-    return converted
-
-
-def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value)
-
-
-def _ids(value: object) -> list[str]:
-    return _text(value).split()

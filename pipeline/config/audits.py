@@ -1,5 +1,6 @@
 """Settings of an audit."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -9,28 +10,75 @@ from pipeline.config.data import EmbedConfig
 
 
 class SaeConfig(Section):
-    """The top-k sparse autoencoder (paper, App. A)."""
+    """The sparse autoencoder and its training (paper, Sec. 3.1 and App. A)."""
 
+    kind: Literal["topk", "batch_topk", "matryoshka"]
+    """`topk` keeps the k largest activations of an image (the paper's); `batch_topk` k an image on
+    average, those above a threshold learnt in training; `matryoshka` is topk whose first components
+    have to reconstruct on their own too."""
     components: Count
     """Number of atoms m."""
     k: Count
-    """Active components an image."""
+    """Active components an image, for batch_topk on average."""
+    tokens: Literal["class", "spatial", "both"]
+    """Tokens to learn from; the spatial ones need `embed.spatial_tokens`."""
+    loss: Literal["unit", "variance"]
+    """Squared error of a token: `unit` of its direction (Eq. 10 of the paper) and of its length,
+    `variance` as a share of the variance of all."""
     epochs: Count
     """Passes, each over `epoch_fraction` of the train images."""
     epoch_fraction: Annotated[float, Field(gt=0, le=1)]
     """Share of the train images, drawn anew, in one epoch."""
     batch_size: Count
-    """Images in a step."""
+    """Images in a step, over all devices."""
     learning_rate: Positive
-    """AdamW's rate at the start."""
+    """AdamW's rate after warm-up."""
+    warmup: Annotated[int, Field(ge=0)]
+    """Steps in which the rate rises from 0."""
     decay_after: list[Count]
     """Epochs after which the rate is divided by 10."""
+    clip: Positive
+    """Largest norm of a step's gradient; a longer one is shortened to it."""
+    centre: bool
+    """Whether the encoder sees x less its mean over the train images."""
+    encoder_init: Literal["transpose", "random"]
+    """Encoder at the start: the atoms, or directions of its own."""
+    auxk: Annotated[float, Field(ge=0)]
+    """Weight of AuxK, which lets components that do not fire learn what the others leave; 0 is
+    off."""
+    auxk_k: Count
+    """Such components an image."""
+    dead_after: Positive
+    """Epochs without firing after which a component counts as dead."""
+    revive_after: list[Count]
+    """Epochs after which dead components start anew, at what the others leave of random images."""
+    prefixes: list[Annotated[float, Field(gt=0, lt=1)]]
+    """For matryoshka: shares of the components that have to reconstruct on their own."""
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    """Where it is trained; `auto` takes CUDA, else MPS, else the CPU."""
+    devices: Count
+    """Devices, or processes on the CPU, that share each batch."""
 
     @model_validator(mode="after")
     def _check(self) -> "SaeConfig":
         if self.k > self.components:
             raise ValueError(f"k is {self.k}: it cannot exceed components, {self.components}")
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size is {self.batch_size}: it must be a multiple of devices, {self.devices}"
+            )
+        if self.prefixes != sorted(set(self.prefixes)):
+            raise ValueError(f"prefixes {self.prefixes} must rise")
         return self
+
+
+class StabilityConfig(Section):
+    """Whether further seeds of the autoencoder find the same components."""
+
+    seeds: Count
+    """SAEs in all, the audit's own and further ones; 1 trains none and measures nothing."""
+    cosine: Annotated[float, Field(gt=0, le=1)]
+    """Atoms of two seeds are the same component from this cosine on."""
 
 
 class LabelConfig(Section):
@@ -50,6 +98,33 @@ class ConceptsConfig(Section):
     """τ_align as a quantile over components of the best alignment."""
 
 
+class ProbeConfig(Section):
+    """Words on neutral grounds that the audited model is shown."""
+
+    words: Count
+    """Class names written at most; of more, so many are drawn at random."""
+    controls: Annotated[int, Field(ge=0)]
+    """Words that are no class's, at most 31."""
+    pictures: Count
+    """Words written in all, over which the grounds of each word are spread; each is on at least
+    3."""
+    grounds: Annotated[int, Field(ge=4)]
+    """Grounds, each with a font, ink, place and case of its own; a word is on each of them where
+    `pictures` allows it."""
+    marks: Count
+    """Pictures on each ground with marks in place of a word."""
+    answer: Annotated[float, Field(gt=0.5, le=1)]
+    """A component answers to one word where it fires on it with this AUROC against other words."""
+
+
+class ModesConfig(Section):
+    """Suggestion of a finding's mode."""
+
+    wordnet: Path | None
+    """Folder of WordNet's `data.noun`, for all senses of all nouns; null takes the 21,843 senses of
+    ImageNet-21k that timm ships."""
+
+
 class FailuresConfig(Section):
     """Failure modes: higher relevance than expected (paper, Sec. 4.2b)."""
 
@@ -65,6 +140,26 @@ class FailuresConfig(Section):
     """A finding is confirmed on validation images at this one-sided p-value."""
     overlap: Annotated[float, Field(gt=0, le=1)]
     """Flags of one class that share this part of the smaller set of images are one finding."""
+    neighbours: Count
+    """An image looks like a class as much as its so many nearest own images do."""
+    unlike: Positive
+    """An image does not look like the class where it is so many deviations less like it than the
+    class's own images are: only such images count."""
+    mainstay: Annotated[float, Field(gt=0, le=1)]
+    """A component carries a class where its expected relevance is this part of the largest."""
+    permutations: Count
+    """Random exchanges of a class's images with candidates that the expected number of false flags
+    is the mean of."""
+
+
+class ReviewConfig(Section):
+    """Which findings are those of the last review."""
+
+    cosine: Annotated[float, Field(gt=0, le=1)]
+    """Atoms are the same from this cosine on."""
+    images: Annotated[float, Field(gt=0, le=1)]
+    """Findings are the same that share this part of the smaller set of images; a verdict on one
+    that shares less is to be given again."""
 
 
 class RobustnessConfig(Section):
@@ -72,8 +167,25 @@ class RobustnessConfig(Section):
 
     min_images: Count
     """Validation images that a distractor set needs."""
+    bootstrap: Count
+    """Resamples of the findings for an interval of 95 %."""
+    train_images: Count
+    """Train images of a class at most, drawn at random, that the linear classifier learns from."""
+    search_images: Count
+    """Those among them at most on which its regularisation is chosen."""
     folds: Annotated[int, Field(ge=2)]
-    """Cross-validation folds that choose the linear classifier's regularisation."""
+    """Cross-validation folds that choose it."""
+    regularisation: Annotated[list[Positive], Field(min_length=1)]
+    """Inverse strengths C to choose from, for embeddings of unit length."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "RobustnessConfig":
+        if not self.folds <= self.search_images <= self.train_images:
+            raise ValueError(
+                f"search_images is {self.search_images}: it must be from folds, {self.folds}, to "
+                f"train_images, {self.train_images}"
+            )
+        return self
 
 
 class FaithfulnessConfig(Section):
@@ -126,9 +238,13 @@ class AuditConfig(Section):
     model: Name
     embed: EmbedConfig
     sae: SaeConfig
+    stability: StabilityConfig
     label: LabelConfig
     concepts: ConceptsConfig
+    probe: ProbeConfig
+    modes: ModesConfig
     failures: FailuresConfig
+    review: ReviewConfig
     robustness: RobustnessConfig
     faithfulness: FaithfulnessConfig
     shortcut: ShortcutConfig | None

@@ -23,6 +23,9 @@ class EmbedConfig(Section):
     """Images in one Parquet shard."""
     dtype: Literal["float16", "float32"]
     """Precision in which embeddings are stored."""
+    spatial_tokens: Annotated[int, Field(ge=0)] = 0
+    """Spatial tokens of each image that are stored beside its class token, drawn by the image's
+    hash; 0 for none, and as many as the model has, or more, for all. An audit's only."""
     device: Literal["auto", "cpu", "cuda", "mps"]
     """Where the model runs; `auto` takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16", "float16"]
@@ -59,6 +62,9 @@ class DatasetConfig(Section):
     """How images run through the labeler."""
     templates: Annotated[list[str], Field(min_length=1)]
     """Prompt templates, each with one `{}` for the class name."""
+    descriptions: Literal["class_name", "wordnet"] | Path
+    """What extended prompts say of a class: its full name; its full name and WordNet's definition,
+    for labels such as n01440764; or the file of a table `label,description` in vocabularies/."""
 
     @model_validator(mode="after")
     def _check(self) -> "DatasetConfig":
@@ -70,6 +76,18 @@ class DatasetConfig(Section):
             raise ValueError(f"splits must be null: kind {self.kind} takes them from its layout")
         if self.splits is not None and abs(sum(self.splits.values()) - 1) > 1e-9:
             raise ValueError(f"splits sum to {sum(self.splits.values())}, not to 1")
+        if self.embed.spatial_tokens:
+            raise ValueError(
+                f"embed.spatial_tokens is {self.embed.spatial_tokens}: it must be 0 for a labeler, "
+                "of which one embedding an image is kept; set it in the audit's embed"
+            )
+        if isinstance(self.descriptions, Path) and (
+            self.descriptions.parent != Path("vocabularies") or self.descriptions.suffix != ".csv"
+        ):
+            raise ValueError(
+                f"descriptions is {str(self.descriptions)!r}: it must be class_name, wordnet or "
+                "vocabularies/<file>.csv; that folder is watched for changes"
+            )
         for template in self.templates:
             if template.count("{}") != 1:
                 raise ValueError(f"template {template!r} must hold exactly one {{}}")

@@ -12,7 +12,7 @@ from torchvision.transforms import Compose, Normalize
 
 from pipeline.config import EmbedConfig
 from pipeline.images import to_bytes
-from pipeline.models.catalog import Clip
+from pipeline.models.catalog import Clip, image_tower
 
 SAFE_COSINE = 0.9999
 """Least cosine to float32 at which `precision: auto` takes half precision."""
@@ -26,7 +26,7 @@ class Ran(NamedTuple):
     device: str
     precision: str
     cosine_to_float32: float
-    """Least over the first images; 1 where the precision is float32."""
+    """Least over the first images' vectors; 1 where the precision is float32."""
 
     def record(self) -> dict[str, Any]:
         """As JSON says it."""
@@ -70,6 +70,25 @@ def split_preprocess(clip: Clip) -> tuple[Callable[[Image.Image], Tensor], Norma
     return Compose([*geometry, to_bytes]), normalize
 
 
+@torch.inference_mode()
+def all_tokens(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n t d"]:
+    """Tokens of each image after the last block, before ln_post: class token, then the grid's.
+
+    The grid's by rows from the top left; all on the model's device.
+
+    Raises:
+        ConfigError: the model cannot be audited, see `image_tower`.
+    """
+    last = image_tower(model).forward_intermediates(
+        pixels,
+        indices=1,
+        intermediates_only=True,
+        output_fmt="NLC",
+        output_extra_tokens=True,
+    )
+    return torch.cat([last["image_intermediates_prefix"][0], last["image_intermediates"][0]], dim=1)
+
+
 class Forward:
     """Vectors of images, from their pixels as uint8."""
 
@@ -84,7 +103,8 @@ class Forward:
         """
         Args:
             clip: the model; it is moved to the device.
-            embed: (model, pixels [n, 3, h, w] on its device) to vectors [n, d].
+            embed: (model, pixels [n, 3, h, w] on its device) to a vector [d] or tokens [t, d] of
+                each image.
             normalize: the second half of `split_preprocess`.
             config: device, precision and batch size.
             first: images to settle the precision on; a later run that goes on with the work has to
@@ -99,7 +119,7 @@ class Forward:
         self.std = torch.tensor(normalize.std, device=self.device).view(shape)
         self.dtype, self.cosine = self._settle(config.precision, first)
 
-    def __call__(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n d"]:
+    def __call__(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n *tokens d"]:
         """Vectors of a batch, on the CPU; the batch is halved where the device's memory is short.
 
         Raises:
@@ -144,7 +164,7 @@ class Forward:
         least = SAFE_COSINE if auto else -1.0
         exact = self._vectors(first, torch.float32) if tried else first
         for dtype in tried:
-            cosine = torch.cosine_similarity(self._vectors(first, dtype), exact).min()
+            cosine = torch.cosine_similarity(self._vectors(first, dtype), exact, dim=-1).min()
             if cosine >= least:  # never where it is NaN
                 return dtype, float(cosine)
         if wanted not in ("auto", "float32"):

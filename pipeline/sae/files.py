@@ -1,33 +1,36 @@
 """An SAE on disk: safetensors beside a config.json."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from pipeline.sae.topk import TopKSae
+from pipeline.sae.model import Sae
 from pipeline.store import atomic, read_json, write_json
 
 
-def save(sae: TopKSae, folder: Path, about: dict[str, object]) -> None:
-    """Write `sae.safetensors` and `config.json` (components, width, k, and what `about` says)."""
+def save(sae: Sae, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write `sae.safetensors` and `config.json` (what encoding needs, and what `about` says)."""
     components, width = sae.atoms.shape
     with atomic(folder / "sae.safetensors") as temporary:
         tensors = {name: value.contiguous() for name, value in sae.state_dict().items()}
         save_file(tensors, temporary)
-    sizes = {"kind": "topk", "components": components, "width": width, "k": sae.k}
-    write_json(folder / "config.json", {**about, **sizes})
+    served = {"components": components, "width": width, "slots": sae.slots}
+    write_json(folder / "config.json", {**about, **served, "threshold": sae.threshold})
 
 
-def load(folder: Path) -> TopKSae:
+def load(folder: Path) -> Sae:
     """Read an SAE.
 
     Raises:
-        ValueError: config.json names another kind, or the weights do not fit its sizes.
+        ValueError: config.json lacks a key, or the weights do not fit its sizes.
     """
     config = read_json(folder / "config.json")
-    if config["kind"] != "topk":
-        raise ValueError(f"{folder}/config.json: kind is {config['kind']!r}, known is 'topk'")
-    sae = TopKSae(config["components"], config["width"], config["k"])
+    keys = ("components", "width", "slots", "threshold")
+    if missing := [key for key in keys if key not in config]:
+        raise ValueError(f"{folder}/config.json lacks {missing}: run `dvc repro` to train it anew")
+    sae = Sae(*(config[key] for key in keys))
     try:
         sae.load_state_dict(load_file(folder / "sae.safetensors"))
     except RuntimeError as error:

@@ -1,48 +1,140 @@
 """How far a dictionary can be trusted: what it recovers and how it uses its components."""
 
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.attribution import Codes, Head, cosine_outputs
+from pipeline.sae.blocks import EmbeddingBlocks
+from pipeline.sae.model import Sae
+
+ROWS = 1024
+"""Images that are encoded at a time."""
+BINS = 40
+"""Bins of the density histogram."""
 
 
-def explained_variance(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
-    """Share of the variance of x that x_hat recovers, all dimensions together.
+@dataclass
+class Health:
+    """Figures of an SAE over images that come in blocks."""
 
-    1 − Σ‖x_i − x̂_i‖² / Σ‖x_i − x̄‖², x̄ the mean over images, per dimension.
-    1 is perfect, 0 is as good as predicting x̄, and it can be negative.
+    components: int
+    images: int = 0
+    active: int = 0
+    """Activations above 0."""
+    residual: float = 0.0
+    """Σ‖x − x̂‖²."""
+    cosines: float = 0.0
+    """Σ cos(x, x̂)."""
+    agreeing: int = 0
+    """Images whose best class is the same from x and from x̂."""
+    sums: np.ndarray = field(default_factory=lambda: np.zeros(()))
+    squares: float = 0.0
+    fired: np.ndarray = field(default_factory=lambda: np.zeros(()))
+    """Images on which each component is active [m]."""
 
-    Raises:
-        ValueError: fewer than 2 images, or x is constant.
+    def add(
+        self,
+        x: Float[Tensor, "n d"],
+        codes: Codes,
+        x_hat: Float[Tensor, "n d"],
+        t: Float[Tensor, "c p"],
+        head: Head,
+    ) -> None:
+        """Take some images in: embeddings, codes, reconstructions; prompts and head to classify."""
+        on = codes.activation > 0
+        counts = np.bincount(codes.component[on].numpy(), minlength=self.components)
+        self.images += len(x)
+        self.active += int(on.sum())
+        self.fired = self.fired + counts
+        self.sums = self.sums + x.double().sum(dim=0).numpy()
+        self.squares += float(x.double().square().sum())
+        self.residual += float((x.double() - x_hat).square().sum())
+        self.cosines += float(torch.nn.functional.cosine_similarity(x, x_hat, dim=-1).sum())
+        spliced = cosine_outputs(x_hat, t, head).argmax(dim=-1)
+        self.agreeing += int((cosine_outputs(x, t, head).argmax(dim=-1) == spliced).sum())
+
+    @property
+    def explained_variance(self) -> float:
+        """Share of the variance of x that x̂ recovers, all dimensions together.
+
+        1 − Σ‖x_i − x̂_i‖² / Σ‖x_i − x̄‖², x̄ the mean over images, per dimension.
+        1 is perfect, 0 is as good as predicting x̄, and it can be negative.
+
+        Raises:
+            ValueError: fewer than 2 images, or x is constant.
+        """
+        if self.images < 2:
+            raise ValueError(f"explained variance of {self.images} images: at least 2 are needed")
+        spread = self.squares - float(np.square(self.sums).sum()) / self.images
+        if not spread > 1e-12 * self.squares:  # in float64, where nothing but rounding remains
+            raise ValueError("explained variance of a constant x is undefined")
+        return 1 - self.residual / spread
+
+    def figures(self) -> dict[str, float]:
+        """All figures by name.
+
+        explained_variance: see there. cosine: mean of cos(x, x̂), 1 is perfect, 0 unrelated.
+        l0: mean number of active components an image. alive_fraction: of components that are
+        active on at least one image. zero_shot_agreement: fraction of images whose best class is
+        the same from x and from x̂.
+        """
+        return {
+            "explained_variance": self.explained_variance,
+            "cosine": self.cosines / self.images,
+            "l0": self.active / self.images,
+            "alive_fraction": float((self.fired > 0).mean()),
+            "zero_shot_agreement": self.agreeing / self.images,
+        }
+
+
+@dataclass
+class Measure:
+    """Health of an SAE on one set of images, to be asked again and again."""
+
+    blocks: EmbeddingBlocks
+    t: Float[Tensor, "c p"]
+    """Prompts of the classes."""
+    head: Head
+
+    def __call__(self, sae: Sae) -> dict[str, float]:
+        """Figures by name, see `Health.figures`."""
+        return self.health(sae).figures()
+
+    @torch.inference_mode()
+    def health(self, sae: Sae) -> Health:
+        """The figures' sums, over all images."""
+        health = Health(len(sae.atoms))
+        for batch in self.blocks.in_order(ROWS):
+            assert batch.x is not None, "blocks are of class tokens"
+            codes = sae.encode(batch.x)
+            health.add(batch.x, codes, sae.reconstruct(codes), self.t, self.head)
+        return health
+
+
+@torch.inference_mode()
+def firing(sae: Sae, blocks: EmbeddingBlocks) -> np.ndarray:
+    """Number of images [m] on which each component is active."""
+    fired = np.zeros(len(sae.atoms), dtype=np.int64)
+    for batch in blocks.in_order(ROWS):
+        assert batch.x is not None, "blocks are of class tokens"
+        codes = sae.encode(batch.x)
+        on = codes.component[codes.activation > 0].numpy()
+        fired += np.bincount(on, minlength=len(fired))
+    return fired
+
+
+def density(fired: Int[np.ndarray, " m"] | np.ndarray, images: int) -> pd.DataFrame:
+    """How many components fire how often: columns low, high and count.
+
+    low and high are the edges of bins of the decimal logarithm of the firing rate (fraction of
+    images), from one image to all; components that never fire are in no bin.
     """
-    if len(x) < 2:
-        raise ValueError(f"explained variance of {len(x)} images: at least 2 are needed")
-    spread = (x - x.mean(dim=0)).square().sum()
-    if not float(spread) > 0:
-        raise ValueError("explained variance of a constant x is undefined")
-    return 1 - float((x - x_hat).square().sum() / spread)
-
-
-def mean_cosine(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> float:
-    """Mean over images of cos(x, x̂): 1 is perfect, 0 unrelated."""
-    return float(torch.nn.functional.cosine_similarity(x, x_hat, dim=-1).mean())
-
-
-def l0(codes: Codes) -> float:
-    """Mean number of active components an image, from 0 to k."""
-    return float((codes.activation > 0).sum(dim=-1).float().mean())
-
-
-def alive_fraction(codes: Codes, components: int) -> float:
-    """Fraction of components that are active on at least one of the images, in [0, 1]."""
-    return len(codes.component[codes.activation > 0].unique()) / components
-
-
-def zero_shot_agreement(
-    x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"], t: Float[Tensor, "c p"], head: Head
-) -> float:
-    """Fraction of images whose best class is the same from x and from its reconstruction."""
-    true = cosine_outputs(x, t, head).argmax(dim=-1)
-    spliced = cosine_outputs(x_hat, t, head).argmax(dim=-1)
-    return float((true == spliced).float().mean())
+    edges = np.linspace(-np.log10(images), 0, BINS + 1)
+    rates = np.log10(fired[fired > 0] / images)
+    count, _ = np.histogram(np.clip(rates, edges[0], edges[-1]), edges)
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": count})

@@ -1,79 +1,240 @@
-"""Training of a top-k SAE on embeddings in memory."""
+"""Training of an SAE on embeddings that are read by blocks."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import pandas as pd
 import torch
 from jaxtyping import Float
+from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
-from pipeline.attribution import Codes
 from pipeline.config import SaeConfig
-from pipeline.sae.health import alive_fraction, explained_variance, l0, mean_cosine
-from pipeline.sae.topk import TopKSae, reconstruction_loss
+from pipeline.sae import checkpoint, files
+from pipeline.sae.blocks import Batch, Column, EmbeddingBlocks
+from pipeline.sae.model import Sae
+from pipeline.sae.revival import revive
+from pipeline.sae.trainee import Frame, Trainee
+from pipeline.stage import train_deterministically
+from pipeline.store import read_table, write_table
+
+CURVES = "curves.parquet"
+Measure = Callable[[Sae], dict[str, float]]
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "class": ("x",),
+    "spatial": ("spatial",),
+    "both": ("x", "spatial"),
+}
+"""Columns of the embeddings that `tokens` asks for."""
 
 
 def train(
-    x: Float[Tensor, "n d"], held_out: Float[Tensor, "v d"], config: SaeConfig, seed: int
-) -> tuple[TopKSae, pd.DataFrame]:
-    """Train a top-k SAE with loss (10) of the paper.
+    blocks: EmbeddingBlocks,
+    config: SaeConfig,
+    seed: int,
+    measure: Measure,
+    checkpoints: Path | None = None,
+) -> tuple[Sae, pd.DataFrame]:
+    """Train an SAE by AdamW, with the loss that config.loss names.
+
+    Several devices share each batch and give the curves of one within rounding. On one kind of CPU
+    and number of threads the result is bit for bit the same, whether a run was killed or not.
 
     Args:
-        x: train embeddings.
-        held_out: validation embeddings that the curves are computed on.
+        blocks: train embeddings, opened with the columns that config.tokens asks for.
         config: sizes and schedule.
         seed: of initialisation and order.
+        measure: what is to be known of the SAE after each epoch, by name; it has to be picklable
+            where there are several devices.
+        checkpoints: folder for a checkpoint an epoch, from which a later run goes on; None keeps
+            none.
 
     Returns:
-        The SAE and its curves: epoch, loss (mean over steps), explained_variance, cosine, l0 and
-        alive_fraction on held_out.
+        The SAE and its curves, a row an epoch: epoch, loss (mean over steps), dead_fraction (of
+        components that have not fired for `dead_after` epochs), and what measure says.
 
     Raises:
         ValueError: the loss is not finite, with the epoch at which it happened.
     """
-    generator = torch.Generator().manual_seed(seed)
-    sae = TopKSae.initialised(x, config.components, config.k, generator)
-    optimizer = torch.optim.AdamW(sae.parameters(), lr=config.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, config.decay_after, gamma=0.1)
-    rows = max(1, round(config.epoch_fraction * len(x)))
-    curves = []
-    bar = tqdm(range(1, config.epochs + 1), desc="train SAE", unit="epoch")
+    fabric = Fabric(
+        accelerator=config.device,
+        devices=config.devices,
+        strategy="ddp_spawn" if config.devices > 1 else "auto",
+    )
+    run: Any = _run  # Fabric's type allows for no arguments
+    # The result of a spawned process would have to fit a pipe.
+    with TemporaryDirectory() as result:
+        threads = max(1, torch.get_num_threads() // config.devices)
+        fabric.launch(run, threads, blocks, config, seed, measure, checkpoints, Path(result))
+        return files.load(Path(result)), read_table(Path(result) / CURVES)
+
+
+def _run(
+    fabric: Fabric,
+    threads: int,
+    blocks: EmbeddingBlocks,
+    config: SaeConfig,
+    seed: int,
+    measure: Measure,
+    checkpoints: Path | None,
+    result: Path,
+) -> None:
+    torch.set_num_threads(threads)
+    train_deterministically()
+    trainee = Trainee(config, frame(blocks, config), torch.Generator().manual_seed(seed))
+    optimizer = torch.optim.AdamW(
+        trainee.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True
+    )
+    module, optimizer = fabric.setup(trainee, optimizer)
+    run = _Run(fabric, module, trainee, optimizer, blocks, config, seed)
+    curves = checkpoint.restore(checkpoints, trainee, optimizer)
+    bar = tqdm(
+        range(len(curves) + 1, config.epochs + 1),
+        desc="train SAE",
+        unit="epoch",
+        initial=len(curves),
+        total=config.epochs,
+        disable=not fabric.is_global_zero,
+    )
     for epoch in bar:
-        order = torch.randperm(len(x), generator=generator)[:rows]
-        losses = [_step(sae, optimizer, x[batch]) for batch in order.split(config.batch_size)]
-        schedule.step()
-        loss = sum(losses) / len(losses)
-        if not loss < float("inf"):
-            raise ValueError(f"the SAE's loss is {loss} in epoch {epoch}: lower learning_rate")
-        curves.append({"epoch": epoch, "loss": loss, **health(sae, held_out)})
-        bar.set_postfix(loss=f"{loss:.4f}", ev=f"{curves[-1]['explained_variance']:.3f}")
-    return sae.eval().requires_grad_(False), pd.DataFrame(curves)
+        if epoch - 1 in config.revive_after:
+            revive(trainee, optimizer, run.dead(), run.first_tokens(epoch), seed + epoch)
+        loss = run.epoch(epoch)
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the SAE's loss is {loss} in epoch {epoch}: lower sae.learning_rate, or look for "
+                "images whose embedding is 0 throughout"
+            )
+        row = {"epoch": epoch, "loss": loss, "dead_fraction": float(run.dead().float().mean())}
+        if fabric.is_global_zero:
+            curves.append(row | measure(trainee.served().cpu()))
+            checkpoint.save(checkpoints, trainee, optimizer, curves)
+            bar.set_postfix({"loss": f"{loss:.4f}"})
+        else:
+            curves.append(row)
+        fabric.barrier()
+    if fabric.is_global_zero:
+        files.save(trainee.served().cpu(), result, {})
+        write_table(result / CURVES, pd.DataFrame(curves))
 
 
-def _step(sae: TopKSae, optimizer: torch.optim.Optimizer, x: Tensor) -> float:
-    optimizer.zero_grad()
-    loss = reconstruction_loss(x, sae.reconstruct(sae.encode(x)))
-    loss.backward()
-    sae.remove_parallel_gradient()
-    optimizer.step()
-    sae.constrain()
-    return float(loss.detach())
+def frame(blocks: EmbeddingBlocks, config: SaeConfig) -> Frame:
+    """Where the encoder's origin lies and how far tokens are from it, over the train images.
+
+    The mean is the class tokens' where both kinds are learnt from, since they are what is audited.
+    """
+    mean, scale = blocks.mean_and_scale("spatial" if config.tokens == "spatial" else "x")
+    if not scale > 0:
+        raise ValueError("all train images have the same embedding: there is nothing to learn")
+    if not config.centre:
+        length = math.hypot(scale, float(mean.norm()))
+        return Frame(torch.zeros_like(mean).float(), length, scale)
+    return Frame(mean.float(), scale, scale)
 
 
-@torch.inference_mode()
-def encode_blocks(sae: TopKSae, x: Float[Tensor, "n d"], rows: int = 4096) -> Codes:
-    """Codes of many images, block by block, so that [n, m] is never dense."""
-    parts = [sae.encode(block) for block in x.split(rows)]
-    return Codes(*(torch.cat(column) for column in zip(*parts, strict=True)))
+def learning_rate(config: SaeConfig, epoch: int, step: int) -> float:
+    """Rate of a step: it rises over the warm-up and is divided by 10 after some epochs.
+
+    Args:
+        config: its rate and schedule.
+        epoch: from 1 on.
+        step: from 0 on, over all epochs.
+    """
+    risen = min(1.0, (step + 1) / (config.warmup + 1))
+    return config.learning_rate * risen * 0.1 ** sum(epoch > last for last in config.decay_after)
 
 
-@torch.inference_mode()
-def health(sae: TopKSae, x: Float[Tensor, "n d"]) -> dict[str, float]:
-    """Explained variance, cosine, L0 and alive fraction of an SAE on x."""
-    codes = encode_blocks(sae, x)
-    x_hat = sae.reconstruct(codes)
-    return {
-        "explained_variance": explained_variance(x, x_hat),
-        "cosine": mean_cosine(x, x_hat),
-        "l0": l0(codes),
-        "alive_fraction": alive_fraction(codes, len(sae.atoms)),
-    }
+def tokens(batch: Batch) -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"]]:
+    """Tokens of a batch and the weight of each in the loss (paper, Eq. 10).
+
+    A class token counts as much as all spatial tokens of its image; the weights of the batch's
+    images on all devices sum to 1 for each of the two kinds.
+    """
+    parts, weights = [], []
+    if batch.x is not None:
+        parts.append(batch.x)
+        weights.append(torch.full((len(batch.x),), 1 / batch.images))
+    if batch.spatial is not None:
+        images, count, _ = batch.spatial.shape
+        parts.append(batch.spatial.flatten(0, 1))
+        weights.append(torch.full((images * count,), 1 / (batch.images * count)))
+    return torch.cat(parts), torch.cat(weights)
+
+
+class _Run:
+    """The steps of an epoch on this device."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        module: Any,
+        trainee: Trainee,
+        optimizer: Any,
+        blocks: EmbeddingBlocks,
+        config: SaeConfig,
+        seed: int,
+    ) -> None:
+        self.fabric, self.module, self.trainee = fabric, module, trainee
+        self.optimizer, self.blocks, self.config, self.seed = optimizer, blocks, config, seed
+        self.images = max(1, round(config.epoch_fraction * blocks.rows))
+        self.steps = -(-self.images // config.batch_size)
+
+    def dead(self) -> Tensor:
+        """Components [m] that have not fired for `dead_after` epochs."""
+        return self.trainee.idle >= self.config.dead_after * self.images
+
+    def epoch(self, number: int) -> float:
+        """One pass; the mean loss of its steps."""
+        total = 0.0
+        for step, batch in enumerate(self._batches(number), (number - 1) * self.steps):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(self.config, number, step)
+            total += self._step(batch)
+        return total / self.steps
+
+    def first_tokens(self, number: int) -> Float[Tensor, "n d"]:
+        """As many tokens of an epoch's beginning as there are components, the same everywhere."""
+        found: list[Tensor] = []
+        for batch in self._batches(number, alone=True):
+            found.append(tokens(batch)[0])
+            if sum(map(len, found)) >= self.config.components:
+                break
+        return torch.cat(found)[: self.config.components]
+
+    def _batches(self, epoch: int, alone: bool = False) -> Iterator[Batch]:
+        rank, world = (0, 1) if alone else (self.fabric.global_rank, self.fabric.world_size)
+        fraction = self.config.epoch_fraction
+        return self.blocks.batches(
+            self.config.batch_size, fraction, self.seed, epoch, rank=rank, world=world
+        )
+
+    def _step(self, batch: Batch) -> float:
+        x, weight = (tensor.to(self.fabric.device) for tensor in tokens(batch))
+        self.optimizer.zero_grad()
+        step = self.module(x, weight, self.dead(), self._gather)
+        # DDP takes the mean over devices of what are shares of a sum.
+        self.fabric.backward(step.loss * self.fabric.world_size)
+        self.trainee.remove_parallel_gradient()
+        torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), self.config.clip)
+        self.optimizer.step()
+        self.trainee.constrain()
+        self.trainee.note(self._sum(step.fired.float()) > 0, batch.images, step.threshold)
+        return float(self._sum(step.loss.detach()))
+
+    def _sum(self, value: Tensor) -> Tensor:
+        return cast(Tensor, self.fabric.all_reduce(value, reduce_op="sum"))
+
+    def _gather(self, value: Float[Tensor, "n s"]) -> Float[Tensor, " v"]:
+        """Values of all devices, of which one may have a row more than another."""
+        if self.fabric.world_size == 1:
+            return value.flatten()
+        rows = torch.tensor(float(len(value)), device=value.device)
+        most = int(cast(Tensor, self.fabric.all_reduce(rows, reduce_op="max")))
+        padded = value.new_full((most, value.shape[1]), -math.inf)
+        padded[: len(value)] = value
+        every = cast(Tensor, self.fabric.all_gather(padded)).flatten()
+        return every[every > -math.inf]

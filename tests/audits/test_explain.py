@@ -32,7 +32,7 @@ from pipeline.embed import embed_audit, write_head
 from pipeline.encode import codes_table
 from pipeline.models.catalog import load_clip, text_embeddings
 from pipeline.sae import files
-from pipeline.sae.topk import TopKSae
+from pipeline.sae.model import Sae
 from pipeline.store import read_embeddings, vector_column, write_json, write_shard, write_table
 
 CLASSES = [
@@ -98,14 +98,23 @@ def _build(clip_folder: Path) -> None:
     write_table(layout.texts("a"), pa.table(texts))
     found = read_embeddings(layout.embeddings("a"), "x")
     x = torch.from_numpy(found.values)
-    sae = TopKSae.initialised(x, COMPONENTS, K, torch.Generator().manual_seed(4))
-    sae.requires_grad_(False)
+    sae = _sae(x)
     files.save(sae, layout.sae("a"), {})
     codes = sae.encode(x)
     write_shard(layout.codes("a"), 0, codes_table(found.image_ids, codes))
     _labels(found.image_ids.tolist(), codes.component.numpy())
     _, classes = reference(load_inputs(params(), "a"))
     write_table(layout.reference("a") / "classes.parquet", classes)
+
+
+def _sae(x: torch.Tensor) -> Sae:
+    """Random unit atoms, the encoder their transpose, the bias the mean of x."""
+    atoms = unit(torch.randn(COMPONENTS, x.shape[1], generator=torch.Generator().manual_seed(4)))
+    bias = x.mean(dim=0)
+    sae = Sae(COMPONENTS, x.shape[1], K)
+    tensors = {"atoms": atoms, "bias": bias, "encoder_weight": atoms, "encoder_bias": -atoms @ bias}
+    sae.load_state_dict(tensors)
+    return sae.requires_grad_(False)
 
 
 def _images() -> pd.DataFrame:
@@ -137,7 +146,9 @@ def _labels(image_ids: list[str], component: np.ndarray) -> None:
     best, part = int(component[10, 0]), int(component[10, 2])
     findings = pd.DataFrame({"finding_id": [f"n02-{best}"], "class": ["n02"], "component": [best]})
     findings["mode"], findings["confirmed"], findings["stability"] = "polysemy", True, None
-    folder = layout.audit("a", "failures")
+    stability = pd.DataFrame({"component": numbers[::-1], "stability": float("nan")})
+    write_table(layout.audit("a", "stability") / "components.parquet", stability)
+    folder = layout.audit("a", "review")
     write_table(folder / "findings.csv", findings)
     write_json(folder / "evidence.json", {f"n02-{best}": {"components": [best, part]}})
 
@@ -176,7 +187,7 @@ def test_an_image_of_the_dataset_has_the_numbers_of_the_cached_artifacts(audited
 
 
 def test_effects_are_those_of_a_literal_re_run(inputs, head):
-    sae = TopKSae(*inputs.atoms.shape, 6)
+    sae = Sae(*inputs.atoms.shape, 6)
     with torch.no_grad():
         sae.atoms.copy_(inputs.atoms)
         sae.encoder_weight.copy_(inputs.atoms)
@@ -205,7 +216,7 @@ def test_effects_are_those_of_a_literal_re_run(inputs, head):
 
 
 def test_sides_are_ordered_by_the_exact_effect(inputs, head):
-    sae = TopKSae(*inputs.atoms.shape, 8)
+    sae = Sae(*inputs.atoms.shape, 8)
     with torch.no_grad():
         sae.atoms.copy_(inputs.atoms)
         sae.encoder_weight.copy_(inputs.atoms)
@@ -221,7 +232,7 @@ def test_sides_are_ordered_by_the_exact_effect(inputs, head):
 
 
 def test_relevance_is_the_effect_where_a_component_hardly_acts(inputs, head):
-    sae = TopKSae(*inputs.atoms.shape, 2)
+    sae = Sae(*inputs.atoms.shape, 2)
     with torch.no_grad():
         sae.atoms.copy_(inputs.atoms)
         sae.encoder_bias[[4, 7]] = torch.tensor([1e-3, 2e-3])
@@ -232,7 +243,7 @@ def test_relevance_is_the_effect_where_a_component_hardly_acts(inputs, head):
 
 
 def test_an_image_without_an_active_component_has_no_effects(inputs, head):
-    sae = TopKSae(*inputs.atoms.shape, 3)
+    sae = Sae(*inputs.atoms.shape, 3)
     with torch.no_grad():
         sae.encoder_bias.fill_(-1.0)
         sae.bias.copy_(inputs.bias)
@@ -243,7 +254,7 @@ def test_an_image_without_an_active_component_has_no_effects(inputs, head):
 
 
 def test_an_output_of_zero_has_no_shares(inputs, head):
-    sae = TopKSae(*inputs.atoms.shape, 3)
+    sae = Sae(*inputs.atoms.shape, 3)
     with torch.no_grad():
         sae.atoms.copy_(inputs.atoms)
         sae.encoder_weight.copy_(inputs.atoms)
@@ -290,9 +301,9 @@ def test_components_carry_what_the_audit_knows_of_them(audited, capsys):
 
 
 def test_stability_is_shown_once_it_is_measured(audited, capsys):
-    path = layout.labels("a")
-    labels = pd.read_parquet(path)
-    write_table(path, labels.assign(stability=labels["component"] / 100))
+    path = layout.audit("a", "stability") / "components.parquet"
+    table = pd.read_parquet(path)
+    write_table(path, table.assign(stability=table["component"] / 100))
     found = explained(capsys, "--image", "raw/n01/0.png", "--class", "n01")["explanations"][0]
     for component in found["components"]:
         assert component["stability"] == pytest.approx(component["component"] / 100)
@@ -374,7 +385,8 @@ def test_a_prompt_that_the_model_would_not_read_whole_is_refused(audited, capsys
         layout.head("a") / "model.json",
         layout.texts("a"),
         layout.reference("a") / "classes.parquet",
-        layout.audit("a", "failures") / "findings.csv",
+        layout.audit("a", "review") / "findings.csv",
+        layout.audit("a", "stability") / "components.parquet",
         layout.manifest("zoo") / "dataset.json",
     ],
 )

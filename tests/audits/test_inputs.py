@@ -13,7 +13,7 @@ from pipeline.attribution import Codes
 from pipeline.config import AuditConfig, Params
 from pipeline.encode import codes_table
 from pipeline.sae import files
-from pipeline.sae.topk import TopKSae
+from pipeline.sae.model import Sae
 from pipeline.store import vector_column, write_json, write_shard, write_table
 
 
@@ -32,7 +32,7 @@ def write(inputs: Inputs, coded: np.ndarray) -> None:
     x = {"image_id": ids, "x": vector_column(inputs.x.numpy())}
     write_shard(layout.embeddings("a"), 0, pa.table(x))
     write_shard(layout.codes("a"), 0, codes_table(coded, inputs.codes))
-    sae = TopKSae(*inputs.atoms.shape, 4)
+    sae = Sae(*inputs.atoms.shape, 4)
     with torch.no_grad():
         sae.atoms.copy_(inputs.atoms)
         sae.bias.copy_(inputs.bias)

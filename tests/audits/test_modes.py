@@ -1,70 +1,164 @@
 """Suggested modes, with a small lexicon."""
 
-import pandas as pd
+from dataclasses import replace
+
 import pytest
 
-from audits.modes import Lexicon, contains_word, shown_by, suggest_mode
+from audits.lexicon import Lexicon, Sense
+from audits.modes import ModeEvidence, Shown, contains_word, shares, suggest_mode
 
-LEXICON = Lexicon.of(
-    [
-        "bat, chiropteran",
-        "cricket bat, Bat",
-        "crane",
-        "crane",
-        "dog, domestic dog",
-        "hot dog, red hot",
-        "flower",
-        "ship",
-    ]
+FILLER = [Sense(f"n1{i:07}", frozenset({f"filler {i}"}), "small wide thing") for i in range(300)]
+
+
+def lexicon_of(*senses, above=None):
+    keyed = (
+        Sense(key, frozenset(words.split(", ")), definition, (above or {}).get(key, ()))
+        for key, words, definition in senses
+    )
+    return Lexicon.of([*keyed, *FILLER])
+
+
+LEXICON = lexicon_of(
+    ("n01", "bat, chiropteran", "nocturnal mouselike mammal with wings"),
+    ("n02", "cricket bat, bat", "a club used in playing cricket"),
+    ("n03", "crane", "large wading bird"),
+    ("n04", "crane", "machine that lifts heavy objects by a hook"),
+    ("n05", "palm", "tropical tree with leaves at the top"),
+    ("n06", "palm, thenar", "the inner surface of the hand"),
+    ("n07", "nut", "a dry seed in a shell"),
+    ("n08", "nut", "a metal block with a thread, a wide thing"),
+    ("n09", "dog, domestic dog", "an animal that barks"),
+    ("n10", "hot dog, red hot", "a sausage in a bun"),
+    ("n11", "flower", "a blossom"),
+    ("n12", "ship", "a large vessel"),
 )
+QUIET = ModeEvidence(
+    label="x", name="ship", component_label=None, shown=(), kinds={}, rate_own=0.1,
+    rate_others=0.1, writing=None, writing_images=None, reliability=None, own_word=None,
+)  # fmt: skip
 
 
-def mode(word, label=None, kind=None, own=("other", "another")):
-    kinds = {} if kind is None else {label: kind}
-    own_class = shown_by(pd.Series(list(own), dtype=object))
-    return suggest_mode(word, label, own_class, kinds, LEXICON)
+def suggest(name, shown=(), lexicon=LEXICON, **more):
+    """`shown`: full names, each with an equal share of the images."""
+    classes = tuple(Shown(f"label {n}", n, 1 / len(shown)) for n in shown)
+    return suggest_mode(replace(QUIET, name=name, shown=classes, **more), lexicon)
 
 
 @pytest.mark.parametrize(
-    ("word", "label", "kind", "own", "name", "said"),
+    ("name", "shown", "label", "mode", "said"),
     [
-        ("bat", "cricket bat", None, ("x", "y"), "polysemy", "“cricket bat” is also called “bat”"),
-        ("Bat", None, None, ("Cricket bat",) * 3 + ("x",), "polysemy", "cricket bat"),
-        ("dog", "hot dog", None, ("x", "y"), "compound", "“hot dog” holds the word “dog”"),
-        ("dog", "sausage", None, ("hot dog", "hot dog", "x"), "compound", "hot dog"),
-        ("sun", "sunflower", None, ("x", "y"), "compound", "sunflower"),
-        ("ship", "the word ship", "writing", ("bag", "bag"), "typography", "writing"),
-        ("ship", "open water", "background", ("sea", "sea"), "spurious", "background"),
-        ("ship", "ruler", "context", ("x", "y"), "spurious", "context"),
-        ("crane", "tall bird", None, ("x", "y"), "polysemy", "2 senses; these images show “tall"),
-        ("ship", "lamp", "lesion", ("lamp", "lamp"), "unclear", ""),
+        ("bat, small animal with wings", ["Cricket bat"], None, "polysemy", "is also called “bat”"),
+        ("bat, small animal with wings", [], "cricket bat", "polysemy", "is also called “bat”"),
+        ("crane, wading bird", ["crane, lifting machine"], None, "polysemy", "another class is"),
+        ("palm, tree", ["hand, open"], None, "polysemy", "fits “hand, open” by “hand”"),
+        ("nut, dry seed", ["screw, with a thread"], None, "polysemy", "by “thread”"),
+        ("dog", ["hot dog, sausage in a bun"], None, "compound", "“hot dog” holds the word “dog”"),
+        ("dog", [], "hot dog", "compound", "“hot dog” holds the word “dog”"),
+        ("sun", ["sunflower"], None, "compound", "sunflower"),
+        # Of many words and wide things no sense says anything.
+        ("nut, dry seed", ["lamp, a wide thing"], None, "unclear", "1 further senses"),
+        ("crane, wading bird", ["lamp"], None, "unclear", "1 further senses"),
+        ("ship", ["lamp"], "lamp", "unclear", ""),
         # The class's own name says nothing of why other images answer to it.
-        ("crane", "crane", None, ("x", "y"), "unclear", ""),
-        ("crane", None, None, ("x", "y"), "unclear", ""),
+        ("ship", [], "Ship", "unclear", ""),
+        ("ship", [], None, "unclear", ""),
     ],
 )
-def test_suggestions(word, label, kind, own, name, said):
-    found = mode(word, label, kind, own)
-    assert found.name == name
+def test_names_and_senses(name, shown, label, mode, said):
+    found = suggest(name, shown, component_label=label)
+    assert found.name == mode
     assert said in found.reason
 
 
-def test_a_class_speaks_only_with_more_than_half_of_the_images():
-    # At exactly half the order of images would choose.
-    for own in (("hot dog", "ship"), ("ship", "hot dog")):
-        assert mode("dog", own=own).name == "unclear"
-    assert mode("dog", own=("ship", "hot dog", "hot dog")).name == "compound"
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("writing", "typography"), ("background", "spurious"), ("lesion", "unclear")]
+)
+def test_kinds_of_terms(kind, mode):
+    found = suggest("ship", ["Open water, blue"], kinds={"open water": kind})
+    assert found.name == mode
+    assert (found.name == "unclear") or found.reason == f"“open water” is {kind}"
 
 
-def test_the_kind_of_the_images_own_class_comes_before_the_label():
-    kinds = {"meadow": "background", "crane": "writing"}
-    found = suggest_mode("cow", "crane", "meadow", kinds, LEXICON)
-    assert found == ("spurious", "“meadow” is background")
+def test_the_class_that_images_show_counts_by_its_share():
+    half = suggest("dog", ["hot dog", "ship"])
+    assert half.name == "unclear"
+    assert half.alternatives[0] == ("compound", pytest.approx(0.475), half.alternatives[0].reason)
+    most = tuple(Shown(n, n, s) for n, s in (("hot dog", 0.7), ("ship", 0.3)))
+    assert suggest_mode(replace(QUIET, name="dog", shown=most), LEXICON).confidence == (
+        pytest.approx(0.7 * 0.95)
+    )
 
 
-def test_images_without_a_label_do_not_count():
-    assert mode("dog", own=(None, None, "hot dog")).name == "compound"
-    assert mode("dog", own=(None, None)).name == "unclear"
+def test_compounds_that_share_the_images_count_together():
+    found = suggest("cat", ["Egyptian cat", "Siamese cat"])
+    assert found.name == "compound"
+    assert found.confidence == pytest.approx(0.95)
+    assert "“egyptian cat”, “siamese cat” hold" in found.reason
+
+
+def test_a_label_counts_less_than_images():
+    label = suggest("dog", component_label="hot dog")
+    assert label.confidence == pytest.approx(0.7 * 0.95)
+    assert label.confidence < suggest("dog", ["hot dog"]).confidence
+
+
+def test_writing_of_the_component_or_of_its_images():
+    by_component = suggest("ship", writing=0.95)
+    assert (by_component.name, by_component.confidence) == ("typography", pytest.approx(0.9))
+    by_word = suggest("ship", writing=0.5, own_word=0.9)
+    assert (by_word.name, by_word.confidence) == ("typography", pytest.approx(0.8))
+    assert "the written word “ship”" in by_word.reason
+    by_images = suggest("ship", writing=0.5, writing_images=0.95, reliability=0.8)
+    assert (by_images.name, by_images.confidence) == ("typography", pytest.approx(0.72))
+    assert suggest("ship", writing_images=0.95, reliability=0.3).name == "unclear"
+    assert suggest("ship", writing=0.5, writing_images=0.2, reliability=0.9).alternatives == ()
+
+
+def test_a_component_that_fires_on_the_class_too_is_spurious():
+    found = suggest("ship", ["sea"], rate_own=0.9, rate_others=0.1)
+    assert (found.name, found.confidence) == ("spurious", pytest.approx(0.75 * 0.8))
+    assert "90%" in found.reason
+    assert "10%" in found.reason
+    assert suggest("ship", ["sea"], rate_own=0.9, rate_others=0.8).name == "unclear"
+
+
+def test_but_not_where_both_are_kinds_of_one_thing():
+    lexicon = lexicon_of(
+        ("n01", "husky", "a dog"), ("n02", "malamute", "a dog"), ("n03", "sled", "a vehicle"),
+        above={"n01": ("n09",), "n02": ("n09",), "n03": ("n08",)},
+    )  # fmt: skip
+    rates = {"rate_own": 0.9, "rate_others": 0.0, "lexicon": lexicon}
+    assert suggest("husky", ["malamute"], **rates).name == "unclear"
+    assert suggest("husky", ["sled"], **rates).name == "spurious"
+
+
+def test_a_label_of_wordnet_tells_the_sense():
+    # By its name alone, either sense could be the class's.
+    shown = (Shown("n03", "wader", 1.0),)
+    evidence = replace(QUIET, label="n04", name="crane", shown=shown)
+    lexicon = lexicon_of(("n03", "crane, wader", "a bird"), ("n04", "crane", "a machine"))
+    assert suggest_mode(evidence, lexicon).name == "polysemy"
+    assert suggest_mode(replace(evidence, label="n03"), lexicon).name == "unclear"
+
+
+def test_confidence_divides_the_evidence():
+    parts = shares({"a": 0.8, "b": 0.5})
+    assert parts == {
+        "a": pytest.approx(4 / 6),
+        "b": pytest.approx(1 / 6),
+        "unclear": pytest.approx(1 / 6),
+    }
+    assert shares({"a": 0.8})["a"] == pytest.approx(0.8)
+    assert shares({}) == {"unclear": 1.0}
+    assert shares({"a": 1.0})["a"] == pytest.approx(0.95)
+
+
+def test_contradicting_evidence_is_unclear_and_shown():
+    found = suggest("dog", ["hot dog"], writing=1.0)
+    assert found.name == "unclear"
+    assert [reading.mode for reading in found.alternatives] == ["compound", "typography"]
+    assert "at most, compound" in found.reason
+    assert found.confidence + sum(r.strength for r in found.alternatives) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
@@ -83,16 +177,3 @@ def test_images_without_a_label_do_not_count():
 )
 def test_a_phrase_holds_a_word(phrase, word, holds):
     assert contains_word(phrase, word, LEXICON) is holds
-
-
-def test_synonyms_share_a_sense():
-    assert LEXICON.synonyms("bat", "chiropteran")
-    assert not LEXICON.synonyms("chiropteran", "cricket bat")
-    assert len(LEXICON.senses["bat"]) == 2
-
-
-def test_the_shipped_lexicon_knows_both_bats():
-    lexicon = Lexicon.read()
-    assert lexicon.synonyms("bat", "cricket bat")
-    assert lexicon.synonyms("bat", "chiropteran")
-    assert len(lexicon.senses["crane"]) == 2

@@ -31,7 +31,7 @@ METRICS = {
 
 def tiny_params() -> Params:
     """What publishing reads of params.yaml, and no more."""
-    sae = SaeConfig(
+    sae = SaeConfig.model_construct(
         components=8,
         k=4,
         epochs=3,
@@ -195,11 +195,11 @@ def test_publishing_twice_makes_no_second_run(
     together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call(monkeypatch, "--audit", "lesions-tiny")
-    first = (repository / "data/published/lesions-tiny.json").read_bytes()
+    first = (repository / "data/published/lesions/lesions-tiny.json").read_bytes()
     provenance = repository / "reports/lesions-tiny/provenance.json"
     provenance.write_text(provenance.read_text().replace("c0ffee", "decaf"))
     call(monkeypatch, "--audit", "lesions-tiny")
-    assert (repository / "data/published/lesions-tiny.json").read_bytes() == first
+    assert (repository / "data/published/lesions/lesions-tiny.json").read_bytes() == first
     assert len(runs_of(together, "lesions")) == 1
 
 
@@ -223,7 +223,7 @@ def test_unfinished_run_is_replaced(
         with pytest.raises(SystemExit):
             call(patched, "--audit", "lesions-tiny")
     (broken,) = runs_of(together, "lesions")
-    assert not (repository / "data/published/lesions-tiny.json").exists()
+    assert not (repository / "data/published/lesions/lesions-tiny.json").exists()
     if status == "FAILED":
         client = client_of(together)
         client.set_terminated(broken.info.run_id, status)
@@ -280,8 +280,103 @@ def test_experiment_deleted_by_hand_is_restored(
     assert [run.info.status for run in runs_of(together, "lesions")] == ["FINISHED"]
 
 
+def write_comparison(dataset: str, *audits: str, page: str = "<p>all</p>") -> None:
+    """What the stage compare leaves."""
+    header = "audit,findings,model,short_spurious_auc"
+    rows = [f"{audit},3,tiny,0.8{index}" for index, audit in enumerate(audits)]
+    Path(f"reports/{dataset}.csv").write_text("\n".join([header, *rows]) + "\n")
+    Path(f"reports/{dataset}.html").write_text(page)
+
+
+def comparisons_of(root: Path, dataset: str) -> list[Run]:
+    return [r for r in runs_of(root, dataset) if r.info.run_name == f"{dataset}: comparison"]
+
+
+def parents_of(root: Path, dataset: str) -> set[str | None]:
+    """Runs above those of a dataset's audits."""
+    runs = [r for r in runs_of(root, dataset) if r.info.run_name != f"{dataset}: comparison"]
+    return {run.data.tags.get(publish.PARENT) for run in runs}
+
+
+def test_comparison_stands_above_its_audits(
+    together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_comparison("lesions", "lesions-tiny")
+    call(monkeypatch, "--dataset", "lesions")  # publishes the audit, too
+    receipt = (repository / "data/published/lesions.json").read_bytes()
+    call(monkeypatch, "--dataset", "lesions")
+    assert (repository / "data/published/lesions.json").read_bytes() == receipt
+    (parent,) = comparisons_of(together, "lesions")
+    assert parent.info.status == "FINISHED"
+    assert parents_of(together, "lesions") == {parent.info.run_id}
+    assert len(runs_of(together, "lesions")) == 2
+    assert parent.data.tags[publish.NOTE].splitlines() == [
+        "| audit | findings | short_spurious_auc |",
+        "| --- | --- | --- |",
+        "| lesions-tiny | 3 | 0.80 |",
+    ]
+    artifacts = {item.path for item in client_of(together).list_artifacts(parent.info.run_id)}
+    assert artifacts == {"lesions.html", "lesions.csv"}
+    said = json.loads(receipt)
+    assert (said["experiment"], list(said["audits"])) == ("lesions", ["lesions-tiny"])
+    assert said["fingerprint"] == parent.data.tags[versions.FINGERPRINT_TAG]
+
+
+def test_runs_stand_below_the_comparison_that_was_published_last(
+    together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in ("first", "second", "first"):
+        write_comparison("lesions", "lesions-tiny", page=page)
+        call(monkeypatch, "--dataset", "lesions")
+        said = read_json(repository / "data/published/lesions.json")["fingerprint"]
+        (above,) = parents_of(together, "lesions")
+        runs = comparisons_of(together, "lesions")
+        (current,) = [r for r in runs if r.data.tags[versions.FINGERPRINT_TAG] == said]
+        assert above == current.info.run_id
+    assert len(runs) == 2
+
+
+def test_unfinished_comparison_is_replaced(
+    together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(monkeypatch, "--audit", "lesions-tiny")
+    write_comparison("lesions", "lesions-tiny")
+    with monkeypatch.context() as patched:
+        patched.setattr(MlflowClient, "set_tag", lambda *_: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            call(patched, "--dataset", "lesions")
+    (broken,) = comparisons_of(together, "lesions")
+    assert broken.info.status == "RUNNING"
+    call(monkeypatch, "--dataset", "lesions")
+    (parent,) = comparisons_of(together, "lesions")
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_id != broken.info.run_id
+    assert parents_of(together, "lesions") == {parent.info.run_id}
+
+
+def test_sync_publishes_comparisons_of_audits_that_are_there(
+    together: Path,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_comparison("lesions", "lesions-tiny")
+    write_comparison("scenes", "scenes-tiny", "dropped")
+    call(monkeypatch, "--sync")
+    assert len(comparisons_of(together, "lesions")) == 1
+    assert comparisons_of(together, "scenes") == []
+    assert "scenes: comparison left out, it is of dropped" in capsys.readouterr().err
+
+
+def test_comparison_that_is_not_there_is_named(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"lesions\.csv.*dvc repro compare@lesions"):
+        call(monkeypatch, "--dataset", "lesions")
+
+
 def test_receipt_names_no_run_and_no_time(together: Path) -> None:
-    receipt = read_json(together / "data/published/scenes-tiny.json")
+    receipt = read_json(together / "data/published/scenes/scenes-tiny.json")
     assert re.fullmatch("[0-9a-f]{64}", receipt.pop("fingerprint"))
     assert receipt == {
         "experiment": "scenes",

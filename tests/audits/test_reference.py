@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 import torch
 
-from audits.reference import class_relevance, deviation_floor, reference, slot_moments
+from audits import reference as module
+from audits.reference import (
+    class_relevance,
+    deviation_floor,
+    own_images,
+    reference,
+    slot_moments,
+)
 from pipeline.attribution import Codes, cosine_outputs, decode
 
 
@@ -37,26 +44,68 @@ def test_a_small_deviation_around_a_large_mean_is_kept():
 
 
 def test_one_image_has_no_deviation():
+    moments = slot_moments(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2), 3)
     with pytest.raises(ValueError, match="over 1 images"):
-        slot_moments(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2), 3)
+        _ = moments.std
+
+
+def test_merged_moments_are_those_of_all_images():
+    rng = np.random.default_rng(2)
+    component = torch.from_numpy(np.stack([rng.permutation(9)[:4] for _ in range(23)]))
+    relevance = torch.from_numpy(1000 + rng.normal(size=(23, 4))).float()
+    relevance[torch.from_numpy(rng.random((23, 4)) < 0.3)] = 0
+    parts = [
+        slot_moments(component[rows], relevance[rows], 9)
+        for rows in (slice(0, 2), slice(2, 15), slice(15, 16), slice(16, 23))
+    ]
+    merged = parts[0].merge(parts[1]).merge(parts[2]).merge(parts[3])
+    whole = slot_moments(component, relevance, 9)
+    assert merged.images == 23
+    assert np.allclose(merged.mean, whole.mean, rtol=1e-12)
+    assert np.allclose(merged.std, whole.std, rtol=1e-9)
+    assert merged.active.tolist() == whole.active.tolist()
+
+
+def test_blocks_do_not_matter(inputs, monkeypatch):
+    whole = reference(inputs)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
+    for before, after in zip(whole, reference(inputs), strict=True):
+        pd.testing.assert_frame_equal(before, after, rtol=1e-5)
+
+
+def test_half_precision_will_do(inputs):
+    half = replace(inputs, x=inputs.x.half())
+    (_, before), (_, after) = reference(inputs), reference(half)
+    pd.testing.assert_frame_equal(before, after, rtol=0.01)
+
+
+def test_own_images_are_those_of_a_split_with_a_known_label(inputs):
+    images = inputs.images.copy()
+    images.loc[[4, 95], "label"] = None
+    own = dict(own_images(replace(inputs, images=images), "train"))
+    assert list(own) == [0, 1, 2]
+    assert own[0].tolist() == [*range(4), *range(5, 60)]
+    assert own[1].tolist() == [*range(90, 95), *range(96, 150)]
+    assert own[2].tolist() == list(range(180, 240))
 
 
 def test_the_floor_is_the_deviation_of_one_typical_activation():
     # Slots with relevance: 3, 4 and 5, so R² is 50/3; four images.
     relevance = torch.tensor([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0], [5.0, 0.0]])
-    assert deviation_floor(relevance) == pytest.approx((50 / 3) ** 0.5 / 2)
+    moments = slot_moments(torch.tensor([[1, 0], [0, 2], [0, 0], [4, 0]]), relevance, 5)
+    assert deviation_floor(moments) == pytest.approx((50 / 3) ** 0.5 / 2)
 
 
 def test_one_activation_has_the_floor_as_its_deviation():
     relevance = torch.zeros(9, 1)
     relevance[4] = 0.6
     once = slot_moments(torch.full((9, 1), 3), relevance, 5)
-    assert deviation_floor(relevance) == pytest.approx(once.std[3])
+    assert deviation_floor(once) == pytest.approx(once.std[3])
 
 
 def test_a_class_without_relevance_has_no_floor():
     with pytest.raises(ValueError, match="any relevance on 5 images"):
-        deviation_floor(torch.zeros(5, 2))
+        deviation_floor(slot_moments(torch.zeros(5, 2).long(), torch.zeros(5, 2), 3))
 
 
 def test_relevance_is_activation_times_gradient(inputs):

@@ -1,5 +1,6 @@
-"""Spurious and valid AUC, the linear classifier, and what counts as a distractor."""
+"""Spurious and valid AUC of findings and of ready-made sets."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,27 +8,35 @@ import pandas as pd
 import pytest
 import torch
 
+from audits import robustness as stage
+from audits.distractors import READY_MADE, Distractors
 from audits.robustness import (
     COLUMNS,
-    READY_MADE,
     accuracy,
-    aucs,
     component_activation,
+    fit_linear,
     form_scores,
-    labelled,
-    linear_scores,
-    read_distractors,
-    ready_made,
+    found_on,
+    measured_rows,
+    metrics,
+    own_sets,
     robustness,
-    strong_activation,
-    summary,
 )
-from pipeline.attribution import Codes, cosine_outputs, unit
-from pipeline.config import RobustnessConfig
-from pipeline.store import write_table
+from pipeline import layout
+from pipeline.attribution import Codes, cosine_outputs
+from pipeline.config import AuditConfig, Params, RobustnessConfig
+from pipeline.store import read_json, read_table, write_json, write_table
 from tests.conftest import PLANTED
 
-CONFIG = RobustnessConfig(min_images=5, folds=3)
+CONFIG = RobustnessConfig(
+    min_images=5,
+    bootstrap=50,
+    train_images=40,
+    search_images=20,
+    folds=3,
+    regularisation=[1.0, 10.0],
+)
+FORMS = ["short", "both", "linear"]
 
 
 def pairwise_auc(own: np.ndarray, others: np.ndarray) -> float:
@@ -36,42 +45,27 @@ def pairwise_auc(own: np.ndarray, others: np.ndarray) -> float:
     return float((difference > 0).mean() + (difference == 0).mean() / 2)
 
 
-def finding(component: int = PLANTED, label: str = "n01") -> pd.DataFrame:
-    row = {"finding_id": f"{label}-{component}", "class": label, "component": component}
-    return pd.DataFrame([row | {"mode": "polysemy"}])
+def findings(verdict: str | None = None, component: int = PLANTED) -> pd.DataFrame:
+    row = {"finding_id": f"n01-{component}", "class": "n01", "component": component}
+    return pd.DataFrame([row | {"mode": "polysemy", "verdict": verdict}])
 
 
-def val_scores(inputs) -> dict[str, np.ndarray]:
-    rows = torch.nonzero(labelled(inputs, "val")).flatten()
-    return form_scores(inputs, rows, CONFIG, seed=0)
+def evidence(inputs) -> dict[str, dict[str, list[str]]]:
+    """Train images of n02 that carry PLANTED."""
+    carriers = (inputs.images["label"] == "n02") & (inputs.images["split"] == "train")
+    carriers &= component_activation(inputs, PLANTED) > 0
+    return {f"n01-{PLANTED}": {"images": inputs.images["image_id"][carriers].tolist()}}
+
+
+def measure(inputs, sets, min_images: int = 5):
+    rows, classes = measured_rows(inputs, sets)
+    scores = form_scores(inputs, torch.from_numpy(rows), fit_linear(inputs, CONFIG, seed=0))
+    return robustness(sets, scores, rows, classes, min_images)
 
 
 @pytest.fixture(scope="module")
 def found(inputs):
-    carriers = inputs.images["image_id"].iloc[range(90, 150, 2)].tolist()
-    scores = val_scores(inputs)
-    return robustness(inputs, scores, finding(), {f"n01-{PLANTED}": carriers}, CONFIG)
-
-
-def test_aucs_by_hand():
-    scores = np.array([0.9, 0.5, 0.7, 0.4, 0.5, 0.1, 0.2])
-    own = np.array([1, 1, 0, 0, 0, 0, 0], dtype=bool)
-    distractors = np.array([0, 0, 1, 1, 1, 0, 0], dtype=bool)
-    # 0.9 beats all three; 0.5 loses to 0.7, beats 0.4 and ties with 0.5.
-    assert aucs(scores, own, distractors) == (pytest.approx(4.5 / 6), 1.0)
-    assert aucs(-scores, own, distractors)[1] == 0.0
-
-
-@pytest.mark.parametrize("empty", [0, 1, 2])
-def test_aucs_of_nothing_are_refused(empty):
-    sets = np.array([0, 0, 1, 1, 2, 2])
-    sets = np.where(sets == empty, (empty + 1) % 3, sets)
-    with pytest.raises(ValueError, match=r"\b0 (own|distr|others)"):
-        aucs(np.arange(6.0), sets == 0, sets == 1)
-
-
-def test_strong_is_the_lower_quartile_of_the_active():
-    assert strong_activation(np.array([0, 4.0, 0, 2.0, 1.0, 3.0, 5.0, 0])) == 2.0
+    return measure(inputs, own_sets(inputs, findings(), evidence(inputs)))
 
 
 def test_component_activation_reads_any_slot(inputs):
@@ -83,106 +77,106 @@ def test_component_activation_reads_any_slot(inputs):
     assert component_activation(made, 0).tolist() == [0, 0.5, 0]
 
 
-def blobs(seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    labels = np.repeat(["c", "a", "b"], 20).astype(object)
-    centres = {"a": [1, 0, 0, 0], "b": [0, 1, 0, 0], "c": [0, 0, 1, 0]}
-    z = np.array([centres[label] for label in labels]) + 0.3 * rng.normal(size=(60, 4))
-    return unit(torch.from_numpy(z).float()), labels
-
-
-def test_the_linear_classifier_is_repeatable_and_names_its_columns():
-    z, labels = blobs()
-    scores, columns = linear_scores(z, labels, z[:50], folds=3, seed=1)
-    again, _ = linear_scores(z, labels, z[:50], folds=3, seed=1)
-    assert np.array_equal(scores, again)
-    assert scores.shape == (50, 3)
-    assert columns == ["a", "b", "c"]
-    assert (np.array(columns)[scores.argmax(axis=1)] == labels[:50]).mean() > 0.9
-
-
-def test_two_classes_have_two_columns_of_opposite_sign():
-    z, labels = blobs()
-    scores, columns = linear_scores(z[:40], labels[:40], z[:7], folds=3, seed=0)
-    assert columns == ["a", "c"]
-    assert np.array_equal(scores[:, 0], -scores[:, 1])
-    assert (scores[:, 1] > 0).mean() > 0.8
-
-
 def test_every_form_scores_the_validation_images(inputs):
-    scores = val_scores(inputs)
-    assert list(scores) == ["short", "both", "linear"]
+    rows, classes = measured_rows(inputs, [])
+    assert rows.tolist() == [*range(60, 90), *range(150, 180), *range(240, 270)]
+    assert classes.tolist() == [0] * 30 + [1] * 30 + [2] * 30
+    scores = form_scores(inputs, torch.from_numpy(rows), fit_linear(inputs, CONFIG, seed=0))
+    assert list(scores) == FORMS
     assert all(values.shape == (90, 3) for values in scores.values())
     y = cosine_outputs(inputs.x[60:90], inputs.texts["short"], inputs.head)
     assert np.allclose(scores["short"][:30], y.numpy(), atol=1e-6)
     assert (scores["linear"][:30].argmax(axis=1) == 0).mean() > 0.9
 
 
-def test_a_class_without_train_images_has_no_linear_score(inputs):
-    images = inputs.images.copy()
-    images.loc[(images["label"] == "n02") & (images["split"] == "train"), "label"] = None
-    scores = val_scores(replace(inputs, images=images))["linear"]
-    assert np.isneginf(scores[:, 1]).all()
-    assert np.isfinite(scores[:, [0, 2]]).all()
+def test_the_linear_classifier_learns_from_train_images_within_its_cap(inputs):
+    assert fit_linear(inputs, CONFIG, seed=0).images == 120
+    unlabelled = inputs.images.copy()
+    unlabelled.loc[unlabelled.index[:30], "label"] = None  # train images of n01
+    assert fit_linear(replace(inputs, images=unlabelled), CONFIG, seed=0).images == 110
 
 
 def test_distractors_are_the_validation_images_that_fire(inputs, found):
-    assert found.columns.tolist() == COLUMNS
-    assert found["form"].tolist() == ["short", "both", "linear"]
+    table, left_out = found
+    assert left_out.empty
+    assert table.columns.tolist() == COLUMNS
+    assert table["form"].tolist() == FORMS
     # Every other of the 30 validation images of n02 fires at the strength of the train images.
-    assert found["distractors"].tolist() == [15, 15, 15]
+    assert table["distractors"].tolist() == [15, 15, 15]
     y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head)[:, 0].numpy()
     carriers, own = np.arange(150, 180, 2), np.arange(60, 90)
     rest = np.concatenate([np.arange(151, 180, 2), np.arange(240, 270)])
-    row = found.iloc[0]
+    row = table.iloc[0]
     assert row["spurious_auc"] == pytest.approx(pairwise_auc(y[own], y[carriers]))
     assert row["valid_auc"] == pytest.approx(pairwise_auc(y[own], y[rest]))
     assert row["spurious_auc"] < row["valid_auc"]
+    assert row["spurious_ap"] < row["valid_ap"] <= 1
 
 
-def test_a_finding_with_few_distractors_is_left_out(inputs):
-    carriers = inputs.images["image_id"].iloc[range(90, 150, 2)].tolist()
-    config = RobustnessConfig(min_images=16, folds=3)
-    scores = val_scores(inputs)
-    table = robustness(inputs, scores, finding(), {f"n01-{PLANTED}": carriers}, config)
+def test_the_order_of_images_does_not_matter(permuted, found):
+    table, _ = measure(permuted, own_sets(permuted, findings(), evidence(permuted)))
+    pd.testing.assert_frame_equal(table, found[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("verdict", "sets"), [(None, 1), ("accept", 1), ("reject", 0)])
+def test_a_rejected_finding_takes_no_part(inputs, verdict, sets):
+    assert len(own_sets(inputs, findings(verdict), evidence(inputs))) == sets
+
+
+def test_evidence_of_images_that_are_not_there_is_named(inputs):
+    there = inputs.images["image_id"].iloc[4]
+    with pytest.raises(ValueError, match=r"finding f is on gone\.png, which has no embedding"):
+        found_on({"f": {"images": [there, "gone.png"]}}, inputs.images["image_id"])
+
+
+def test_few_distractors_leave_a_finding_out_with_the_reason(inputs):
+    table, left_out = measure(inputs, own_sets(inputs, findings(), evidence(inputs)), 16)
     assert table.empty
-    assert summary(table) == {}
+    assert left_out.values.tolist() == [[f"n01-{PLANTED}", "15 distractors of 16"]]
 
 
-def test_no_finding_makes_an_empty_table(inputs):
-    table = robustness(inputs, {}, pd.DataFrame(columns=["finding_id"]), {}, CONFIG)
-    assert table.columns.tolist() == COLUMNS
+@pytest.mark.parametrize(
+    ("position", "rows", "reason"),
+    [
+        (-1, range(150, 180), "no validation image of its class"),
+        (0, [*range(150, 180), *range(240, 270)], "every other image is a distractor"),
+    ],
+)
+def test_what_cannot_be_ranked_is_left_out_with_the_reason(inputs, position, rows, reason):
+    table, left_out = measure(inputs, [Distractors("f", "compound", position, np.array(rows))])
     assert table.empty
+    assert left_out.values.tolist() == [["f", reason]]
 
 
-def test_the_dataset_s_own_distractors_are_ranked_against_the_class(inputs):
-    """Eight unlabelled test images, six of a set for n01 and two of a set that is too small."""
+def test_a_class_without_train_images_has_no_linear_score(inputs):
     images = inputs.images.copy()
-    rows = np.arange(180, 188)  # train images of n03, taken out of their class
+    images.loc[(images["label"] == "n02") & (images["split"] == "train"), "label"] = None
+    sets = [Distractors("f", "compound", 1, np.arange(240, 250))]
+    table, _ = measure(replace(inputs, images=images), sets)
+    assert table["form"].tolist() == ["short", "both"]
+
+
+def test_the_dataset_s_own_distractors_are_beside_the_validation_images(inputs):
+    """Two sets of unlabelled test images; the valid AUC is against validation images only."""
+    images = inputs.images.copy()
+    rows = np.arange(180, 191)  # train images of n03, taken out of their class
     images.loc[rows, ["split", "label"]] = ["test", None]
-    own = replace(inputs, images=images)
-    listed = pd.DataFrame({"label": ["n01"] * 8, "set": ["wings"] * 6 + ["few"] * 2, "row": rows})
-    scores = val_scores(own)
-    theirs = form_scores(own, torch.from_numpy(rows), CONFIG, seed=0)
-    table = ready_made(own, scores, listed, theirs, CONFIG)
-    assert table["finding_id"].unique().tolist() == ["wings"]
+    sets = [Distractors("w", READY_MADE, 0, rows[:6]), Distractors("v", READY_MADE, 1, rows[6:])]
+    table, _ = measure(replace(inputs, images=images), sets)
     assert table["mode"].unique().tolist() == [READY_MADE]
-    assert table["form"].tolist() == ["short", "both", "linear"]
-    assert table["distractors"].tolist() == [6, 6, 6]
-    y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head)[:, 0].numpy()
-    val = np.concatenate([np.arange(150, 180), np.arange(240, 270)])
-    assert table["spurious_auc"][0] == pytest.approx(pairwise_auc(y[60:90], y[rows[:6]]))
-    assert table["valid_auc"][0] == pytest.approx(pairwise_auc(y[60:90], y[val]))
-
-
-def test_distractors_are_found_by_their_image_id(tmp_path):
-    ids = pd.Series(["a", "b", "c"])
-    assert read_distractors(tmp_path, ids).empty
-    table = pd.DataFrame({"image_id": ["c", "a"], "label": ["n01", "n02"], "set": ["s", "s"]})
-    write_table(tmp_path / "distractors.csv", table)
-    assert read_distractors(tmp_path, ids)["row"].tolist() == [2, 0]
-    with pytest.raises(ValueError, match=r"distractors\.csv lists c, which has no embedding"):
-        read_distractors(tmp_path, ids[:2])
+    assert table["distractors"].tolist() == [6, 6, 6, 5, 5, 5]
+    y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head).numpy()
+    own, others = {0: range(60, 90), 1: range(150, 180)}, {0: range(150, 180), 1: range(60, 90)}
+    for index, found in enumerate(sets):
+        position, row = found.position, table.iloc[3 * index]
+        column = y[:, position]
+        val = [*others[position], *range(240, 270)]
+        assert row["spurious_auc"] == pytest.approx(
+            pairwise_auc(column[list(own[position])], column[found.rows])
+        )
+        assert row["valid_auc"] == pytest.approx(
+            pairwise_auc(column[list(own[position])], column[val])
+        )
 
 
 def test_accuracy_by_hand():
@@ -190,20 +184,48 @@ def test_accuracy_by_hand():
     assert accuracy(scores, np.array([0, 1, 2, 1])) == 0.75
 
 
-def test_summary_by_hand():
-    table = pd.DataFrame(
-        {
-            "form": ["short", "short", "both"],
-            "spurious_auc": [0.5, 0.9, 0.8],
-            "valid_auc": [1.0, 0.8, 0.7],
-        }
-    )
-    assert summary(table) == {
-        "short": {
-            "spurious_auc": pytest.approx(0.7),
-            "spurious_sem": pytest.approx(0.2),
-            "valid_auc": pytest.approx(0.9),
-            "valid_sem": pytest.approx(0.1),
-        },
-        "both": {"spurious_auc": 0.8, "valid_auc": 0.7},
-    }
+def test_ready_made_sets_are_a_mode_of_their_own(found):
+    theirs = found[0].assign(finding_id="wings", mode=READY_MADE, spurious_auc=0.25)
+    measured = metrics(pd.concat([found[0], theirs]), 20, seed=0)
+    assert set(measured["by_mode"]) == {"polysemy", READY_MADE}
+    assert measured["short"]["spurious_auc"] == found[0]["spurious_auc"][0]
+    assert measured["by_mode"][READY_MADE]["short"]["spurious_auc"] == 0.25
+    assert set(measured["differences"]) == {"both", "linear"}
+    assert measured["differences"]["both"]["all"]["findings"] == 1
+    assert measured["differences"]["both"][READY_MADE]["mean"] == 0
+    assert measured["findings"] == 1
+
+
+def test_no_finding_at_all(inputs):
+    none = findings().iloc[:0]
+    table, left_out = measure(inputs, own_sets(inputs, none, {}))
+    assert table.empty
+    assert table.columns.tolist() == COLUMNS
+    assert left_out.empty
+    assert metrics(table, 20, seed=0) == {"by_mode": {}, "differences": {}, "findings": 0}
+
+
+def test_the_stage_reads_the_review_and_writes_the_same_bytes_twice(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["robustness", "--audit", "scenes-tiny"])
+    audit = AuditConfig.model_construct(dataset="scenes", robustness=CONFIG)
+    params = Params.model_construct(seed=0, audits={"scenes-tiny": audit})
+    monkeypatch.setattr(stage, "begin", lambda _: ("scenes-tiny", params))
+    monkeypatch.setattr(stage, "load_inputs", lambda *_: inputs)
+    review = layout.audit("scenes-tiny", "review")
+    other = findings("reject", component=1).assign(finding_id="n01-1")
+    write_table(review / "findings.csv", pd.concat([findings("accept"), other]))
+    write_json(review / "evidence.json", evidence(inputs) | {"n01-1": {"images": []}})
+    folder = layout.audit("scenes-tiny", "robustness")
+    stage.main()
+    files = ("findings.csv", "left_out.csv", "metrics.json")
+    first = [(folder / name).read_bytes() for name in files]
+    stage.main()
+    assert [(folder / name).read_bytes() for name in files] == first
+    assert read_table(folder / "findings.csv")["finding_id"].unique().tolist() == ["n01-23"]
+    written = read_json(folder / "metrics.json")
+    assert written["robustness"]["findings"] == 1
+    assert written["robustness"]["left_out"] == 0
+    assert written["robustness"]["classifier"]["images"] == 120
+    assert written["robustness"]["classifier"]["converged"] is True
+    assert set(written["accuracy"]) == set(FORMS)

@@ -9,6 +9,7 @@ from audits.validate import (
     check_findings,
     encoding,
     metrics,
+    modes_right,
     plant_of,
     plants,
     precision_recall,
@@ -122,11 +123,12 @@ def test_a_plant_the_model_falls_for_and_the_audit_found(inputs):
     above = y[60:90][:, None] > y[np.arange(150, 180, 2)][None]
     assert row["spurious_auc"] == pytest.approx(above.mean())
     assert row["fallen"]
-    assert metrics(table, right) == {
+    assert metrics(table, right, {"n01-23": "compound", "n02-4": "polysemy"}) == {
         "failures": {
             "planted": {
                 "precision": 0.5,
                 "recall": 1.0,
+                "modes_right": 0.0,
                 "plants": 1,
                 "fallen": 1,
                 "recall_by_mode": {"polysemy": 1.0},
@@ -136,14 +138,23 @@ def test_a_plant_the_model_falls_for_and_the_audit_found(inputs):
     }
 
 
+def test_the_share_of_right_modes_is_over_right_findings():
+    table = pd.DataFrame({"plant": ["p", "q"], "mode": ["polysemy", "compound"]})
+    right = {"a": "p", "b": "q", "c": "q", "d": None}
+    modes = {"a": "polysemy", "b": "unclear", "c": "compound", "d": "polysemy"}
+    assert modes_right(table, right, modes) == pytest.approx(2 / 3)
+    with pytest.raises(ValueError, match="no finding is right"):
+        modes_right(table, {"d": None}, modes)
+
+
 def test_a_shortcut_has_its_component_and_rank(inputs):
     shortcuts = pd.DataFrame({"component": [7, PLANTED], "rank": [1, 2]})
     table = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts)
-    assert metrics(table, {}) == {
+    assert metrics(table, {}, {}) == {
         "shortcut": {"planted": {"p": {"component": PLANTED, "encoding_auc": 1.0, "rank": 2}}}
     }
     without = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts.iloc[:0])
-    assert metrics(without, {}) == {}
+    assert metrics(without, {}, {}) == {}
 
 
 def test_truth_is_empty_where_there_is_none_and_whole_where_there_is(tmp_path):

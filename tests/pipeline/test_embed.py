@@ -1,7 +1,9 @@
 """Embedding of images: order, shards, resuming, the head check, red shifts, images that break."""
 
 import hashlib
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,12 +11,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from PIL import Image
+from pydantic import ValidationError
 
 from pipeline import embed
 from pipeline.attribution import project
-from pipeline.config import EmbedConfig, ModelConfig
-from pipeline.embed import check_head, embed_audit, embed_shards, shards_key, write_head
+from pipeline.config import DatasetConfig, EmbedConfig, ModelConfig
+from pipeline.embed import (
+    check_head,
+    columns_of,
+    drawn_tokens,
+    embed_audit,
+    embed_shards,
+    shards_key,
+    write_head,
+)
 from pipeline.images import batches, red_shifted, runs
 from pipeline.models.catalog import class_tokens, head_of, load_clip
 from pipeline.models.files import read_head, read_texts
@@ -31,6 +43,13 @@ def elsewhere(tmp_path, monkeypatch):
     """Unfinished work is kept relative to the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+
+
+@pytest.fixture
+def params():
+    """The repository's own params.yaml, each section a copy of its own."""
+    text = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+    return json.loads(json.dumps(yaml.safe_load(text)))
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +108,81 @@ def test_rows_are_the_manifest_s_whatever_the_workers(clip, images, root, tmp_pa
     assert np.allclose(found.values, tokens_one_by_one(clip, images, root), atol=1e-5)
 
 
+def last_block(clip, images, root) -> torch.Tensor:
+    """Output of the last block for each image [n, 1 + t, d], by a hook."""
+    pixels = [clip.preprocess(Image.open(root / path).convert("RGB")) for path in images["path"]]
+    caught = []
+    block = clip.model.visual.transformer.resblocks[-1]
+    hook = block.register_forward_hook(lambda _, inputs, output: caught.append(output))
+    with torch.inference_mode():
+        clip.model.encode_image(torch.stack(pixels))
+    hook.remove()
+    return caught[0]
+
+
+def spatial(folder) -> np.ndarray:
+    """The column of spatial tokens, [n, s, 64]."""
+    return read_embeddings(folder, "spatial").values.reshape(7, -1, 64)
+
+
+def test_spatial_tokens_are_the_last_block_s(clip, images, root, tmp_path):
+    tokens = last_block(clip, images, root).numpy()
+    for count in (4, 9):  # 4 of 2 × 2 patches, and more than there are
+        config = EMBED.model_copy(update={"spatial_tokens": count})
+        embed_audit(clip, images, root, config, tmp_path / str(count), "embed")
+        assert np.allclose(spatial(tmp_path / str(count)), tokens[:, 1:], atol=1e-5)
+        found = read_embeddings(tmp_path / str(count), "x")
+        assert found.image_ids.tolist() == images["image_id"].tolist()
+        assert np.allclose(found.values, tokens[:, 0], atol=1e-5)
+
+
+def test_the_draw_of_spatial_tokens_depends_on_the_image_alone(clip, images, root, tmp_path):
+    config = EMBED.model_copy(update={"spatial_tokens": 3, "dtype": "float16"})
+    embed_audit(clip, images, root, config, tmp_path / "a", "embed")
+    drawn = drawn_tokens(images["sha256"].tolist(), 4, 3)
+    tokens = last_block(clip, images, root).numpy()
+    expected = np.stack([tokens[row, 1 + drawn[row]] for row in range(7)])
+    assert np.allclose(spatial(tmp_path / "a"), expected, atol=2e-3)
+    assert len(np.unique(drawn, axis=0)) > 1
+    other = EMBED.model_copy(update={"spatial_tokens": 3, "batch_size": 3, "shard_rows": 4})
+    embed_audit(clip, images.iloc[::-1], root, other, tmp_path / "b", "embed")
+    assert np.allclose(spatial(tmp_path / "b")[::-1], expected, atol=1e-5)
+
+
+def test_tokens_are_drawn_without_replacement_and_evenly():
+    digests = [hashlib.sha256(bytes([i, j])).hexdigest() for i in range(20) for j in range(100)]
+    drawn = drawn_tokens(digests, 9, 3)
+    assert drawn.shape == (2000, 3)
+    assert (np.diff(drawn, axis=1) > 0).all()
+    counts = np.bincount(drawn.ravel(), minlength=9)
+    # Each token is drawn for a third of the images: a standard deviation of 21.
+    assert np.abs(counts - 2000 / 3).max() < 4 * 21.1
+    assert drawn_tokens(digests[:2], 5, 7).tolist() == [list(range(5))] * 2
+
+
+def test_class_tokens_alone_leave_no_other_column(clip, images, root, tmp_path):
+    config = EMBED.model_copy(update={"spatial_tokens": 2})
+    embed_audit(clip, images, root, EMBED, tmp_path / "plain", "embed")
+    embed_audit(clip, images, root, config, tmp_path / "red", "embed", 0.2)
+    for folder in ("plain", "red"):
+        assert pq.read_schema(shards(tmp_path / folder)[0]).names == ["image_id", "x"]
+
+
+def test_a_labeler_has_no_spatial_tokens(params):
+    params["datasets"]["scenes"]["embed"]["spatial_tokens"] = 3
+    with pytest.raises(ValidationError, match=r"embed\.spatial_tokens is 3.*in the audit's embed"):
+        DatasetConfig.model_validate(params["datasets"]["scenes"])
+    params["audits"]["scenes-tiny"]["embed"]["spatial_tokens"] = -1
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        EmbedConfig.model_validate(params["audits"]["scenes-tiny"]["embed"])
+
+
+def test_numbers_too_large_for_the_precision_are_refused():
+    config = EMBED.model_copy(update={"dtype": "float16"})
+    with pytest.raises(ValueError, match=r"embed\.dtype is float16.*7e\+04; set it to float32"):
+        columns_of(torch.tensor([[7e4, 1.0], [2.0, 3.0]]), ["0", "1"], "x", config)
+
+
 def test_runs_cross_no_shard():
     assert runs(7, 2, 3) == [range(0, 2), range(2, 3), range(3, 5), range(5, 6), range(6, 7)]
     assert runs(5, 2) == [range(0, 2), range(2, 4), range(4, 5)]
@@ -106,29 +200,34 @@ def test_shards_hold_their_rows_in_the_precision_asked_for(images, root, tmp_pat
     assert len(set(found.values[:, 1].tolist())) > 3
 
 
+def _killed():
+    raise KeyboardInterrupt
+
+
 def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
     clip, images, root, tmp_path, monkeypatch
 ):
     whole, again = tmp_path / "whole", tmp_path / "again"
-    embed_audit(clip, images, root, EMBED, whole, "embed")
-    write, made = embed.write_shard, []
+    write, made = embed.write_vectors, []
 
-    def stopped(folder, number, table):
-        if number == 1:
-            raise KeyboardInterrupt
-        write(folder, number, table)
+    def stopped(path, tables):
+        if path.name == "part-00001.parquet":
+            tables = (_killed() if row else table for row, table in enumerate(tables))
+        write(path, tables)
 
-    def counted(folder, number, table):
-        made.append(number)
-        write(folder, number, table)
+    def counted(path, tables):
+        made.append(path.name)
+        write(path, tables)
 
-    monkeypatch.setattr(embed, "write_shard", stopped)
+    config = EMBED.model_copy(update={"spatial_tokens": 3})
+    embed_audit(clip, images, root, config, whole, "embed")
+    monkeypatch.setattr(embed, "write_vectors", stopped)
     with pytest.raises(KeyboardInterrupt):
-        embed_audit(clip, images, root, EMBED, again, "embed")
+        embed_audit(clip, images, root, config, again, "embed")
     assert not again.exists()
-    monkeypatch.setattr(embed, "write_shard", counted)
-    embed_audit(clip, images, root, EMBED, again, "embed")
-    assert made == [1, 2]
+    monkeypatch.setattr(embed, "write_vectors", counted)
+    embed_audit(clip, images, root, config, again, "embed")
+    assert made == ["part-00001.parquet", "part-00002.parquet"]
     for name in (path.name for path in shards(whole)):
         assert (again / name).read_bytes() == (whole / name).read_bytes()
 
@@ -141,11 +240,12 @@ def test_the_key_of_shards_is_of_what_decides_them(clip, images):
         shards_key(clip, images.assign(sha256="0"), EMBED, ["x"]),
         shards_key(clip, images, EMBED.model_copy(update={"dtype": "float16"}), ["x"]),
         shards_key(clip, images, EMBED.model_copy(update={"precision": "bfloat16"}), ["x"]),
+        shards_key(clip, images, EMBED.model_copy(update={"spatial_tokens": 1}), ["x"]),
         shards_key(clip, images, EMBED, ["x", 0.2]),
         shards_key(replace(clip, weights_sha256="other"), images, EMBED, ["x"]),
         shards_key(replace(clip, preprocessing={"size": 31}), images, EMBED, ["x"]),
     ]
-    assert len({key, *others}) == 8
+    assert len({key, *others}) == 9
 
 
 def test_the_head_check_passes_the_model_s_head_and_no_other(clip):

@@ -12,7 +12,7 @@ from torchvision.transforms import Compose
 from pipeline.config import EmbedConfig
 from pipeline.models import forward
 from pipeline.models.catalog import class_tokens, load_clip
-from pipeline.models.forward import Forward, pick_device, split_preprocess
+from pipeline.models.forward import Forward, all_tokens, pick_device, split_preprocess
 
 EMBED = EmbedConfig(
     batch_size=8, workers=0, shard_rows=8, dtype="float32", device="cpu", precision="float32"
@@ -57,6 +57,26 @@ def test_vectors_are_the_model_s(clip, pictures, pixels):
     found = runner(clip, pixels)(pixels)
     whole = torch.stack([clip.preprocess(picture) for picture in pictures])
     assert torch.allclose(found, class_tokens(clip.model, whole), atol=1e-5)
+
+
+def test_all_tokens_are_what_ln_post_gets(clip, pixels):
+    found = runner(clip, pixels, all_tokens)(pixels)
+    seen = []
+    hook = clip.model.visual.ln_post.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0])
+    )
+    alone = runner(clip, pixels)(pixels)
+    hook.remove()
+    assert found.shape == (7, 5, 64)
+    assert torch.equal(found, seen[-1])
+    assert torch.equal(found[:, 0], alone)
+
+
+def test_the_cosine_is_the_least_of_all_tokens(clip, pixels):
+    half = runner(clip, pixels, all_tokens, precision="bfloat16")
+    exact = runner(clip, pixels, all_tokens)(pixels[:3])
+    measured = torch.cosine_similarity(half(pixels[:3]), exact, dim=2).min()
+    assert half.ran().cosine_to_float32 == pytest.approx(float(measured), abs=1e-6)
 
 
 def test_half_precision_is_measured_against_float32(clip, pixels):

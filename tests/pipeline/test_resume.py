@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from pipeline.resume import resumable, work_key
+from pipeline.resume import content_hash, resumable, work_key, workplace
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,3 +112,68 @@ def test_the_key_is_of_inputs_and_code(tmp_path, monkeypatch):
     changed.write_text("# other code")
     monkeypatch.setattr(sys.modules["pipeline.resume"], "__file__", str(changed))
     assert key != work_key({"rows": 3, "weights": "abc"})
+
+
+def fail_in_workplace(path: Path, key: str) -> None:
+    with pytest.raises(KeyboardInterrupt), workplace(path, key) as folder:
+        (folder / "checkpoint").write_text("epoch 3")
+        raise KeyboardInterrupt
+
+
+def test_a_workplace_outlives_a_kill_and_is_deleted_in_the_end():
+    path = Path("data/saes/a")
+    fail_in_workplace(path, "key")
+    with workplace(path, "key") as folder:
+        assert (folder / "checkpoint").read_text() == "epoch 3"
+    assert not list(Path("data/unfinished").iterdir())
+    assert not path.exists()
+    with workplace(path, "key") as folder:
+        assert list(folder.iterdir()) == []
+
+
+def test_a_checkpoint_of_another_key_is_not_used():
+    path = Path("data/saes/a")
+    fail_in_workplace(path, "old")
+    with workplace(path, "new") as folder:
+        assert list(folder.iterdir()) == []
+        assert not list(Path("data/unfinished").rglob("old"))
+
+
+def test_two_processes_do_not_share_a_workplace():
+    path = Path("data/saes/a")
+    fail_in_workplace(path, "key")
+    work = next(Path("data/unfinished").rglob("key"))
+    with (
+        FileLock(work / "lock"),
+        pytest.raises(RuntimeError, match="another process is making data/saes/a"),
+        workplace(path, "key"),
+    ):
+        pass
+    with workplace(path, "key") as folder:
+        assert (folder / "checkpoint").exists()
+
+
+def test_the_hash_of_contents_is_of_names_and_bytes():
+    folder, file = Path("in"), Path("table.csv")
+    (folder / "deep").mkdir(parents=True)
+    (folder / "part-00000.parquet").write_text("a")
+    (folder / "deep" / "part-00001.parquet").write_text("b")
+    file.write_text("c")
+    found = [content_hash([folder, file])]
+    os.utime(file, (0, 0))
+    assert content_hash([folder, file]) == found[0]
+    (folder / "deep" / "part-00001.parquet").write_text("x")
+    found.append(content_hash([folder, file]))
+    (folder / "part-00000.parquet").rename(folder / "part-00002.parquet")
+    found.append(content_hash([folder, file]))
+    (folder / "part-00003.parquet").write_text("")
+    found.append(content_hash([folder, file]))
+    file.write_text("d")
+    found.append(content_hash([folder, file]))
+    found.append(content_hash([folder]))
+    assert len(set(found)) == len(found)
+
+
+def test_the_hash_of_contents_wants_its_inputs():
+    with pytest.raises(FileNotFoundError):
+        content_hash([Path("nowhere")])

@@ -21,34 +21,45 @@ VECTORS = {
     [
         ("short", ["bat"]),
         ("templates", ["bat", "an image of a bat", "a bat"]),
-        ("extended", ["bat, an animal, with wings"]),
+        ("extended", ["bat: it flies, at night"]),
         (
             "both",
             [
-                "bat, an animal, with wings",
-                "an image of a bat, an animal, with wings",
-                "a bat, an animal, with wings",
+                "bat: it flies, at night",
+                "an image of a bat: it flies, at night",
+                "a bat: it flies, at night",
             ],
         ),
     ],
 )
 def test_prompts_of_each_form(form, prompts):
-    assert prompts_of("bat, an animal, with wings", form, TEMPLATES) == prompts
+    found = prompts_of("bat, an animal", "bat: it flies, at night", form, TEMPLATES)
+    assert found == prompts
 
 
 def test_every_form_is_tested():
     assert set(FORMS) == {"short", "templates", "extended", "both"}
 
 
-def test_texts_are_the_unit_mean_of_each_class_s_own_prompts():
+FIVE = 5**0.5
+
+
+@pytest.mark.parametrize(
+    ("names", "described", "form"),
+    [
+        (["bat, animal", "ship, vessel"], ["x", "y"], "templates"),
+        (["x", "y"], ["bat", "ship"], "both"),
+    ],
+)
+def test_texts_are_the_unit_mean_of_each_class_s_own_prompts(names, described, form):
     found = class_texts(
-        ["bat, animal", "ship, vessel"],
-        "templates",
+        names,
+        described,
+        form,
         TEMPLATES,
         lambda prompts: torch.tensor([VECTORS[prompt] for prompt in prompts]),
     )
-    five = 5**0.5
-    expected = [[1 / five, 2 / five, 0, 0], [0, 0, 2 / five, 1 / five]]
+    expected = [[1 / FIVE, 2 / FIVE, 0, 0], [0, 0, 2 / FIVE, 1 / FIVE]]
     assert torch.allclose(found, torch.tensor(expected))
 
 

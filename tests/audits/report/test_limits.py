@@ -5,12 +5,15 @@ import pytest
 
 from audits.report.limits import SMALLEST_CLIP, limits
 
+SAE = {"explained_variance": 0.9, "zero_shot_agreement": 0.95}
 
-def said(accuracy=0.9, parameters=SMALLEST_CLIP, train=100, val=(50, 30, 20), findings=1):
+
+def said(accuracy=0.9, parameters=SMALLEST_CLIP, train=100, val=(50, 30, 20), findings=1, **sae):
     labels = [name for name, count in zip("abc", val, strict=True) for _ in range(count)]
     splits = ["train"] * 3 * train + ["val"] * len(labels)
     manifest = pd.DataFrame({"split": splits, "label": list("abc") * train + labels})
-    return limits(manifest, 3, {"parameters": parameters}, accuracy, findings)
+    health = SAE | sae
+    return limits(manifest, 3, {"parameters": parameters}, accuracy, health, findings)
 
 
 def test_a_good_model_on_enough_images_is_only_told_its_accuracy():
@@ -44,11 +47,21 @@ def test_few_train_images_are_named():
     assert "rests on 99 of its own train images (median), against about 200" in texts[1]
 
 
+def test_a_dictionary_that_loses_the_model_is_called_so():
+    """It changes more predictions than the model gets wrong; the same share is no more."""
+    assert said(accuracy=0.9, zero_shot_agreement=0.9)[0] == said(accuracy=0.9)[0]
+    texts = said(accuracy=0.9, zero_shot_agreement=0.875)
+    assert len(texts) == 2
+    assert texts[1].startswith("1 in 8 validation images changes its predicted class")
+    assert "the dictionary is not to be trusted" in texts[1]
+    assert "is to be trusted" in said(explained_variance=-0.1)[1]
+
+
 def test_no_finding_is_no_clean_bill():
     assert "another of these 3 classes" in said(findings=0)[-1]
 
 
 def test_unlabelled_images_count_for_nothing():
     bare = pd.DataFrame({"split": ["train", "val"], "label": [None, None]})
-    assert limits(bare, 3, {"parameters": SMALLEST_CLIP}, 0.5, 1) == []
-    assert limits(bare, 3, {"parameters": SMALLEST_CLIP}, None, 1) == []
+    assert limits(bare, 3, {"parameters": SMALLEST_CLIP}, 0.5, SAE, 1) == []
+    assert limits(bare, 3, {"parameters": SMALLEST_CLIP}, None, SAE, 1) == []

@@ -1,0 +1,178 @@
+"""`reports/<dataset>.html`: models on one dataset, after Figures 5 and 14 of the paper."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from audits.averages import ALL, BASE
+from audits.compare.sources import Audited
+from audits.distractors import READY_MADE
+from audits.report import charts, wording
+
+TEMPLATES = Path(__file__).parent / "templates"
+LOOK = Path(charts.__file__).parent / "templates"
+"""Holds report.css, which the page shares with the reports."""
+TITLES = {ALL: "All findings", **wording.MODES, READY_MADE: "Distractors of the dataset's own"}
+CAPTIONS = {
+    "spurious": "Spurious AUC: true images against distractors",
+    "valid": "Valid AUC: true images against all others",
+}
+WIDTH = 1000
+LABEL = 18
+"""Characters of an audit's name that fit beside a chart."""
+SERIES = ("short", "templates", "extended", "both", "linear")
+"""Prompt forms in the order of the charts' colours."""
+
+
+def render(dataset: str, audited: Sequence[Audited]) -> str:
+    """The page of a dataset, of one or more audits; self-contained, the same for the same input."""
+    environment = Environment(
+        loader=FileSystemLoader([TEMPLATES, LOOK]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["percent"] = wording.percent
+    environment.filters["decimal"] = wording.decimal
+    environment.filters["svg"] = Markup
+    template = environment.get_template("compare.html.j2")
+    return template.render(**context(dataset, audited))
+
+
+def context(dataset: str, audited: Sequence[Audited]) -> dict[str, Any]:
+    """Everything the template shows."""
+    return {
+        "dataset": dataset,
+        "title": title(dataset, len(audited)),
+        "lede": lede([one for one in audited if one.comparable]),
+        "audited": audited,
+        "versions": len({one.fingerprint for one in audited}),
+        "others": [one.audit for one in audited if not one.comparable],
+        "panels": panels(audited),
+        "gains": gains(audited),
+        "modes": {mode: name for mode, name in wording.MODES.items() if _counted(audited, mode)},
+        "forms": {form: wording.FORMS[form] for form in SERIES},
+        "base": BASE,
+    }
+
+
+def title(dataset: str, count: int) -> str:
+    """What the page is about."""
+    if count == 1:
+        return f"One audit of {dataset}, so far nothing to compare it with"
+    return wording.sentence(f"{wording.number(count)} audits of {dataset}, side by side")
+
+
+def lede(audited: Sequence[Audited]) -> str:
+    """From which audit to which the spurious AUC of the short class name goes."""
+    auc = {one.audit: one.forms[BASE]["spurious_auc"] for one in audited if BASE in one.forms}
+    if not auc:
+        return "No finding of these audits had enough distractors to measure robustness with."
+    least, most = min(auc, key=lambda name: auc[name]), max(auc, key=lambda name: auc[name])
+    text = "Of a true image and a distractor, the true one scores higher"
+    if len(auc) == 1:
+        return (
+            f"{text} {wording.percent(auc[most])} of the time with the short class name ({most})."
+        )
+    return (
+        f"{text} from {wording.percent(auc[least])} ({least}) to {wording.percent(auc[most])} "
+        f"({most}) of the time with the short class name."
+    )
+
+
+def labels(names: Sequence[str]) -> list[str]:
+    """Names short enough to stand beside a chart, each different from the others."""
+    short = [name if len(name) <= LABEL else f"{name[:8]}…{name[-9:]}" for name in names]
+    return [
+        label if short.count(label) == 1 else f"{index}. {name}"[:LABEL]
+        for index, (name, label) in enumerate(zip(names, short, strict=True), start=1)
+    ]
+
+
+def gains(audited: Sequence[Audited]) -> list[dict[str, Any]]:
+    """Rows of the paper's Table 1, one for each mode and audit: gains of the forms over BASE."""
+    forms = [form for form in SERIES if form != BASE]
+    rows = []
+    for mode, name in TITLES.items():
+        found = [(one, [one.gain(form, mode) for form in forms]) for one in audited]
+        found = [(one, cells) for one, cells in found if any(cells)]
+        for index, (one, cells) in enumerate(found):
+            count = max(int(cell["findings"]) for cell in cells if cell)
+            rows.append(
+                {
+                    "title": name,
+                    "span": len(found) if index == 0 else 0,
+                    "audit": one.audit,
+                    "comparable": one.comparable,
+                    "findings": count,
+                    "cells": cells,
+                }
+            )
+    return rows
+
+
+def panels(audited: Sequence[Audited]) -> list[dict[str, Any]]:
+    """For all findings and for each mode the charts of its AUCs, all on the same axis.
+
+    Of a mode only the spurious AUC is drawn: the valid one differs little, and its numbers stand
+    beside the chart.
+    """
+    names = labels([one.audit for one in audited])
+    shown = [("spurious", mode) for mode in TITLES] + [("valid", ALL)]
+    rows = {key: _rows(audited, names, *key) for key in shown}
+    rows = {key: found for key, found in rows.items() if found}
+    lows = {
+        kind: charts.axis_start([row for key in rows if key[0] == kind for row in rows[key]])
+        for kind in CAPTIONS
+    }
+    return [
+        {
+            "mode": mode,
+            "title": title,
+            "charts": [
+                (
+                    caption,
+                    charts.intervals(
+                        rows[kind, mode], SERIES, f"{caption}, {title}", lows[kind], WIDTH
+                    ),
+                )
+                for kind, caption in CAPTIONS.items()
+                if (kind, mode) in rows
+            ],
+        }
+        for mode, title in TITLES.items()
+        if ("spurious", mode) in rows
+    ]
+
+
+def _counted(audited: Sequence[Audited], mode: str) -> bool:
+    return any(one.modes.get(mode) for one in audited)
+
+
+def _rows(
+    audited: Sequence[Audited], names: Sequence[str], kind: str, mode: str
+) -> list[charts.Row]:
+    """A row for each audit that has figures of the mode, a value for each form."""
+    return [
+        charts.Row(
+            name if one.comparable else f"{name} *",
+            tuple(_interval(one.figures(mode).get(form), kind) for form in SERIES),
+        )
+        for one, name in zip(audited, names, strict=True)
+        if one.figures(mode)
+    ]
+
+
+def _interval(figures: Mapping[str, charts.Number] | None, kind: str) -> charts.Interval | None:
+    if figures is None:
+        return None
+    value = figures[f"{kind}_auc"]
+    # A single finding has no interval.
+    return charts.Interval(
+        value, figures.get(f"{kind}_low", value), figures.get(f"{kind}_high", value)
+    )

@@ -1,0 +1,146 @@
+"""What the comparison takes from the reports of a dataset's audits."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from audits.averages import ALL, BASE
+from pipeline import layout
+from pipeline.config import Params
+from pipeline.store import read_json, read_table
+
+Number = float | int
+
+MEASURED = {
+    "accuracy": (BASE,),
+    "dataset": ("images",),
+    "failures": ("findings", "confirmed"),
+    "sae": ("explained_variance", "alive_fraction", "cosine", "l0", "zero_shot_agreement"),
+    "robustness": ("by_mode", "differences", "findings"),
+    "faithfulness": ("deletion_local", "insertion_local", "ablation_correlation"),
+}
+"""Figures that a report must have, below these keys of its metrics."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One audit, as its report says."""
+
+    audit: str
+    fingerprint: str
+    """Of the dataset's version."""
+    model: dict[str, Any]
+    """provenance.json's: model, name, pretrained, parameters, weights_sha256."""
+    metrics: dict[str, Any]
+    modes: dict[str, int]
+    """Mode → findings that nobody rejected."""
+    comparable: bool
+    """Whether it is on the version of the dataset that most of the audits are on."""
+
+    @property
+    def forms(self) -> dict[str, dict[str, Number]]:
+        """Prompt form → figures over all findings; empty where none was measured."""
+        return {
+            form: figures
+            for form, figures in self.metrics["robustness"].items()
+            if isinstance(figures, dict) and "spurious_auc" in figures
+        }
+
+    def figures(self, mode: str) -> dict[str, dict[str, Number]]:
+        """Prompt form → figures over the findings of a mode, or of ALL; empty where none was
+        measured."""
+        if mode == ALL:
+            return self.forms
+        return dict(self.metrics["robustness"]["by_mode"].get(mode, {}))
+
+    def gain(self, form: str, mode: str) -> dict[str, Number] | None:
+        """Paired gain of a form over BASE; None where there is no such finding."""
+        found = self.metrics["robustness"]["differences"].get(form, {}).get(mode)
+        return None if found is None else dict(found)
+
+
+def audits_of(params: Params, dataset: str) -> list[str]:
+    """Audits of a dataset that have a report, in the order of params.yaml.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    params.dataset(dataset)
+    named = [name for name, audit in params.audits.items() if audit.dataset == dataset]
+    found = [name for name in named if (layout.report(name) / "metrics.json").exists()]
+    if not found:
+        raise FileNotFoundError(
+            f"reports/ holds no report of an audit of {dataset} in params.yaml; it has "
+            f"{named or 'none'}: run `dvc repro report@<audit>`"
+        )
+    return found
+
+
+def read_audited(audits: Sequence[str]) -> list[Audited]:
+    """The reports of some audits of one dataset, in that order.
+
+    Raises:
+        FileNotFoundError: a file of a report is missing.
+        ValueError: a report lacks a figure, being older than this program.
+    """
+    provenances = [read_json(layout.report(name) / "provenance.json") for name in audits]
+    versions = [provenance["dataset"]["fingerprint"] for provenance in provenances]
+    # Of equally frequent ones the first.
+    usual = Counter(versions).most_common(1)[0][0]
+    return [
+        Audited(
+            audit=name,
+            fingerprint=version,
+            model=provenance["model"],
+            metrics=_metrics(layout.report(name) / "metrics.json", name),
+            modes=_modes(read_table(layout.report(name) / "findings.csv")),
+            comparable=version == usual,
+        )
+        for name, provenance, version in zip(audits, provenances, versions, strict=True)
+    ]
+
+
+def _metrics(path: Path, audit: str) -> dict[str, Any]:
+    metrics: dict[str, Any] = read_json(path)
+    for section, keys in MEASURED.items():
+        missing = [key for key in keys if key not in metrics.get(section, {})]
+        if missing:
+            raise ValueError(
+                f"{path} lacks {section}.{', '.join(missing)}: it is older than this program, run "
+                f"`dvc repro report@{audit}`"
+            )
+    return metrics
+
+
+def _modes(findings: pd.DataFrame) -> dict[str, int]:
+    kept = findings[findings["verdict"] != "reject"]
+    return {str(mode): int(count) for mode, count in kept["mode"].value_counts().items()}
+
+
+def headline_table(audited: Sequence[Audited]) -> pd.DataFrame:
+    """The headline figures, a row for each audit; empty cells for what was not measured."""
+    rows = []
+    for one in audited:
+        row: dict[str, Any] = {
+            "audit": one.audit,
+            "model": one.model["model"],
+            "parameters": one.model["parameters"],
+            "weights_sha256": one.model["weights_sha256"],
+            "dataset_fingerprint": one.fingerprint,
+            "comparable": one.comparable,
+            "accuracy": one.metrics["accuracy"][BASE],
+            "findings": one.metrics["failures"]["findings"],
+            "confirmed": one.metrics["failures"]["confirmed"],
+            "explained_variance": one.metrics["sae"]["explained_variance"],
+            "alive_fraction": one.metrics["sae"]["alive_fraction"],
+            "stability": one.metrics.get("stability", {}).get("matched_fraction"),
+        }
+        for form, figures in one.forms.items():
+            row[f"{form}_spurious_auc"] = figures["spurious_auc"]
+            row[f"{form}_valid_auc"] = figures["valid_auc"]
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,1 @@
+"""What each section of a report shows, made from the audit's tables and metrics."""

@@ -1,0 +1,254 @@
+"""Health of the sparse autoencoder: its figures, their charts, and what they allow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from audits.report import charts, wording
+from audits.report.sources import Sources
+
+STABILITY_BINS = 20
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number and what its ends mean."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def health(sources: Sources, k: int) -> dict[str, Any]:
+    """Figures, sentences and charts of the section; k is how many components an image may use."""
+    metrics = sources.metrics
+    return {
+        "figures": figures(
+            metrics["sae"],
+            float(sources.curves["dead_fraction"].iloc[-1]),
+            metrics["stability"],
+            k,
+        ),
+        "sentences": sentences(
+            metrics["sae"],
+            metrics["stability"],
+            metrics["accuracy"].get("short"),
+            sources.stability,
+            sources.findings,
+        ),
+        "charts": [
+            *_curves(sources.curves),
+            *_density(sources.density),
+            *_stability(sources.stability, sources.findings),
+        ],
+    }
+
+
+def figures(
+    sae: Mapping[str, float], dead: float, stability: Mapping[str, Any], k: int
+) -> list[Figure]:
+    """All figures of the section, each with what 0 and 1 mean.
+
+    Args:
+        sae: the SAE's metrics.
+        dead: fraction of components dead at the end of training.
+        stability: matched_fraction and mean_cosine, none where there is one seed only.
+        k: components asked for an image.
+    """
+    return [
+        Figure(
+            "explained variance",
+            wording.decimal(sae["explained_variance"]),
+            "1: x is rebuilt exactly; 0: no better than the mean image; it can be negative",
+        ),
+        Figure(
+            "cosine to the input",
+            wording.decimal(sae["cosine"]),
+            "1: x and its reconstruction point the same way; 0: unrelated",
+        ),
+        Figure(
+            "zero-shot agreement",
+            wording.decimal(sae["zero_shot_agreement"]),
+            "1: no image changes its predicted class when x is replaced by its reconstruction; "
+            "0: every image does",
+        ),
+        Figure(
+            "active an image (L0)",
+            wording.decimal(sae["l0"]),
+            f"a count; k = {k:,} was asked for",
+        ),
+        Figure(
+            "alive",
+            wording.decimal(sae["alive_fraction"]),
+            "1: every component fires on some image of the dataset; 0: none does",
+        ),
+        Figure(
+            "dead at the end of training",
+            wording.decimal(dead),
+            "0: every component still fired in the last epochs; 1: none did",
+        ),
+        Figure(
+            "found again from other seeds",
+            wording.decimal(stability.get("matched_fraction")),
+            "1: every component is found again when training starts from another seed; 0: none is",
+        ),
+        Figure(
+            "cosine over seeds",
+            wording.decimal(stability.get("mean_cosine")),
+            "1: matched components are the same direction; 0: unrelated",
+        ),
+    ]
+
+
+def sentences(
+    sae: Mapping[str, float],
+    stability: Mapping[str, Any],
+    accuracy: float | None,
+    components: pd.DataFrame,
+    findings: pd.DataFrame,
+) -> list[str]:
+    """What the figures allow, in relative facts instead of thresholds.
+
+    Args:
+        sae: the SAE's metrics.
+        stability: seeds and, where there is more than one, matched_fraction.
+        accuracy: fraction of the labelled validation images that the model names right;
+            None where it was not measured.
+        components: columns component and stability.
+        findings: column component.
+    """
+    lost = 1 - sae["explained_variance"]
+    said = [trust(sae, accuracy)]
+    if lost < 1:
+        said.append(
+            f"The reconstruction leaves {wording.percent(lost)} of the variance of x out, and what "
+            "is in there the audit cannot find."
+        )
+    if stability["seeds"] == 1:
+        said.append(
+            "It was trained from one seed only, so how much of it another seed would find again "
+            "is not known."
+        )
+    else:
+        said.append(
+            f"Trained from another seed, {wording.percent(stability['matched_fraction'])} of the "
+            "components are found again; the others are one way of many to split the same "
+            f"embeddings.{_unstable(components, findings)}"
+        )
+    return said
+
+
+def distrusted(sae: Mapping[str, float], accuracy: float | None) -> bool:
+    """Whether the dictionary says little about the model's decisions.
+
+    So it is where it rebuilds x no better than the mean image does, and where more predictions
+    change with the reconstruction than the model gets wrong.
+    """
+    return sae["explained_variance"] <= 0 or (
+        accuracy is not None and sae["zero_shot_agreement"] < accuracy
+    )
+
+
+def trust(sae: Mapping[str, float], accuracy: float | None) -> str:
+    """Whether the dictionary may be trusted, from what it does to the model's predictions."""
+    if sae["explained_variance"] <= 0:
+        return (
+            "The autoencoder rebuilds x no better than the mean image does: nothing that this "
+            "report says through its components is to be trusted."
+        )
+    changed = changes_class(1 - sae["zero_shot_agreement"])
+    text = f"{changed} when x is replaced by its reconstruction."
+    if accuracy is None:
+        return text
+    wrong = wording.percent(1 - accuracy)
+    if distrusted(sae, accuracy):
+        return (
+            f"{text} That is more than the model itself names wrong ({wrong}): as a picture of "
+            "this model's decisions the dictionary is not to be trusted."
+        )
+    return f"{text} The model itself names {wrong} of them wrong."
+
+
+def changes_class(fraction: float) -> str:
+    """A fraction of images as the start of a sentence: "1 in 20 images changes its …"."""
+    if fraction <= 0:
+        return "No validation image changes its predicted class"
+    if fraction > 0.4:
+        return f"{wording.percent(fraction)} of the validation images change their predicted class"
+    return f"1 in {round(1 / fraction):,} validation images changes its predicted class"
+
+
+def _unstable(components: pd.DataFrame, findings: pd.DataFrame) -> str:
+    known = components.dropna().set_index("component")["stability"]
+    own = known.reindex(findings["component"]).dropna()
+    if own.empty:
+        return ""
+    below = int((own < known.median()).sum())
+    return (
+        f" Of {wording.counted(len(own), 'finding')}, {wording.number(below)} "
+        f"{'rests' if below == 1 else 'rest'} on a component less stable than half of all."
+    )
+
+
+def _curves(curves: pd.DataFrame) -> list[tuple[str, str]]:
+    def line(name: str, column: str) -> charts.Line:
+        known = curves.dropna(subset=column)
+        values = tuple(map(float, known[column]))
+        return charts.Line(
+            name, tuple(map(float, known["epoch"])), values, tuple(0.0 for _ in values)
+        )
+
+    shares = [
+        line("Explained var.", "explained_variance"),
+        line("Same class", "zero_shot_agreement"),
+        line("Alive", "alive_fraction"),
+        line("Cosine", "cosine"),
+    ]
+    return [
+        (
+            "Reconstruction on validation images, fractions",
+            charts.lines([one for one in shares if one.x], "SAE by epoch", "epoch"),
+        ),
+        ("Training loss", charts.lines([line("Loss", "loss")], "SAE loss by epoch", "epoch", 3)),
+    ]
+
+
+def _density(density: pd.DataFrame) -> list[tuple[str, str]]:
+    if not density["count"].sum():
+        return []
+    ticks = [(power, f"{100 * 10.0**power:g}%") for power in range(-8, 1)]
+    chart = charts.histogram(
+        _bins(density),
+        "Components by firing rate",
+        "share of images on which a component fires (log scale)",
+        ticks,
+    )
+    return [("Components by how often they fire", chart)]
+
+
+def _stability(components: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str]]:
+    known = components.dropna().set_index("component")["stability"].astype(float)
+    if known.empty:
+        return []
+    low = min(0.0, float(np.floor(known.min() * 10) / 10))
+    counts, edges = np.histogram(known, bins=STABILITY_BINS, range=(low, 1.0))
+    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
+    chart = charts.histogram(
+        _bins(table),
+        "Components by stability",
+        "mean cosine to the matched component of other seeds",
+        [(tick / 4, f"{tick / 4:g}") for tick in range(-4, 5)],
+        marked=known.reindex(findings["component"]).dropna().tolist(),
+    )
+    note = " (marks: those of findings)" if len(findings) else ""
+    return [(f"Components by stability{note}", chart)]
+
+
+def _bins(table: pd.DataFrame) -> Sequence[charts.Bin]:
+    return [
+        charts.Bin(low, high, int(count))
+        for low, high, count in zip(table["low"], table["high"], table["count"], strict=True)
+    ]

@@ -1,0 +1,134 @@
+"""How many findings there are, how many of them chance explains, and what persons said."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from audits.report import wording
+from audits.report.sources import Sources
+
+
+def statistics(sources: Sources, q: float) -> dict[str, Any]:
+    """Figures and sentences about all findings; q is the false discovery rate asked for."""
+    failures = sources.metrics["failures"]
+    return {
+        "figures": [
+            ("flags", f"{failures['flags']:,}"),
+            ("of them expected by chance", wording.decimal(failures["expected_false_flags"], 2)),
+            ("false discovery rate allowed (q)", wording.decimal(q, 2)),
+            ("findings", f"{failures['findings']:,}"),
+            ("confirmed on fresh images", f"{failures['confirmed']:,}"),
+            ("accepted by persons", f"{failures['accepted']:,}"),
+            ("rejected by persons", f"{failures['rejected']:,}"),
+        ],
+        "chance": chance(failures),
+        "again": bool(failures["persisting"] or failures["gone"]),
+        "review": review(failures, sources.findings),
+        "gone": [
+            {
+                **{str(key): value for key, value in row.items()},
+                # Its class may have left the dataset too.
+                "name": _names(sources).get(row["class"], row["class"]),
+                "verdict_label": wording.VERDICTS.get(row["verdict"], "none"),
+                "mode_label": wording.MODES.get(row["mode"], ""),
+            }
+            for row in sources.gone.to_dict("records")
+        ],
+    }
+
+
+def chance(failures: Mapping[str, Any]) -> str:
+    """How many flags chance would give, as a share of those there are.
+
+    Args:
+        failures: `flags`, `expected_false_flags` (by permutation) and
+            `expected_false_flags_analytic`.
+    """
+    flags, expected = failures["flags"], failures["expected_false_flags"]
+    text = (
+        "If each class's candidates were no different from its own images (the two shuffled "
+        f"together), {wording.decimal(expected, 2)} flags would be expected "
+        f"({wording.decimal(failures['expected_false_flags_analytic'], 2)} from the tests' own "
+        "distribution)"
+    )
+    if not flags:
+        return f"{text}; there are none."
+    return f"{text}, against {flags:,} found: {wording.percent(expected / flags)} of them."
+
+
+def review(failures: Mapping[str, Any], findings: pd.DataFrame) -> list[str]:
+    """What persons decided, what is suggested only, and what changed since the last review."""
+    if findings.empty:
+        said = []
+    else:
+        by_person = int((findings["mode_source"] == "person").sum())
+        decided = failures["accepted"] + failures["rejected"]
+        said = [
+            f"Persons gave a verdict on {decided} of {len(findings)} findings. The mode is a "
+            f"person's on {by_person} and suggested by rule on {len(findings) - by_person}."
+        ]
+    if failures["persisting"] or failures["gone"]:
+        said.append(
+            f"Since the last review: {failures['new']} new, {failures['persisting']} persisting, "
+            f"{failures['gone']} gone; {failures['review_again']} with a verdict that is to be "
+            "given again."
+        )
+    return said
+
+
+def headline(confirmed: int, hit: int, classes: int, findings: int) -> str:
+    """The main sentence: on how many classes the model also answers to something else.
+
+    Args:
+        confirmed: findings that held on images not used to find them and nobody rejected.
+        hit: classes with such a finding.
+        classes: classes audited.
+        findings: all findings that nobody rejected.
+    """
+    if confirmed:
+        return f"On {hit} of {classes} classes, this model also answers to something else"
+    if findings:
+        suspected = wording.counted(findings, "finding is a hint", "findings are hints")
+        return f"No failure was confirmed on {classes} classes; {suspected}"
+    return f"No failure was found on {classes} classes"
+
+
+def summary(failures: Mapping[str, Any], modes: Sequence[str]) -> str:
+    """How many findings there are, of which kind, and how many flags chance would give.
+
+    Args:
+        failures: `flags`, `findings`, `confirmed`, `rejected`, `expected_false_flags`.
+        modes: mode of each confirmed finding that nobody rejected.
+    """
+    counts = Counter(modes)
+    kinds = [
+        wording.counted(counts[mode], *wording.KINDS[mode])
+        for mode in sorted(counts, key=lambda mode: (-counts[mode], mode))
+    ]
+    findings, confirmed, flags = (failures[key] for key in ("findings", "confirmed", "flags"))
+    by_chance = f"chance alone would give {wording.decimal(failures['expected_false_flags'], 2)}"
+    if not findings:
+        return f"No component stood out where it should not ({by_chance})."
+    them = "it" if findings == 1 else "them"
+    rejected = ""
+    if failures["rejected"]:
+        rejected = f"; persons rejected {wording.number(failures['rejected'])}, and left are"
+    return wording.sentence(
+        f"{_held(findings, confirmed)} on images not used to find {them}{rejected}"
+        + (f": {wording.listed(kinds)}. " if kinds else (" none. " if rejected else ". "))
+        + f"Behind {them} {'is' if flags == 1 else 'are'} {wording.counted(flags, 'flag')}, where "
+        f"{by_chance}."
+    )
+
+
+def _held(findings: int, confirmed: int) -> str:
+    if findings == 1:
+        return "the one finding held up" if confirmed else "the one finding did not hold up"
+    count = wording.number(confirmed) if confirmed else "none"
+    return f"{count} of {wording.number(findings)} findings held up"
+
+
+def _names(sources: Sources) -> dict[str, str]:
+    return {entry["label"]: entry["short"] for entry in sources.dataset["classes"]}

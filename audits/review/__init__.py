@@ -1,0 +1,1 @@
+"""Reviewing an audit's findings in the terminal."""

@@ -1,0 +1,290 @@
+"""How fast and how well an SAE is trained, beside the field's libraries.
+
+    pip install -e '.[peers]'
+    python -m benchmarks.sae_training speed                  # seconds a step, in turns
+    python -m benchmarks.sae_training quality --audits scenes-tiny lesions-tiny
+    python -m benchmarks.sae_training quality --root ../photos --audits objects skin
+    python -m benchmarks.sae_training time                   # seconds to an explained variance
+
+`speed` and `time` invent their data. `quality` trains on embeddings that `dvc repro` has made in
+--root: every library with the same k, m, batches and steps, the same centred and scaled inputs and
+the same drops of the rate, each at the rate of a grid that explains most variance on the images
+held out, averaged over seeds. The loss and what keeps components alive are each library's own.
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from benchmarks.sae_peers import Learner, Official, Overcomplete, Sparsify
+from pipeline import layout
+from pipeline.attribution import Codes
+from pipeline.config import SaeConfig, load_params
+from pipeline.sae.revival import revive
+from pipeline.sae.trainee import Frame, Trainee
+from pipeline.sae.training import learning_rate
+from pipeline.store import read_embeddings, read_table
+
+RATES = (1e-3, 3e-3, 1e-2, 2e-2, 4e-2)
+
+
+class Ours(Learner):
+    """The steps of pipeline.sae.training on tensors in memory."""
+
+    def __init__(self, width: int, config: SaeConfig, seed: int) -> None:
+        frame = Frame(torch.zeros(width), 1.0, 1.0)
+        self.trainee = Trainee(config, frame, torch.Generator().manual_seed(seed))
+        self.optimizer = torch.optim.AdamW(
+            self.trainee.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True
+        )
+        self.dead_after, self.clip, self.seed = config.dead_after, config.clip, seed
+
+    def step(self, x: Tensor, rate: float, images: int) -> None:
+        """One step on x; images: in an epoch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        trainee = self.trainee
+        self.optimizer.zero_grad()
+        dead = trainee.idle >= self.dead_after * images
+        step = trainee(x, torch.full((len(x),), 1 / len(x)), dead)
+        step.loss.backward()
+        trainee.remove_parallel_gradient()
+        torch.nn.utils.clip_grad_norm_(trainee.parameters(), self.clip)
+        self.optimizer.step()
+        trainee.constrain()
+        trainee.note(step.fired, len(x), step.threshold)
+
+    def after_epoch(self, epoch: int, x: Tensor, config: SaeConfig) -> None:
+        """Revive what has died, where config says so."""
+        if epoch in config.revive_after:
+            dead = self.trainee.idle >= self.dead_after * len(x)
+            revive(self.trainee, self.optimizer, dead, x[: config.components], self.seed + epoch)
+
+    def codes(self, x: Tensor) -> Codes:
+        """Codes of x."""
+        return self.trainee.served().encode(x)
+
+    def reconstruct(self, codes: Codes) -> Tensor:
+        """x̂ of codes."""
+        return self.trainee.served().reconstruct(codes)
+
+
+def libraries(width: int, config: SaeConfig, seed: int) -> dict[str, Callable[[], Learner]]:
+    """Every way to train, fresh."""
+    nested = config.model_copy(update={"kind": "matryoshka"})
+    size = (width, config.components, config.k)
+    return {
+        "official style": lambda: Official(*size, seed),
+        "overcomplete 0.3.0": lambda: Overcomplete(*size, seed),
+        "sparsify 1.3.3, Adam": lambda: Sparsify(*size, seed, signum=False),
+        "sparsify 1.3.3, signum": lambda: Sparsify(*size, seed, signum=True),
+        "ours, topk": lambda: Ours(width, config, seed),
+        "ours, matryoshka": lambda: Ours(width, nested, seed),
+    }
+
+
+def invented(n: int, width: int, directions: int, seed: int) -> Tensor:
+    """Sparse sums of random directions, with noise, of mean 0 and mean square length 1."""
+    generator = torch.Generator().manual_seed(seed)
+    atoms = nn.functional.normalize(torch.randn(directions, width, generator=generator), dim=1)
+    # Directions are as frequent as words are: the first often, the last hardly ever.
+    frequency = 1 / torch.arange(1, directions + 1).float()
+    index = torch.multinomial(frequency.expand(n, -1), 32, generator=generator)
+    weight = torch.rand(n, 32, generator=generator)
+    x = nn.functional.embedding_bag(index, atoms, mode="sum", per_sample_weights=weight)
+    x = x + 0.05 * torch.randn(n, width, generator=generator)
+    x = x - x.mean(dim=0)
+    return x / x.square().sum(dim=1).mean().sqrt()
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Print the least and the median seconds of a step, the libraries taking turns."""
+    config = default_config(args)
+    x = invented(args.batch * 2, args.width, 4096, 0)
+    made = {name: make() for name, make in libraries(args.width, config, 0).items()}
+    weight = torch.randn(args.components, args.width)
+    out = torch.empty(args.batch, args.components)
+    times: dict[str, list[float]] = {name: [] for name in [*made, "encoder's product alone"]}
+    for repeat in range(args.repeats + 1):
+        batch = x[: args.batch] if repeat % 2 else x[args.batch :]
+        for name, learner in made.items():
+            start = time.perf_counter()
+            learner.step(batch, 1e-4, 10**9)
+            times[name].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        torch.mm(batch, weight.T, out=out)
+        times["encoder's product alone"].append(time.perf_counter() - start)
+    table = pd.DataFrame(times).iloc[1:].agg(["min", "median"]).T
+    ours = table.loc["ours, topk"]
+    table["ours / theirs, min"] = ours["min"] / table["min"]
+    table["ours / theirs, median"] = ours["median"] / table["median"]
+    print(table.round(3).to_string())
+    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB in all")
+
+
+def default_config(args: argparse.Namespace) -> SaeConfig:
+    """The settings of params.yaml's defaults with the sizes asked for."""
+    first = next(iter(load_params().audits.values())).sae
+    sizes = {"components": args.components, "k": args.k, "batch_size": args.batch}
+    return first.model_copy(update=sizes)
+
+
+def explained(learner: Learner, x: Tensor) -> tuple[float, set[int]]:
+    """Explained variance of x, and the components that fire on it."""
+    with torch.inference_mode():
+        parts = [learner.codes(part) for part in x.split(1024)]
+        codes = Codes(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        error = (x - learner.reconstruct(codes)).square().sum()
+    fired = set(codes.component[codes.activation > 0].tolist())
+    return 1 - float(error / (x - x.mean(dim=0)).square().sum()), fired
+
+
+def epochs(learner: Learner, x: Tensor, config: SaeConfig, rate: float, seed: int) -> Iterator[int]:
+    """Train and yield after each epoch."""
+    generator = torch.Generator().manual_seed(seed)
+    step = 0
+    for epoch in range(1, config.epochs + 1):
+        for rows in torch.randperm(len(x), generator=generator).split(config.batch_size):
+            scheduled = learning_rate(config, epoch, step) / config.learning_rate
+            learner.step(x[rows], rate * scheduled, len(x))
+            step += 1
+        learner.after_epoch(epoch, x, config)
+        yield epoch
+
+
+def trained(
+    learner: Learner, x: Tensor, held_out: Tensor, config: SaeConfig, rate: float, seed: int
+) -> dict[str, float]:
+    """Figures of a library after training."""
+    start = time.perf_counter()
+    for _ in epochs(learner, x, config, rate, seed):
+        pass
+    seconds = time.perf_counter() - start
+    learner.finish()
+    variance, fired = explained(learner, held_out)
+    train_variance, train_fired = explained(learner, x)
+    return {
+        "explained variance": variance,
+        "alive": len(fired | train_fired) / config.components,
+        "on train images": train_variance,
+        "seconds": seconds,
+    }
+
+
+def quality(args: argparse.Namespace) -> None:
+    """Print a table of libraries for every audit: each at its best rate, mean over seeds."""
+    params = load_params(args.root / "params.yaml")
+    for name in args.audits:
+        config = params.audit(name).sae
+        x, held_out = framed(args.root, name, params.audit(name).dataset)
+        steps = config.epochs * -(-len(x) // config.batch_size)
+        print(
+            f"\n{name}: {len(x)} train, {len(held_out)} held out, d = {x.shape[1]}, "
+            f"m = {config.components}, k = {config.k}, {steps} steps"
+        )
+        rows = {}
+        for library in libraries(x.shape[1], config, 0):
+            by_rate = {}
+            for rate in RATES:
+                runs = [
+                    trained(
+                        libraries(x.shape[1], config, seed)[library](),
+                        x,
+                        held_out,
+                        config,
+                        rate,
+                        seed,
+                    )
+                    for seed in range(args.seeds)
+                ]
+                by_rate[rate] = pd.DataFrame(runs)
+            best = max(by_rate, key=lambda rate: by_rate[rate]["explained variance"].mean())
+            row = by_rate[best].mean().to_dict()
+            spread = by_rate[best]["explained variance"].std()
+            rows[library] = {**row, "sd": spread, "rate": best}
+            print(
+                pd.DataFrame({library: rows[library]}).T.round(4).to_string(header=len(rows) == 1),
+                flush=True,
+            )
+
+
+def framed(root: Path, name: str, dataset: str) -> tuple[Tensor, Tensor]:
+    """Train and held-out embeddings less the train mean, of mean square length 1."""
+    embeddings = read_embeddings(root / layout.embeddings(name), "x")
+    images = read_table(root / layout.manifest(dataset) / "manifest.parquet").set_index("image_id")
+    train = torch.from_numpy(images.loc[embeddings.image_ids, "split"].to_numpy() == "train")
+    x = torch.from_numpy(embeddings.values)
+    x = x - x[train].mean(dim=0)
+    x = x / x[train].square().sum(dim=1).mean().sqrt()
+    return x[train], x[~train]
+
+
+def to_quality(args: argparse.Namespace) -> None:
+    """Print the seconds of training after which explained variance reaches some targets."""
+    config = default_config(args)
+    x, held_out = invented(args.images + 2048, args.width, 8192, 0).split([args.images, 2048])
+    rows = {}
+    for library, make in libraries(args.width, config, 0).items():
+        learner, spent, reached = make(), 0.0, {}
+        generator = torch.Generator().manual_seed(0)
+        for step in range(args.steps):
+            batch = x[torch.randint(len(x), (config.batch_size,), generator=generator)]
+            start = time.perf_counter()
+            learner.step(batch, args.rate, len(x))
+            spent += time.perf_counter() - start
+            if step % args.every == args.every - 1:
+                variance, _ = explained(learner, held_out)
+                for target in args.targets:
+                    if variance >= target:
+                        reached.setdefault(target, spent)
+        rows[library] = {
+            **{f"to {t}": reached.get(t, np.nan) for t in args.targets},
+            "seconds in all": spent,
+            "explained variance": variance,
+        }
+        print(
+            pd.DataFrame({library: rows[library]}).T.round(3).to_string(header=len(rows) == 1),
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Run the part that is asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = parser.add_subparsers(required=True)
+    for name, part in (("speed", speed), ("quality", quality), ("time", to_quality)):
+        sub = parts.add_parser(name, help=part.__doc__)
+        sub.set_defaults(part=part)
+        if name == "quality":
+            sub.add_argument("--root", type=Path, default=Path(), help="repository with embeddings")
+            sub.add_argument("--audits", nargs="+", required=True)
+            sub.add_argument("--seeds", type=int, default=3)
+            continue
+        sub.add_argument("--width", type=int, default=768)
+        sub.add_argument("--components", type=int, default=30000 if name == "speed" else 8192)
+        sub.add_argument("--k", type=int, default=64 if name == "speed" else 32)
+        sub.add_argument("--batch", type=int, default=1024)
+        if name == "speed":
+            sub.add_argument("--repeats", type=int, default=5)
+        else:
+            sub.add_argument("--images", type=int, default=50000)
+            sub.add_argument("--steps", type=int, default=200)
+            sub.add_argument("--every", type=int, default=5, help="steps between looks")
+            sub.add_argument("--rate", type=float, default=1e-3)
+            sub.add_argument("--targets", type=float, nargs="+", default=[0.5, 0.6, 0.7])
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    args.part(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The products of a sparse code with a dictionary, forward and backward, without the zeros.
+
+A dense step of a top-k SAE computes four products of n × m × d: encoding, decoding and the
+gradients of both matrices. Here only the encoder's forward is dense; the others visit the n × s
+slots that are active. All are sums in a fixed order, so that results are bitwise the same from run
+to run.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+
+def weighted_sum(
+    rows: Float[Tensor, "m d"], index: Int[Tensor, "n s"], weight: Float[Tensor, "n s"]
+) -> Float[Tensor, "n d"]:
+    """Σ_s weight[i, s] rows[index[i, s]] for each i."""
+    return embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
+
+
+def slot_products(
+    rows: Float[Tensor, "m d"], index: Int[Tensor, "n s"], vectors: Float[Tensor, "n d"]
+) -> Float[Tensor, "n s"]:
+    """rows[index[i, s]] · vectors[i] for each slot.
+
+    It is the gradient of `weighted_sum` by its weights, and PyTorch's kernel for that copies no
+    rows.
+    """
+    weight = torch.zeros(index.shape, dtype=rows.dtype, device=rows.device, requires_grad=True)
+    with torch.enable_grad():
+        summed = weighted_sum(rows.detach(), index, weight)
+    (products,) = torch.autograd.grad(summed, weight, vectors.contiguous())
+    return products
+
+
+def transposed_sum(
+    vectors: Float[Tensor, "n d"],
+    index: Int[Tensor, "n s"],
+    weight: Float[Tensor, "n s"],
+    components: int,
+) -> Float[Tensor, "m d"]:
+    """Σ of weight · vectors[i] over the slots with index j, for each component j.
+
+    It is the gradient of `weighted_sum` by its rows.
+    """
+    component, order = index.flatten().sort(stable=True)
+    bounds = torch.arange(components + 1, device=index.device)
+    return embedding_bag(
+        torch.div(order, index.shape[1], rounding_mode="floor"),
+        vectors,
+        torch.searchsorted(component, bounds),
+        mode="sum",
+        per_sample_weights=weight.flatten()[order],
+        include_last_offset=True,
+    )
+
+
+class _Decode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, activation: Tensor, atoms: Tensor, component: Tensor) -> Tensor:
+        ctx.save_for_backward(activation, atoms, component)
+        return weighted_sum(atoms, component, activation)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        activation, atoms, component = ctx.saved_tensors
+        by_activation = slot_products(atoms, component, gradient)
+        return by_activation, transposed_sum(gradient, component, activation, len(atoms)), None
+
+
+class _Select(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, component: Tensor, value: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, component)
+        ctx.components = len(weight)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
+        x, component = ctx.saved_tensors
+        by_weight = transposed_sum(x, component, gradient, ctx.components)
+        by_bias = torch.bincount(
+            component.flatten(), gradient.flatten().double(), minlength=ctx.components
+        )
+        return None, by_weight, by_bias.to(gradient.dtype), None, None
+
+
+def decode(
+    activation: Float[Tensor, "n s"], atoms: Float[Tensor, "m d"], component: Int[Tensor, "n s"]
+) -> Float[Tensor, "n d"]:
+    """Σ_s activation[i, s] atoms[component[i, s]], with gradients for activation and atoms."""
+    decoded: Tensor = _Decode.apply(activation, atoms, component)
+    return decoded
+
+
+def selected(
+    x: Float[Tensor, "n d"],
+    weight: Float[Tensor, "m d"],
+    bias: Float[Tensor, " m"],
+    component: Int[Tensor, "n s"],
+    value: Float[Tensor, "n s"],
+) -> Float[Tensor, "n s"]:
+    """`value`, which is x · weight[component] + bias[component], with gradients for both.
+
+    For values picked out of a dense product that autograd did not see. x gets no gradient.
+    """
+    picked: Tensor = _Select.apply(x, weight, bias, component, value)
+    return picked

@@ -1,0 +1,231 @@
+"""An SAE while it learns: its parameters, how it selects components, and its loss."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from pipeline.config import SaeConfig
+from pipeline.sae.model import Sae
+from pipeline.sae.sparse import decode, selected
+
+SLOTS = 4
+"""BatchTopK gives an image at most this many times k components."""
+MOMENTUM = 0.9
+"""Of the moving average that estimates BatchTopK's threshold, a step."""
+
+
+class Frame(NamedTuple):
+    """Coordinates in which an SAE learns: (x − mean) / scale, folded back at the end."""
+
+    mean: Float[Tensor, " d"]
+    scale: float
+    """Root mean square length of the training data in these coordinates, in units of x."""
+    spread: float
+    """Root mean square distance of the training data to their mean, in units of x."""
+
+
+class Step(NamedTuple):
+    """What a forward pass leaves behind."""
+
+    loss: Float[Tensor, ""]
+    fired: Bool[Tensor, " m"]
+    """Components that were active on some token."""
+    threshold: Float[Tensor, ""]
+    """Activations above it were kept, in units of `Frame.scale`."""
+
+
+Gather = Callable[[Float[Tensor, "n s"]], Float[Tensor, " v"]]
+"""Brings the values of all devices together."""
+
+
+def alone(value: Float[Tensor, "n s"]) -> Float[Tensor, " v"]:
+    """The values of the only device."""
+    return value.flatten()
+
+
+class Trainee(nn.Module):
+    """A top-k, BatchTopK or Matryoshka SAE in training.
+
+    The encoder starts as the atoms where `encoder_init` is transpose, so that training starts at
+    matching pursuit's first step instead of at noise.
+    """
+
+    frame_mean: Tensor
+    idle: Tensor
+    """Images [m] since a component fired."""
+    threshold: Tensor
+    """Moving average of BatchTopK's threshold; NaN before the first step."""
+
+    def __init__(self, config: SaeConfig, frame: Frame, generator: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = frame.scale
+        self.variance = frame.spread**2
+        self.register_buffer("frame_mean", frame.mean)
+        self.register_buffer("idle", torch.zeros(config.components))
+        self.register_buffer("threshold", torch.tensor(float("nan")))
+        self._size = size = (config.components, len(frame.mean))
+        atoms = _unit(torch.randn(size, generator=generator))
+        encoder = atoms
+        if config.encoder_init == "random":
+            encoder = _unit(torch.randn(size, generator=generator))
+        self.atoms = nn.Parameter(atoms)
+        self.bias = nn.Parameter(torch.zeros(size[1]))
+        self.encoder_weight = nn.Parameter(encoder.clone())
+        self.encoder_bias = nn.Parameter(torch.zeros(size[0]))
+        self._dense = torch.empty(0)
+
+    def forward(
+        self,
+        x: Float[Tensor, "n d"],
+        weight: Float[Tensor, " n"],
+        dead: Bool[Tensor, " m"],
+        gather: Gather = alone,
+    ) -> Step:
+        """Loss of some tokens.
+
+        Args:
+            x: tokens.
+            weight: of each token in the loss; the sum over all devices is 1.
+            dead: components that AuxK is to revive.
+            gather: how values of all devices come together.
+        """
+        framed = (x - self.frame_mean) / self.scale
+        dense = self._pre_activations(framed)
+        value, component = dense.topk(self._slots, dim=-1, sorted=False)
+        threshold = self._threshold(value, gather)
+        value = selected(framed, self.encoder_weight, self.encoder_bias, component, value)
+        activation = torch.where(value > threshold, value, 0.0)
+        loss = x.new_zeros(())
+        framed_hat = x.new_zeros(())
+        for framed_hat in self._reconstructions(activation, component):
+            x_hat = framed_hat * self.scale + self.frame_mean
+            loss = loss + (weight * self._losses(x, x_hat)).sum()
+        loss = loss / len(self._prefixes)
+        if self.config.auxk and bool(dead.any()):
+            residual = (framed - framed_hat).detach()
+            loss = loss + self.config.auxk * self._auxk(framed, dense, residual, dead, weight)
+        fired = torch.zeros_like(dead)
+        fired[component[activation > 0]] = True
+        return Step(loss, fired, threshold.detach())
+
+    @property
+    def _slots(self) -> int:
+        slots = SLOTS * self.config.k if self.config.kind == "batch_topk" else self.config.k
+        return min(slots, self.config.components)
+
+    @property
+    def _prefixes(self) -> list[int]:
+        """Numbers of first components that a reconstruction may use, in turn."""
+        m = self.config.components
+        if self.config.kind != "matryoshka":
+            return [m]
+        return [max(1, round(share * m)) for share in self.config.prefixes] + [m]
+
+    @torch.no_grad()
+    def _pre_activations(self, framed: Tensor) -> Tensor:
+        # Fresh memory for [n, m] in every step costs more than half as much as the product.
+        size = (len(framed), self.config.components)
+        if self._dense.numel() < size[0] * size[1] or self._dense.device != framed.device:
+            self._dense = framed.new_empty(size[0] * size[1])
+        out = self._dense[: size[0] * size[1]].view(size)
+        return torch.addmm(self.encoder_bias, framed, self.encoder_weight.T, out=out)
+
+    def _threshold(self, value: Tensor, gather: Gather) -> Tensor:
+        """Activations above it are kept: for BatchTopK those of the batch's k · tokens largest."""
+        nothing = value.new_zeros(())
+        if self.config.kind != "batch_topk":
+            return nothing
+        every = gather(value.detach())
+        kept = len(every) // value.shape[1] * self.config.k
+        return every.topk(kept + 1).values[-1].clamp_min(0.0) if kept < len(every) else nothing
+
+    def _reconstructions(self, activation: Tensor, component: Tensor) -> list[Tensor]:
+        """x̂ in the frame, for each prefix of the components; the last is of all."""
+        total = self.bias.expand(len(activation), -1)
+        found = []
+        start = 0
+        for stop in self._prefixes:
+            part = activation
+            if len(self._prefixes) > 1:
+                part = torch.where((component >= start) & (component < stop), activation, 0.0)
+            total = total + decode(part, self.atoms, component)
+            found.append(total)
+            start = stop
+        return found
+
+    def _losses(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        if self.config.loss == "unit":
+            return unit_losses(x, x_hat)
+        return (x - x_hat).square().sum(dim=-1) / self.variance
+
+    def _auxk(
+        self, framed: Tensor, dense: Tensor, residual: Tensor, dead: Tensor, weight: Tensor
+    ) -> Tensor:
+        """What the strongest dead components leave of the residual (Gao et al. 2024), as a variance
+        share.
+
+        The residual is detached and holds the bias already, so that the bias counts once. The
+        gradient goes past the rectifier: a component that is never positive learns too, and what
+        is below 0 reconstructs nothing, else it would serve there and never fire.
+        """
+        index = torch.nonzero(dead).flatten()
+        count = min(self.config.auxk_k, len(index))
+        value, position = dense[:, index].topk(count, dim=-1, sorted=False)
+        component = index[position]
+        value = selected(framed, self.encoder_weight, self.encoder_bias, component, value)
+        value = value + (value.clamp_min(0) - value).detach()
+        left = (residual - decode(value, self.atoms, component)).square().sum(dim=-1)
+        return (weight * left).sum() * self.scale**2 / self.variance
+
+    def remove_parallel_gradient(self) -> None:
+        """Drop the part of the atoms' gradient along the atoms, which `constrain` would undo."""
+        gradient = self.atoms.grad
+        assert gradient is not None, "backward has run"
+        for g, v in zip(gradient.split(512), self.atoms.detach().split(512), strict=True):
+            g.addcmul_(v, torch.linalg.vecdot(g, v)[:, None], value=-1)
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Make atoms unit length again, after every step."""
+        for v in self.atoms.split(512):  # in blocks that stay in the cache
+            v.div_(v.norm(dim=1, keepdim=True).clamp_min(1e-12))
+
+    @torch.no_grad()
+    def note(self, fired: Bool[Tensor, " m"], images: int, threshold: Float[Tensor, ""]) -> None:
+        """Remember after a step of some images what fired and BatchTopK's threshold."""
+        self.idle += images
+        self.idle[fired] = 0
+        first = bool(self.threshold.isnan())
+        self.threshold.copy_(threshold if first else self.threshold.lerp(threshold, 1 - MOMENTUM))
+
+    @torch.no_grad()
+    def served(self) -> Sae:
+        """The SAE in units of x, its frame folded into weights and biases."""
+        threshold = 0.0 if self.config.kind != "batch_topk" else float(self.threshold)
+        sae = Sae(*self._size, self._slots, threshold * self.scale).to(self.atoms.device)
+        sae.atoms.copy_(self.atoms)
+        sae.bias.copy_(self.bias * self.scale + self.frame_mean)
+        sae.encoder_weight.copy_(self.encoder_weight)
+        sae.encoder_bias.copy_(
+            self.encoder_bias * self.scale - self.encoder_weight @ self.frame_mean
+        )
+        return sae.eval().requires_grad_(False)
+
+
+def unit_losses(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """‖x/‖x‖ − x̂/‖x̂‖‖² (paper, Eq. 10) + (1 − ‖x̂‖/‖x‖)² of each token: 0 is perfect.
+
+    The first term compares directions and leaves the length of x̂ free; since codes are to sum up to
+    x itself, the second pins it.
+    """
+    difference = nn.functional.normalize(x, dim=-1) - nn.functional.normalize(x_hat, dim=-1)
+    length = x_hat.norm(dim=-1) / x.norm(dim=-1)
+    return difference.square().sum(dim=-1) + (1 - length).square()
+
+
+def _unit(rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:
+    return rows / rows.norm(dim=1, keepdim=True)

@@ -1,0 +1,309 @@
+"""An invented audit, as its stages leave it."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from pipeline.store import write_json, write_table
+
+AUDIT, DATASET = "zoo-small", "zoo"
+CLASSES = [
+    {"label": "bat", "name": "bat, flying mammal", "short": "bat"},
+    {"label": "bold", "name": "<b>, a tag", "short": "<b>"},
+    {"label": "club", "name": "cricket club | stick", "short": "club|stick"},
+]
+FORMS = ("short", "templates", "extended", "both", "linear")
+FINDINGS = [
+    # id, class, component, component_label, mode, score, confirmed, verdict
+    ("f-0007", "bold", 31, "<script>alert(1)</script>", "typography", 9.0, False, ""),
+    ("f-0001", "bat", 12, "cricket bat", "polysemy", 4.5, True, "accept"),
+    ("f-0003", "club", 5, "", "spurious", 7.25, True, ""),
+]
+GIVEN = {
+    "finding_id": "f-0001",
+    "verdict": "accept",
+    "mode": "polysemy",
+    "note": "'=the </script> bat",
+    "reviewer": "Ada",
+    "date": "2026-01-31",
+}
+"""What a person said of f-0001, whose suggested mode was compound."""
+
+
+def image_ids(label: str) -> list[str]:
+    return [f"val/{label}/{i}" for i in range(5)]
+
+
+def build(
+    root: Path,
+    *,
+    shortcut: bool = True,
+    planted: bool = True,
+    findings: bool = True,
+    reviewed: bool = True,
+) -> None:
+    """Leave under root what the stages of an audit leave."""
+    data = root / "data"
+    _dataset(root)
+    write_json(
+        data / "heads" / AUDIT / "model.json",
+        {
+            "name": "ViT-test",
+            "model": "test",
+            "pretrained": "tag-1",
+            "weights_sha256": "ab" * 32,
+            "preprocessing": {"size": 64, "mean": [0.5, 0.5, 0.5]},
+            "d_pre": 48,
+            "d_post": 32,
+            "device": "cpu",
+            "dtype": "float32",
+            "precision": "float32",
+            "cosine_to_float32": 1.0,
+            "parameters": 9_700_000,
+            "note": "Fine-tuned on the zoo's own pictures.",
+        },
+    )
+    _sae(data)
+    audit = data / "audits" / AUDIT
+    rows = FINDINGS if findings else []
+    _findings(audit, rows, reviewed)
+    _robustness(audit / "robustness", rows)
+    _faithfulness(audit / "faithfulness")
+    _concepts(audit / "concepts")
+    _shortcut(audit / "shortcut", applies=shortcut)
+    _validate(audit / "validate", planted, shortcut)
+
+
+def _dataset(root: Path) -> None:
+    rows = []
+    for shade, entry in enumerate(CLASSES):
+        for i, image_id in enumerate(image_ids(entry["label"])):
+            path = root / "raw" / f"{image_id}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 30), (80 * shade, 50 * i, 90)).save(path)
+            rows.append((image_id, f"{image_id}.png", "val", entry["label"]))
+    manifest = pd.DataFrame(rows, columns=["image_id", "path", "split", "label"])
+    folder = root / "data" / "manifests" / DATASET
+    write_table(folder / "manifest.parquet", manifest)
+    about = {
+        "name": DATASET,
+        "fingerprint": "0123456789abcdef" * 4,
+        "counts": {"images": 15, "splits": {"val": 15}, "labels": {}, "groups": 15},
+        "classes": CLASSES,
+        "licence": None,
+        "excluded_classes": [{"label": "gnu", "reason": "it has no train image"}],
+        "excluded": [{"path": "val/bat/broken.png", "reason": "truncated <image>"}],
+    }
+    write_json(folder / "dataset.json", about)
+
+
+def _sae(data: Path) -> None:
+    folder = data / "saes" / AUDIT
+    columns = ["epoch", "loss", "explained_variance", "cosine", "l0", "alive_fraction"]
+    columns += ["dead_fraction", "zero_shot_agreement"]
+    curves = [
+        (1, 0.5, 0.6, 0.8, 4.0, 0.99, 0.01, 0.7),
+        (2, 0.2, 0.9, 0.95, 4.0, 0.97, 0.03, 0.9),
+        (3, 0.1, 0.91, 0.95, 4.0, 0.97, 0.03, 0.95),
+    ]
+    write_table(folder / "curves.csv", pd.DataFrame(curves, columns=columns))
+    density = pd.DataFrame({"low": [-3.0, -2.0], "high": [-2.0, -1.0], "count": [40, 20]})
+    sae = {
+        "explained_variance": 0.9123456789,
+        "alive_fraction": 0.97,
+        "cosine": 0.95,
+        "l0": 4.0,
+        "zero_shot_agreement": 0.95,
+    }
+    audit = data / "audits" / AUDIT
+    write_json(audit / "sae" / "metrics.json", {"sae": sae})
+    write_table(audit / "sae" / "density.csv", density)
+    stable = pd.DataFrame(
+        {"component": [5, 12, 31, 40], "stability": [0.9, 0.25, float("nan"), 0.5]}
+    )
+    write_table(audit / "stability" / "components.parquet", stable)
+    stability = {"seeds": 3, "components": 62, "matched_fraction": 0.6, "mean_cosine": 0.8}
+    write_json(audit / "stability" / "metrics.json", {"stability": stability})
+    write_json(audit / "probe" / "metrics.json", {"probe": {"separation": 0.9}})
+    labels = pd.DataFrame(
+        {
+            "component": [31, 5, 12],
+            "label": ["x", None, "cricket bat"],
+            "alignment": [0.1, float("nan"), 0.3125],
+            "clarity": [0.2, float("nan"), 0.7],
+            "activations": [30, 3, 50],
+            "mean_top20": [1.0, 0.1, 5.0],
+            "top_images": [image_ids("bold"), [], image_ids("bat")],
+        }
+    )
+    write_table(data / "labels" / f"{AUDIT}.parquet", labels)
+
+
+def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
+    columns = ["finding_id", "class", "component", "component_label", "mode", "score"]
+    table = pd.DataFrame(rows, columns=[*columns, "confirmed", "verdict"])
+    table["images"], table["max_z"], table["q_value"] = 17, 21.5, 0.003
+    table["stability"] = [0.25 if row[2] == 12 else None for row in rows]
+    table["confidence"], table["review_again"], table["status"] = 0.625, False, "new"
+    table["example_ids"] = " ".join(image_ids("bat")[:2] + image_ids("club")[:3])
+    about: dict[str, Any] = {
+        "mode_reason": "the images' own classes say so",
+        "suggested_mode": "compound",
+        "mode_alternatives": [{"mode": "typography", "strength": 0.25, "reason": "it is written"}],
+        "test": "excess",
+        "reason": "on 9 of 17 candidates the component matters more",
+        "p_value": 0.0005,
+        "tail": 0.03125,
+        "confirmation_p": 0.0125,
+        "review": None,
+        "review_again": [],
+    }
+    evidence = {row[0]: about | {"shows": row[3], "images": image_ids("bat")} for row in rows}
+    gone: list[tuple[str, ...]] = []
+    if rows and reviewed:
+        evidence["f-0001"] |= {"review": GIVEN, "review_again": ["shares 31% of its images"]}
+        table.loc[table["finding_id"] == "f-0001", "review_again"] = True
+        table.loc[table["finding_id"] == "f-0001", "status"] = "persists"
+        gone = [("f-0009", "gnu", "reject", "", "gone, <b>"), ("f-0010", "bat", "", "", "")]
+    elif rows:
+        table["verdict"] = None
+    table["mode_source"] = ["person" if evidence[row[0]]["review"] else "suggested" for row in rows]
+    folder = audit / "review"
+    write_table(folder / "findings.csv", table)
+    write_json(folder / "evidence.json", evidence)
+    gone_columns = ["finding_id", "class", "verdict", "mode", "note"]
+    write_table(folder / "gone.csv", pd.DataFrame(gone, columns=gone_columns))
+    changes = {
+        "accepted": int((table["verdict"] == "accept").sum()),
+        "rejected": 0,
+        "new": int((table["status"] == "new").sum()),
+        "persisting": int((table["status"] == "persists").sum()),
+        "gone": len(gone),
+        "review_again": int(table["review_again"].sum()),
+    }
+    write_json(folder / "metrics.json", {"failures": changes})
+    failures = {
+        "flags": 2 * len(rows),
+        "findings": len(rows),
+        "confirmed": int(table["confirmed"].sum()) if rows else 0,
+        "expected_false_flags": 0.25,
+        "expected_false_flags_analytic": 0.375,
+    }
+    write_json(audit / "failures" / "metrics.json", {"failures": failures})
+
+
+def _robustness(folder: Path, rows: list[tuple[Any, ...]]) -> None:
+    auc = {"spurious_auc": 0.625, "spurious_sem": 0.03, "valid_auc": 0.96875, "valid_sem": 0.01}
+    auc |= {"spurious_low": 0.5625, "spurious_high": 0.75, "valid_low": 0.95, "valid_high": 0.98}
+    auc |= {"spurious_ap": 0.5375, "valid_ap": 0.90625}
+    better = auc | {"spurious_auc": 0.875}
+    by_form = {form: better if form == "both" else auc for form in FORMS}
+    alone = {"spurious_auc": 0.5, "valid_auc": 0.9, "spurious_ap": 0.4, "valid_ap": 0.8}
+    single = {form: alone for form in FORMS}
+    robustness: dict[str, Any] = {"by_mode": {}, "differences": {}, "findings": 0}
+    if rows:
+        gain = {"mean": 0.25, "sem": 0.1, "low": 0.0625, "high": 0.375, "findings": 3}
+        differences = {
+            "templates": {"all": gain | {"mean": -0.0125, "low": -0.125}},
+            "both": {"all": gain, "polysemy": {"mean": 0.5, "findings": 1}},
+        }
+        robustness = {
+            **by_form,
+            "by_mode": {"polysemy": single, "ready_made": single},
+            "differences": differences,
+            "findings": len(rows),
+        }
+    left_out = pd.DataFrame({"finding_id": ["f-0007"], "reason": ["3 distractors of 5"]})
+    write_table(folder / "left_out.csv", left_out if rows else left_out[:0])
+    accuracy = {"short": 0.8}
+    write_json(folder / "metrics.json", {"robustness": robustness, "accuracy": accuracy})
+    forms = [(row[0], row[4], form, 9, 0.61, 0.97) for row in rows for form in FORMS]
+    if rows:
+        forms += [("bird feeder", "ready_made", form, 8, 0.7, 0.99) for form in FORMS]
+    columns = ["finding_id", "mode", "form", "distractors", "spurious_auc", "valid_auc"]
+    write_table(folder / "findings.csv", pd.DataFrame(forms, columns=columns))
+
+
+def _faithfulness(folder: Path) -> None:
+    rows = []
+    for protocol, sign in (("deletion_local", -1), ("insertion_local", 1)):
+        for rank, method in enumerate(("act_grad", "energy", "random")):
+            rows += [
+                (protocol, method, step, 0.3 + sign * 0.02 * step / (1 + rank), 0.002)
+                for step in range(4)
+            ]
+    columns = ["protocol", "method", "step", "y", "sem"]
+    write_table(folder / "curves.csv", pd.DataFrame(rows, columns=columns))
+    auc = {
+        name: {"auc": value, "sem": 0.001}
+        for name, value in (("act_grad", 0.21), ("energy", 0.25), ("random", 0.28))
+    }
+    faithfulness = {
+        "deletion_local": auc,
+        "insertion_local": auc,
+        "error_dropped": {"deletion_local": auc, "insertion_local": auc},
+        "ablation_correlation": {"act_grad": 0.9},
+    }
+    write_json(folder / "metrics.json", {"faithfulness": faithfulness})
+
+
+def _concepts(folder: Path) -> None:
+    concepts = {
+        "components": 60,
+        "hidden": 2,
+        "clarity_activation_correlation": 0.7,
+        "unique_labels": {"sae": 40, "pca": 9, "neuron": 11},
+    }
+    write_json(folder / "metrics.json", {"concepts": concepts})
+    columns = ["component", "label", "alignment", "clarity", "group", "mean_top20", "top_images"]
+    ids = " ".join(image_ids("club"))
+    rows: list[tuple[Any, ...]] = [
+        (8, "stick", 0.05, 0.3, "low", 6.0, ids),
+        (9, "wing", 0.04, 0.8, "high", 5.0, ids),
+    ]
+    write_table(folder / "hidden.csv", pd.DataFrame(rows, columns=columns))
+
+
+def _shortcut(folder: Path, applies: bool) -> None:
+    def side(standard: float, robust: float) -> dict[str, Any]:
+        return {
+            "standard": {"mean": standard, "sem": 0.02},
+            "robust": {"mean": robust, "sem": 0.02},
+        }
+
+    accuracy = {
+        "plain": {"positive": side(0.81, 0.79), "negative": side(0.68, 0.7)},
+        "added": {"positive": side(0.59, 0.74), "negative": side(0.83, 0.72)},
+        "removed": {"positive": side(0.84, 0.8), "negative": side(0.6, 0.69)},
+    }
+    shares = {"12": {"share": 0.061, "label": "red hue"}, "5": {"share": 0.03, "label": "border"}}
+    red = {"component": 12, "rise": 1.5}
+    metrics = {"shortcut": {**shares, "accuracy": accuracy, "auroc": 0.83, "red": red}}
+    write_json(folder / "metrics.json", metrics if applies else {})
+    columns = ["component", "label", "kind", "share", "rank", "suspect", "top_images"]
+    ids = " ".join(image_ids("bold"))
+    rows = [
+        (12, "red hue", "colour", 0.061, 1, True, ids),
+        (5, "border", "lesion", 0.03, 2, False, ids),
+    ]
+    table = pd.DataFrame(rows if applies else [], columns=columns)
+    write_table(folder / "components.csv", table)
+
+
+def _validate(folder: Path, planted: bool, shortcut: bool) -> None:
+    columns = ["plant", "class", "mode", "images", "spurious_auc", "fallen", "found", "finding_ids"]
+    columns += ["component", "encoding_auc", "rank"]
+    rows: list[tuple[Any, ...]] = [
+        ("polysemy-bat", "bat", "polysemy", 20, 0.71, True, True, "f-0001", None, None, None),
+        ("spurious-club", "club", "spurious", 18, 0.88, True, False, "", None, None, None),
+        ("typography-bold", "bold", "typography", 22, 0.99, False, False, "", None, None, None),
+    ]
+    metrics: dict[str, Any] = {"failures": {"planted": {"recall": 0.5, "precision": 2 / 3}}}
+    if shortcut:
+        rows.append(("red-hue", "bat", "shortcut", 9, None, None, None, "", 12, 0.98, 1))
+        found = {"component": 12, "encoding_auc": 0.98, "rank": 1}
+        metrics["shortcut"] = {"planted": {"red-hue": found}}
+    write_table(folder / "plants.csv", pd.DataFrame(rows if planted else [], columns=columns))
+    write_json(folder / "metrics.json", metrics if planted else {})

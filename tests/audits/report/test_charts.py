@@ -1,0 +1,65 @@
+"""Charts as inline SVG."""
+
+import re
+
+import pytest
+
+from audits.report import charts
+
+
+def test_interval_chart_places_values_on_its_axis() -> None:
+    rows = [
+        charts.Row(
+            "a <form>", (charts.Interval(0.5, 0.4, 0.7), charts.Interval.of_error(1.0, None))
+        ),
+        charts.Row("b", (charts.Interval.of_error(0.75, 0.0), None)),
+    ]
+    svg = charts.intervals(rows, ("valid", "spurious"), "T", charts.axis_start(rows), 500)
+    x = [float(value) for value in re.findall(r'<circle cx="([\d.]+)"', svg)]
+    edges = [float(value) for value in re.findall(r'<rect x="([\d.]+)"', svg)]
+    assert x[1] - x[0] > 20
+    assert x[1] - x[0] == pytest.approx((edges[0] + 5 - x[0]) * (0.25 / 0.5), abs=0.2)
+    whisker = re.search(r'<line x1="([\d.]+)"[^>]* x2="([\d.]+)"[^>]*stroke="#0b5fa5"', svg)
+    assert whisker is not None
+    low, high = (float(end) for end in whisker.groups())
+    assert (high - x[0]) == pytest.approx(2 * (x[0] - low), abs=0.4)
+    assert max(float(value) for value in re.findall(r' x="([\d.]+)"', svg)) <= 500
+    assert 'viewBox="0 0 500 ' in svg
+    assert "a &lt;form&gt;" in svg
+    assert svg.count("n/a") == 1
+    with pytest.raises(ValueError, match="no values"):
+        charts.intervals([charts.Row("a", (None,))], ("valid",), "T", 0.5, 500)
+
+
+def test_line_chart_names_each_curve_apart() -> None:
+    curve = charts.Line("one", (0.0, 1.0), (0.2, 0.4), (0.0, 0.0))
+    other = charts.Line("two", (0.0, 1.0), (0.2, 0.4), (0.1, 0.1))
+    svg = charts.lines([curve, other], "T", "steps")
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" class="label"', svg)]
+    assert len(heights) == 2
+    assert abs(heights[0] - heights[1]) >= 16
+    assert svg.count("<polygon") == 1
+    # Three names that all want the top stay inside the drawing.
+    svg = charts.lines([curve, curve, curve], "T", "steps")
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" class="label"', svg)]
+    assert min(heights) >= 14
+    with pytest.raises(ValueError, match="no points"):
+        charts.lines([], "T", "steps")
+
+
+def test_histogram_stands_on_its_axis() -> None:
+    bins = [charts.Bin(-2.0, -1.0, 10), charts.Bin(-1.0, 0.0, 5), charts.Bin(0.0, 2.0, 0)]
+    ticks = [(-3, "out"), (-2, "<1%"), (0, "100%")]
+    svg = charts.histogram(bins, "T", "rate", ticks, marked=[-1.0, 9.0])
+    bars = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)"', svg)
+    x, y, width, height = (list(map(float, column)) for column in zip(*bars, strict=True))
+    assert height[:2] == [200.0, 100.0]
+    assert height[2] == 0
+    assert {round(a + b, 1) for a, b in zip(y, height, strict=True)} == {214.0}
+    assert x[1] - x[0] == pytest.approx((x[2] - x[0]) / 2, abs=0.2)
+    assert width[2] == pytest.approx(2 * width[0] + 1, abs=0.2)
+    marks = [float(value) for value in re.findall(r'<line x1="([\d.]+)" y1="215.0"', svg)]
+    assert marks == pytest.approx([x[1], 440.0], abs=0.1)
+    assert "&lt;1%" in svg and "out" not in svg
+    with pytest.raises(ValueError, match="no counts"):
+        charts.histogram([charts.Bin(0, 1, 0)], "T", "rate", [])

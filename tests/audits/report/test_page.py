@@ -1,0 +1,219 @@
+"""The report, rendered from a small invented audit."""
+
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from audits.report.__main__ import settings_of, write_report
+from pipeline.config import load_params
+from pipeline.store import write_table
+from tests.audits.report.conftest import settings
+from tests.audits.report.invented import AUDIT, DATASET, FINDINGS
+
+Render = Callable[..., Path]
+
+
+def test_page_loads_nothing_from_outside(report: Render) -> None:
+    html = (report() / "report.html").read_text()
+    loads = re.findall(r"""(?:src|href|xlink:href|srcset|action|data)=["']([^"']*)""", html)
+    assert len(loads) > 20
+    assert all(load.startswith(("data:image/jpeg;base64,", "#")) for load in loads)
+    assert not re.search(r"url\(|@import|https?:", html)
+    anchors = {load[1:] for load in loads if load.startswith("#")}
+    assert anchors <= set(re.findall(r' id="([^"]*)"', html))
+
+
+def test_page_escapes_names_from_the_data(report: Render) -> None:
+    html = (report() / "report.html").read_text()
+    assert "<script>alert" not in html
+    assert "<b></b>" not in html
+    assert "“<b>”" not in html
+    assert "&lt;b&gt;" in html
+    assert "truncated &lt;image&gt;" in html
+
+
+def test_every_finding_is_in_both_renderings(report: Render) -> None:
+    folder = report()
+    html, markdown = (folder / "report.html").read_text(), (folder / "report.md").read_text()
+    for row in FINDINGS:
+        assert f'id="{row[0]}"' in html
+        assert f"| {row[0]} |" in markdown
+    # Confirmed ones first, then in the order of the stage.
+    places = [
+        html.index(f'<article class="card" id="{row}"') for row in ("f-0001", "f-0003", "f-0007")
+    ]
+    assert places == sorted(places)
+
+
+def test_findings_past_the_budget_stay_listed(
+    report: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audits.report.gallery.BUDGET_BYTES", 0)
+    html = (report() / "report.html").read_text()
+    assert '<article class="card"' not in html
+    assert "3 more, without pictures" in html
+    for row in FINDINGS:
+        assert f'<tr id="{row[0]}" data-finding="{row[0]}"' in html
+
+
+def test_headline_says_how_many_classes(report: Render) -> None:
+    html = unescape((report(shortcut=False) / "report.html").read_text())
+    assert "<h1>On 2 of 3 classes, this model also answers to something else</h1>" in html
+    assert "Two of three findings held up on images not used to find them" in html
+    assert "62% of the time with the short class name" in html
+    assert "88% with the full class name in templates" in html
+    assert "the model falls for 2, and the audit found 1 of these" in html
+
+
+def test_a_card_has_the_label_of_its_own_component(report: Render) -> None:
+    html = (report() / "report.html").read_text()
+    card = html[html.index('id="f-0001"') : html.index('id="f-0003"')]
+    assert "<dt>fit of the label</dt><dd>0.31</dd>" in card
+    assert "cricket bat" in card
+    assert "<dt>largest z</dt><dd>21.5</dd>" in card
+    assert "Labelled club|stick (3), bat (2)" in card
+    assert 'Short name <b class="low">61%</b>' in card
+
+
+def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
+    html = unescape((report() / "report.html").read_text())
+    assert "<h1>The bat classifier leans on “red hue”, its strongest component</h1>" in html
+    assert "One suspect component carries 6.1% of the relevance" in html
+    assert "accuracy on bat from 81% to 59%" in html
+    assert "from 79% to 74%" in html
+    assert "component 12 (red hue) answers most to added red" in html
+    assert "red-hue in component 12, number 1 by relevance" in html
+
+
+def test_sections_that_do_not_apply_say_so(report: Render) -> None:
+    folder = report(positive=None, shortcut=False, planted=False, findings=False)
+    for name in ("report.html", "report.md"):
+        text = (folder / name).read_text()
+        assert "No failure was found on 3 classes" in text
+        assert "this audit has no classifier to look into" in text
+        assert "nothing was planted in this dataset" in text
+        assert "no finding has enough validation images" in text
+
+
+def test_two_runs_write_the_same_bytes_and_nothing_of_the_machine(
+    report: Render, tmp_path: Path
+) -> None:
+    folder = report()
+    first = {name: (folder / name).read_bytes() for name in ("report.md", "metrics.json")}
+    assert {name: (report() / name).read_bytes() for name in first} == first
+    for text in first.values():
+        assert str(tmp_path).encode() not in text
+    source = tmp_path / "data" / "audits" / AUDIT / "review" / "findings.csv"
+    assert (folder / "findings.csv").read_bytes() == source.read_bytes()
+
+
+def test_metrics_are_those_of_all_stages(report: Render) -> None:
+    metrics = json.loads((report() / "metrics.json").read_text())
+    assert metrics["dataset"] == {"images": 15}
+    assert metrics["sae"]["explained_variance"] == 0.912346
+    assert metrics["failures"]["flags"] == 6
+    assert metrics["failures"]["accepted"] == 1
+    assert metrics["stability"]["matched_fraction"] == 0.6
+    assert metrics["failures"]["planted"] == {"precision": 0.666667, "recall": 0.5}
+    assert metrics["shortcut"]["accuracy"]["added"]["positive"]["standard"]["mean"] == 0.59
+    stages = {"concepts", "failures", "faithfulness", "probe", "robustness", "shortcut"}
+    assert set(metrics) == {"accuracy", "dataset", "sae", "stability", *stages}
+
+
+def test_provenance_names_code_weights_and_versions(report: Render, tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock").write_text(
+        f"""
+schema: '2.0'
+stages:
+  label@{AUDIT}:
+    cmd: x
+    deps: [{{path: data/raw/zoo, hash: md5, md5: 11.dir}}]
+    outs: [{{path: data/labels/{AUDIT}.parquet, hash: md5, md5: '22'}}]
+"""
+    )
+    origin = json.loads((report() / "provenance.json").read_text())
+    assert origin["model"]["weights_sha256"] == "ab" * 32
+    assert origin["dataset"]["fingerprint"].startswith("0123")
+    assert origin["seeds"] == {"seed": 7}
+    assert origin["dvc_lock"][f"label@{AUDIT}"]["deps"] == {"data/raw/zoo": "11.dir"}
+    assert {"torch", "open_clip_torch", "dvc", "mlflow", "pyarrow"} <= set(origin["packages"])
+
+
+def test_settings_come_from_params() -> None:
+    params = load_params(Path(__file__).parents[3] / "params.yaml")
+    for name, audit in params.audits.items():
+        found = settings_of(params, name)
+        assert found.root == params.datasets[audit.dataset].root
+        assert (found.positive is None) == (audit.shortcut is None)
+        assert (found.components, found.k) == (audit.sae.components, audit.sae.k)
+        assert (found.gallery, found.thumbnail) == (
+            audit.report.gallery,
+            audit.report.thumbnail,
+        )
+        assert found.q == audit.failures.q
+
+
+def test_what_was_left_out_is_told(report: Render) -> None:
+    folder = report()
+    html = (folder / "report.html").read_text()
+    assert "<code>val/bat/broken.png</code>" in html
+    assert "All of class <b>gnu</b>: it has no train image" in html
+    assert "not stated" in html
+    assert "| class left out | gnu: it has no train image |" in (folder / "report.md").read_text()
+
+
+def card(html: str, finding_id: str) -> str:
+    start = html.index(f'<article class="card" id="{finding_id}"')
+    return unescape(html[start : html.index("</article>", start)])
+
+
+def test_a_card_says_whose_verdict_and_mode_it_has(report: Render) -> None:
+    html = (report() / "report.html").read_text()
+    mine = card(html, "f-0001")
+    assert "accepted by a person" in mine and "by a person</span>" in mine
+    assert "the rule suggested “Part of another name” (confidence 0.62)" in mine
+    assert "Accepted by Ada on 2026-01-31: =the </script> bat" in mine
+    assert "To be reviewed again:</b> shares 31% of its images" in mine
+    assert "<dt>stability of the component</dt><dd>0.25</dd>" in mine
+    assert "(validation images)</dt><dd>0.013</dd>" in mine
+    assert "<dt>empirical tail</dt><dd>0.031</dd>" in mine
+    assert "<dt>test</dt><dd>more relevant than on the class's own images</dd>" in mine
+    assert "component 12 pushes them there: on 9 of 17 candidates the component" in mine
+    assert "Something speaks for “Written word” (0.25: it is written) too." in mine
+    other = card(html, "f-0003")
+    assert "Mode suggested by rule (confidence 0.62), because the images' own" in other
+    assert ">new</span>" in other and "review again" not in other
+
+
+def test_before_the_first_review_nothing_is_called_new(report: Render) -> None:
+    html = (report(reviewed=False) / "report.html").read_text()
+    assert ">new</span>" not in html
+    assert "Since the last review" not in html
+    assert "a verdict on 0 of 3 findings" in html
+
+
+def test_findings_that_are_gone_are_listed(report: Render) -> None:
+    folder = report()
+    html = (folder / "report.html").read_text()
+    row = "<td>gnu</td><td>rejected</td><td></td><td>gone, &lt;b&gt;</td><td><code>f-0009</code>"
+    assert row in html
+    assert "<td>bat</td><td>none</td>" in html
+    assert "| f-0009 | gnu | rejected |" in (folder / "report.md").read_text()
+
+
+def test_a_rejected_finding_is_last_and_not_in_the_headline(report: Render, tmp_path: Path) -> None:
+    report(shortcut=False)
+    path = tmp_path / "data" / "audits" / AUDIT / "review" / "findings.csv"
+    table = pd.read_csv(path)
+    table["verdict"] = table["verdict"].replace("accept", "reject")
+    write_table(path, table)
+    write_report(AUDIT, DATASET, settings(tmp_path), seed=7)
+    html = unescape((tmp_path / "reports" / AUDIT / "report.html").read_text())
+    assert "<h1>On 1 of 3 classes" in html
+    assert html.index('card" id="f-0007"') < html.index('card rejected" id="f-0001"')
+    assert 'class="pair" href="#f-0001"' not in html

@@ -1,0 +1,56 @@
+"""Counts of findings, chance and verdicts in words."""
+
+import pandas as pd
+
+from audits.report.sections import statistics
+
+COUNTS = {"flags": 40, "findings": 3, "confirmed": 2, "rejected": 0}
+COUNTS |= {"expected_false_flags": 0.5, "expected_false_flags_analytic": 0.75}
+CHANGES = {"accepted": 2, "rejected": 1, "new": 0, "persisting": 0, "gone": 0, "review_again": 0}
+
+
+def test_chance_is_a_share_of_the_flags() -> None:
+    said = statistics.chance(COUNTS)
+    assert "0.5 flags would be expected (0.75 from the tests' own distribution), against" in said
+    assert said.endswith("against 40 found: 1.2% of them.")
+    assert statistics.chance(COUNTS | {"flags": 0}).endswith("there are none.")
+
+
+def test_review_says_whose_modes_they_are_and_what_changed() -> None:
+    findings = pd.DataFrame(
+        {"mode_source": ["person", "suggested", "suggested", "person", "person"]}
+    )
+    (said,) = statistics.review(CHANGES, findings)
+    assert "a verdict on 3 of 5 findings" in said
+    assert "a person's on 3 and suggested by rule on 2" in said
+    changed = CHANGES | {"new": 1, "persisting": 4, "gone": 2, "review_again": 3}
+    assert statistics.review(changed, findings)[1] == (
+        "Since the last review: 1 new, 4 persisting, 2 gone; 3 with a verdict that is to be given "
+        "again."
+    )
+    assert statistics.review(CHANGES, findings[:0]) == []
+
+
+def test_summary_counts_in_words() -> None:
+    one = {"flags": 1, "findings": 1, "confirmed": 0, "expected_false_flags": 0.254, "rejected": 0}
+    assert statistics.summary(one, []) == (
+        "The one finding did not hold up on images not used to find it. "
+        "Behind it is one flag, where chance alone would give 0.25."
+    )
+    assert statistics.summary(COUNTS, ["spurious", "typography"]).startswith(
+        "Two of three findings held up on images not used to find them: one case of surroundings "
+        "taken for the object and one written word. Behind them are 40 flags"
+    )
+
+
+def test_summary_leaves_out_what_persons_rejected() -> None:
+    said = statistics.summary(COUNTS | {"rejected": 1}, ["typography"])
+    assert "; persons rejected one, and left are: one written word." in said
+    said = statistics.summary(COUNTS | {"rejected": 3}, [])
+    assert "; persons rejected three, and left are none." in said
+
+
+def test_headline_counts_classes_with_a_finding_that_holds() -> None:
+    assert statistics.headline(3, 2, 9, 5).startswith("On 2 of 9 classes")
+    assert statistics.headline(0, 0, 9, 1).endswith("one finding is a hint")
+    assert statistics.headline(0, 0, 9, 0) == "No failure was found on 9 classes"
