@@ -27,7 +27,7 @@ BLOCK_ROWS = 8192
 
 def along(inputs: Inputs, direction: np.ndarray) -> np.ndarray:
     """x · direction of every image [n]."""
-    w = torch.from_numpy(direction).float()
+    w = torch.tensor(direction).float()
     parts = [inputs.x[rows].float() @ w for rows in blocks(len(inputs.x), BLOCK_ROWS)]
     return torch.cat(parts).numpy()
 
