@@ -28,6 +28,7 @@ def folder_config(root: Path, **changes: object) -> DatasetConfig:
         "vocabulary": Path("terms.txt"),
         "embed": EMBED,
         "templates": ["{}"],
+        "descriptions": "class_name",
     }
     return DatasetConfig.model_validate({**fields, **changes})
 

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.attribution import Codes
-from pipeline.stability import Dictionary, alive, measure
+from pipeline.sae.health import firing
+from pipeline.sae.model import Sae
+from pipeline.stability import Dictionary, measure
+from pipeline.stability import dictionary as fitted
 
 
 def dictionary(seed: int, atoms: torch.Tensor, dead: tuple[int, ...] = ()) -> Dictionary:
@@ -71,6 +73,11 @@ def test_one_seed_alone_has_no_stability():
     assert found.metrics == {"seeds": 1, "components": 3}
 
 
-def test_alive_is_active_on_an_image():
-    codes = Codes(torch.tensor([[1, 0], [4, 1]]), torch.tensor([[0.5, 0.0], [0.2, 0.0]]))
-    assert alive(codes, 6).tolist() == [False, True, False, False, True, False]
+def test_alive_is_active_on_an_image(blocks_of):
+    sae = Sae(3, 2, slots=2)
+    with torch.no_grad():
+        sae.encoder_weight.copy_(torch.tensor([[1.0, 0], [0, 1], [-1, -1]]))
+    x = torch.tensor([[2.0, -1], [3, 0], [1, -5], [-1, -2]])
+    images = blocks_of(x)
+    assert firing(sae, images).tolist() == [3, 0, 2]
+    assert fitted(9, sae, images).alive.tolist() == [True, False, True]
