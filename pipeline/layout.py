@@ -54,7 +54,7 @@ def texts(audit: str) -> Path:
 
 
 def sae(audit: str) -> Path:
-    """Folder of `sae.safetensors`, `config.json`, `curves.csv` and `metrics.json`."""
+    """Folder of `sae.safetensors`, `config.json` and `curves.csv`."""
     return DATA / "saes" / audit
 
 
