@@ -84,7 +84,7 @@ def bases(
     x: Float[Tensor, "n d"], train: Bool[Tensor, " n"], count: int
 ) -> dict[str, Int[Tensor, "_ _"]]:
     """Top train images of the directions SAEs compete with: principal axes and neurons of x."""
-    x_train = x[train]
+    x_train = x[train].float()
     rows = train.nonzero()[:, 0]
     # Of the covariance, so that the cost grows with images only linearly; scikit-learn fixes signs.
     pca = PCA(svd_solver="covariance_eigh")

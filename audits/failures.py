@@ -14,7 +14,7 @@ from audits.findings import Suggest, confirmations, gather, report_findings
 from audits.flags import find_flags
 from audits.inputs import Inputs, load_inputs
 from audits.lexicon import Lexicon
-from audits.mode_evidence import Probe, firing_rates, mode_evidence
+from audits.mode_evidence import Probe, TrainImages, firing_rates, mode_evidence
 from audits.modes import Mode, suggest_mode
 from pipeline import layout
 from pipeline.attribution import blocks
@@ -28,7 +28,7 @@ BLOCK_ROWS = 8192
 def along(inputs: Inputs, direction: np.ndarray) -> np.ndarray:
     """x · direction of every image [n]."""
     w = torch.tensor(direction).float()
-    parts = [inputs.x[rows].float() @ w for rows in blocks(len(inputs.x), BLOCK_ROWS)]
+    parts = [inputs.tokens(rows) @ w for rows in blocks(len(inputs.x), BLOCK_ROWS)]
     return torch.cat(parts).numpy()
 
 
@@ -52,14 +52,16 @@ def suggester(
     """
     train = inputs.split("train").numpy()
     place = train.cumsum() - 1
-    labels = inputs.images["label"][train].reset_index(drop=True)
     names = dict(zip(inputs.classes["label"], inputs.classes["name"], strict=True))
-    scores = along(inputs, probe.direction)[train]
+    images = TrainImages(
+        inputs.images["label"][train].reset_index(drop=True),
+        along(inputs, probe.direction)[train],
+    )
 
     def suggest(label: str, component: int, component_label: object, rows: np.ndarray) -> Mode:
         rates = firing_rates(component, label, table, classes)
-        about = (label, component, component_label, place[rows], labels, names, kinds)
-        return suggest_mode(mode_evidence(*about, rates, probe, scores), lexicon)
+        about = (label, component, component_label, place[rows])
+        return suggest_mode(mode_evidence(*about, images, names, kinds, rates, probe), lexicon)
 
     return suggest
 

@@ -14,7 +14,7 @@ from audits.flags import EXCESS, Flag, chance, count, hits
 from audits.inputs import Inputs
 from audits.modes import Mode
 from audits.reference import own_images
-from audits.surprise import Expectation, candidates, expectations, surprise, view
+from audits.surprise import Close, Expectation, close_images, expectations, surprise, view
 from pipeline.config import FailuresConfig
 
 FINDING_COLUMNS = [
@@ -101,20 +101,19 @@ def confirmations(
 ) -> dict[Pair, float]:
     """p-value of every flag on validation images, which had no part in finding it.
 
-    The flag's own test, validation candidates against the class's own validation images, with
-    what is expected from train images; 1 where a class has neither.
+    The flag's own test, validation candidates against the class's own validation images that come
+    as close, with what is expected from train images; 1 where a class lacks either.
     """
     asked: dict[int, list[Flag]] = {}
     for flag in flags:
         asked.setdefault(flag.position, []).append(flag)
     flagged = classes[classes["class"].isin(inputs.classes["label"][list(asked)])]
-    close = candidates(inputs, flagged, "val", config.candidate_deviations)
-    own, known = (dict(own_images(inputs, split)) for split in ("val", "train"))
+    close = close_images(inputs, flagged, "val", config.candidate_deviations)
+    known = dict(own_images(inputs, "train"))
     found: dict[Pair, float] = {}
     for expected in expectations(inputs, table, flagged):
         at = expected.position
-        rows = own[at], close[at], known[at]
-        found |= _confirmed(inputs, asked[at], expected, rows, config)
+        found |= _confirmed(inputs, asked[at], expected, close[at], known[at], config)
     return found
 
 
@@ -122,13 +121,13 @@ def _confirmed(
     inputs: Inputs,
     flags: list[Flag],
     expected: Expectation,
-    rows: tuple[Int[Tensor, " o"], Int[Tensor, " c"], Int[Tensor, " t"]],
+    close: Close,
+    known: Int[Tensor, " t"],
     config: FailuresConfig,
 ) -> dict[Pair, float]:
-    own, others, known = rows
-    if len(own) == 0 or len(others) == 0:
+    if len(close.own) == 0 or len(close.candidates) == 0:
         return {about(flag): 1.0 for flag in flags}
-    seen = view(inputs, expected, own, others, known, config)
+    seen = view(inputs, expected, *close, known, config)
     sizes = int(seen.own.sum()), int((~seen.own).sum())
     z = surprise(seen, expected, new=True)
     counted = {
@@ -245,7 +244,8 @@ def _reason(flag: Flag) -> str:
     )
     return (
         f"on {counts.other_hits} of {counts.others} candidates that do not look like the class, "
-        f"the component {said}; so it does on {counts.own_hits} of the class's own {counts.own}"
+        f"the component {said}; so it does on {counts.own_hits} of {counts.own} own images that "
+        "score as high"
     )
 
 

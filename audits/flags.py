@@ -1,6 +1,7 @@
 """Flags: components on which a class's prompt depends more than it should, tested against chance.
 
-Two tests, both on candidates that do not look like the class. *Excess*: the component's relevance
+Two tests of candidates that do not look like the class, beside the class's own images, of which
+those that score as high are compared. *Excess*: the component's relevance
 is higher than on the class's own images (paper, Sec. 4.2b). *Stand-in*: the component carries the
 prompt on the class's own images, and just as much here, where the class is not: a background
 without its object, or a word that two things share.
@@ -18,7 +19,7 @@ from audits.reference import own_images
 from audits.surprise import (
     Expectation,
     View,
-    candidates,
+    close_images,
     expectations,
     own_expectation,
     surprise,
@@ -30,7 +31,8 @@ EXCESS, STAND_IN = "excess", "stand-in"
 
 
 class Counts(NamedTuple):
-    """Units (groups of images) of a class and of candidates, and how many of each have a hit."""
+    """Units (groups of images) of a class, those that come close to it, and of candidates, and how
+    many of each have a hit."""
 
     own_hits: int
     own: int
@@ -53,8 +55,8 @@ class Flag(NamedTuple):
     mean for EXCESS, all of it for STAND_IN, since the class is not there."""
     max_z: float
     tail: float
-    """Empirical tail probability of their median relevance: (r + 1)/(n + 1), r of the class's n
-    own images having at least that."""
+    """Empirical tail probability of their median relevance: (r + 1)/(n + 1), r of n own images
+    that come close to the class having at least that."""
     counts: Counts
     p_value: float
     q_value: float
@@ -83,17 +85,19 @@ class ByChance(NamedTuple):
 def hits(
     seen: View, z: np.ndarray, mean: np.ndarray, config: FailuresConfig
 ) -> dict[str, np.ndarray]:
-    """Slots that each test counts, all of images that do not look like the class.
+    """Slots that each test counts.
 
-    EXCESS: z above `z`. STAND_IN: relevance that is positive and above mean − candidate_deviations
-    · deviation, the measure by which y makes a candidate, of a component that carries the class:
-    its mean is at least `mainstay` of the largest of all.
+    EXCESS: z above `z`, on own images whatever they look like, so that the test is of relevance
+    alone, and on others that do not look like the class. STAND_IN: relevance that is positive and
+    above mean − candidate_deviations · deviation, the measure by which y makes a candidate, of a
+    component that carries the class: its mean is at least `mainstay` of the largest of all; on
+    images, own or not, that do not look like the class, so that the test is of that alone.
     """
     carries = (mean >= config.mainstay * mean.max()) & (mean > 0)
-    as_usual = (z > -config.candidate_deviations) & (seen.relevance[seen.unlike] > 0)
+    as_usual = (z > -config.candidate_deviations) & (seen.relevance > 0)
     return {
-        EXCESS: seen.unlike[z > config.z],
-        STAND_IN: seen.unlike[as_usual & carries[seen.component[seen.unlike]]],
+        EXCESS: np.flatnonzero((z > config.z) & (seen.of_class | seen.unlike)),
+        STAND_IN: np.flatnonzero(as_usual & seen.unlike & carries[seen.component]),
     }
 
 
@@ -130,8 +134,9 @@ def find_flags(
     small. By chance are expected
 
     - permuted: flags of p-values as small as those kept, where images of the class and candidates
-      change places at random, unit by unit, and mean, deviation and floor are taken anew; what
-      looks like the class stays as it is. The mean over `permutations` draws.
+      change places at random, unit by unit, and mean, deviation and floor are taken anew. For
+      EXCESS every image may count; for STAND_IN what looks like the class stays as it is. The mean
+      over `permutations` draws.
     - analytic: the sum over tested pairs of the probability that min_images hits fall on other
       units by chance, at most the largest p-value kept.
 
@@ -163,14 +168,15 @@ def find_flags(
 def _tests(
     inputs: Inputs, table: pd.DataFrame, classes: pd.DataFrame, config: FailuresConfig, seed: int
 ) -> Iterator[Comparison]:
-    close = candidates(inputs, classes, "train", config.candidate_deviations)
-    own = dict(own_images(inputs, "train"))
+    close = close_images(inputs, classes, "train", config.candidate_deviations)
+    known = dict(own_images(inputs, "train"))
     groups = inputs.images["group_id"]
     for expected in expectations(inputs, table, classes):
-        mine, others = own[expected.position], close[expected.position]
-        if len(others) < config.min_images or groups.iloc[mine.numpy()].nunique() < 2:
+        mine, others = close[expected.position]
+        every = known[expected.position]
+        if len(others) < config.min_images or groups.iloc[every.numpy()].nunique() < 2:
             continue
-        seen = view(inputs, expected, mine, others, mine, config)
+        seen = view(inputs, expected, mine, others, every, config)
         rng = np.random.default_rng([seed, expected.position])
         yield compare(seen, expected, config, rng)
 
@@ -179,12 +185,11 @@ def compare(
     seen: View, expected: Expectation, config: FailuresConfig, rng: np.random.Generator
 ) -> Comparison:
     """Both tests of one class's components."""
-    z = np.zeros(len(seen.image))
-    z[seen.unlike] = surprise(seen, expected, new=False)
+    z = surprise(seen, expected, new=False)
     sizes = int(seen.own.sum()), int((~seen.own).sum())
     order = seen.component.argsort(kind="stable")
     flags, p_values, reach = [], [], []
-    for test, slots in hits(seen, z[seen.unlike], expected.mean, config).items():
+    for test, slots in hits(seen, z, expected.mean, config).items():
         own_hits, other_hits = count(seen, slots, len(expected.mean))
         pairs = np.flatnonzero(own_hits + other_hits >= config.min_images)
         a, b = own_hits[pairs], other_hits[pairs]
@@ -192,7 +197,7 @@ def compare(
         p_values.append(p)
         reach.append(chance(a, b, *sizes, at_least=np.array(config.min_images)))
         counted = np.zeros(len(z), dtype=bool)
-        counted[slots] = ~seen.own[seen.unit[seen.image[slots]]]
+        counted[slots] = ~seen.of_class[slots]
         # A q-value is never below its p-value.
         for n in np.flatnonzero((b >= config.min_images) & (p <= config.q)):
             first, last = np.searchsorted(seen.component, [pairs[n], pairs[n] + 1], sorter=order)
@@ -218,7 +223,7 @@ def _flag(
     """A flag from its component's slots, and whether each is of a candidate that counts."""
     slots = active[counted]
     component, relevance = int(seen.component[slots[0]]), seen.relevance[slots]
-    own = active[seen.own[seen.unit[seen.image[active]]]]
+    own = active[seen.of_class[active]]
     images, middle = int(seen.size[seen.own].sum()), float(np.median(relevance))
     off = images - len(own)
     above = int((seen.relevance[own] >= middle).sum()) + off * (middle <= 0)
@@ -247,9 +252,11 @@ def _permuted(
         return np.zeros(0)
     z = surprise(drawn, expected, new=False)
     sizes = int(seen.own.sum()), int((~seen.own).sum())
+    # Both sides are counted alike: where looks limit one of them only, they limit none.
+    every = drawn._replace(unlike=np.ones(len(z), dtype=bool))
     found = []
-    for slots in hits(drawn, z, expected.mean, config).values():
-        a, b = count(drawn, slots, components)
+    for test, of in ((EXCESS, every), (STAND_IN, drawn)):
+        a, b = count(drawn, hits(of, z, expected.mean, config)[test], components)
         enough = b >= config.min_images
         found.append(chance(a[enough], b[enough], *sizes, at_least=b[enough]))
     p = np.concatenate(found)

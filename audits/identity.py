@@ -31,7 +31,7 @@ class Found(NamedTuple):
     """A finding of the present run."""
 
     pin: Pin
-    """As the next review will know it; its id is `<class>-<component>`."""
+    """As the next review will know it; its id is `<class>-<component_id>`."""
     atoms: Float[np.ndarray, "g d"]
     """Of all its components."""
     images: frozenset[str]

@@ -10,10 +10,12 @@ from torch import Tensor
 
 from pipeline import layout
 from pipeline.attribution import Codes, Head
+from pipeline.codes import read_codes
 from pipeline.config import Params
 from pipeline.models.files import read_head, read_texts
 from pipeline.sae import files
-from pipeline.store import read_code_columns, read_embeddings, read_json, read_table
+from pipeline.store import read_json, read_table
+from pipeline.vectors import read_embeddings
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Inputs:
     images: pd.DataFrame
     """Manifest rows in the order of x, indexed 0 to n − 1."""
     x: Tensor
-    """Class tokens [n, d], float32."""
+    """Class tokens [n, d] in the precision in which they are stored; see `tokens`."""
     codes: Codes
     """Sparse codes [n, k]."""
     head: Head
@@ -40,6 +42,10 @@ class Inputs:
     def class_index(self) -> Tensor:
         """Class of each image as a row of `classes`, −1 where its label is unknown."""
         return class_index(self.images["label"], self.classes["label"])
+
+    def tokens(self, rows: Tensor | slice) -> Tensor:
+        """Class tokens of some images in float32: rows as positions [r], a mask [n] or a slice."""
+        return self.x[rows].float()
 
     def split(self, name: str) -> Tensor:
         """Mask [n] of the images of a split."""
@@ -78,14 +84,14 @@ def load_inputs(params: Params, name: str) -> Inputs:
     manifest = layout.manifest(audit.dataset)
     embeddings = read_embeddings(layout.embeddings(name), "x")
     sae = files.load(layout.sae(name))
-    image_ids, component, activation = read_code_columns(layout.codes(name), sae.slots)
+    image_ids, codes = read_codes(layout.codes(name), sae.slots)
     if not np.array_equal(image_ids, embeddings.image_ids):
         raise ValueError(f"codes and embeddings of {name} are of different images: run `dvc repro`")
     classes = pd.DataFrame(read_json(manifest / "dataset.json")["classes"])
     return Inputs(
         images=align(read_table(manifest / "manifest.parquet"), image_ids),
         x=torch.from_numpy(embeddings.values),
-        codes=Codes(torch.from_numpy(component), torch.from_numpy(activation)),
+        codes=codes,
         head=read_head(layout.head(name)),
         atoms=sae.atoms.data,
         bias=sae.bias.data,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,31 @@ class Probe:
         )
 
 
+@dataclass(frozen=True)
+class TrainImages:
+    """What modes are told by, of all train images; sorted and grouped once for all findings."""
+
+    labels: pd.Series
+    """Label of each image [n], null where unknown, indexed 0 to n − 1."""
+    scores: Float[np.ndarray, " n"]
+    """How much writing each shows: x · Probe.direction."""
+
+    @cached_property
+    def ranked(self) -> Float[np.ndarray, " n"]:
+        """The scores, rising."""
+        return np.sort(self.scores)
+
+    @cached_property
+    def of_class(self) -> Mapping[str, Int[np.ndarray, " o"]]:
+        """Label → its images."""
+        groups = self.labels.groupby(self.labels).indices
+        return {str(label): np.asarray(rows) for label, rows in groups.items()}
+
+    def own_scores(self, label: str) -> Float[np.ndarray, " o"]:
+        """Scores of a class's images, rising."""
+        return np.sort(self.scores[self.of_class[label]]) if label in self.of_class else np.empty(0)
+
+
 def shown_classes(labels: pd.Series, names: Mapping[str, str]) -> tuple[Shown, ...]:
     """Classes of a finding's images, the most frequent first; images without a label are left out.
 
@@ -72,7 +98,7 @@ def firing_rates(
 
 
 def images_auroc(
-    scores: Float[np.ndarray, " n"], found: Int[np.ndarray, " r"], own: Int[np.ndarray, " o"]
+    mine: Float[np.ndarray, " r"], every: Float[np.ndarray, " n"], own: Float[np.ndarray, " o"]
 ) -> float:
     """How far a finding's images carry more of something than images usually do, as an AUROC.
 
@@ -80,15 +106,14 @@ def images_auroc(
     carry themselves is no reason for a failure. 1 is more than each, 0.5 is no more.
 
     Args:
-        scores: how much of it each of n images carries.
-        found: rows of the finding's images.
-        own: rows of the class's images.
+        mine: how much of it each of the finding's images carries.
+        every: the same of all images, the finding's too, rising.
+        own: the same of the class's, rising.
     """
-    mine, size = scores[found], len(scores)
-    against_all = _auroc(mine, np.sort(scores))
-    rest = size - len(found)
-    against_rest = (size * against_all - len(found) / 2) / rest if rest else 0.5
-    return min(against_rest, _auroc(mine, np.sort(scores[own])) if len(own) else 1.0)
+    rest = len(every) - len(mine)
+    against_all = _auroc(mine, every)
+    against_rest = (len(every) * against_all - len(mine) / 2) / rest if rest else 0.5
+    return min(against_rest, _auroc(mine, own) if len(own) else 1.0)
 
 
 def _auroc(values: np.ndarray, others: np.ndarray) -> float:
@@ -101,13 +126,12 @@ def mode_evidence(
     label: str,
     component: int,
     component_label: object,
-    images: Int[np.ndarray, " r"],
-    labels: pd.Series,
+    rows: Int[np.ndarray, " r"],
+    images: TrainImages,
     names: Mapping[str, str],
     kinds: Mapping[str, str],
     rates: tuple[float, float],
     probe: Probe,
-    scores: Float[np.ndarray, " n"],
 ) -> ModeEvidence:
     """All that bears on the mode of one finding.
 
@@ -115,24 +139,23 @@ def mode_evidence(
         label: the class whose prompt is answered.
         component: the finding's first component.
         component_label: its name, null where it has none.
-        images: rows of the finding's images.
-        labels: label of each of n train images, null where unknown.
+        rows: the finding's images, as rows of `images`.
+        images: all train images.
         names: class label → full name.
         kinds: term → kind, of the vocabulary's terms that have one.
         rates: see `firing_rates`.
         probe: the audit's.
-        scores: x · probe.direction of each train image.
     """
     return ModeEvidence(
         label=label,
         name=names[label],
         component_label=component_label if isinstance(component_label, str) else None,
-        shown=shown_classes(labels.iloc[images], names),
+        shown=shown_classes(images.labels.iloc[rows], names),
         kinds=kinds,
         rate_own=rates[0],
         rate_others=rates[1],
         writing=float(probe.writing[component]),
-        writing_images=images_auroc(scores, images, np.flatnonzero(labels == label)),
+        writing_images=images_auroc(images.scores[rows], images.ranked, images.own_scores(label)),
         reliability=probe.reliability,
         own_word=probe.own_word.get((component, label)),
     )

@@ -69,7 +69,7 @@ def class_relevance(
     """Relevance of each slot of some images for one prompt."""
     relevance = torch.empty(len(rows), inputs.codes.component.shape[1])
     for part in blocks(len(rows), BLOCK_ROWS):
-        x = inputs.x[rows[part]].float()
+        x = inputs.tokens(rows[part])
         codes = Codes(*(tensor[rows[part]] for tensor in inputs.codes))
         g = gradient(x, t.expand(len(x), -1), inputs.head)
         relevance[part] = act_grad(g, codes, inputs.atoms)
@@ -168,7 +168,7 @@ def _expected(
         component = inputs.codes.component[part]
         relevance = class_relevance(inputs, part, t)
         parts.append(slot_moments(component, relevance, len(inputs.atoms)))
-        outputs.append(cosine_outputs(inputs.x[part].float(), t[None], inputs.head)[:, 0].double())
+        outputs.append(cosine_outputs(inputs.tokens(part), t[None], inputs.head)[:, 0].double())
     moments = parts[0]
     for other in parts[1:]:
         moments = moments.merge(other)

@@ -52,7 +52,7 @@ def fit_linear(inputs: Inputs, config: RobustnessConfig, seed: int) -> LinearCla
     """The linear classifier of the train images, or of as many of each class as are allowed."""
     known = torch.nonzero(labelled(inputs, "train")).flatten().numpy()
     rows = known[linear.draw(inputs.images.iloc[known], config.train_images, seed)]
-    z = unit(project(inputs.x[torch.from_numpy(rows)], inputs.head))
+    z = unit(project(inputs.tokens(torch.from_numpy(rows)), inputs.head))
     return linear.fit(z.numpy(), inputs.images.iloc[rows], config, seed)
 
 
@@ -63,7 +63,7 @@ def form_scores(
 
     A class without train images has −inf in the linear classifier's scores.
     """
-    x = inputs.x[rows]
+    x = inputs.tokens(rows)
     scores = {form: cosine_outputs(x, t, inputs.head).numpy() for form, t in inputs.texts.items()}
     order = {label: position for position, label in enumerate(inputs.classes["label"])}
     wide = np.full((len(x), len(order)), -np.inf, dtype=np.float32)

@@ -18,7 +18,8 @@ from pipeline.config import ConfigError, ShortcutConfig
 from pipeline.sae import files
 from pipeline.sae.model import encode_blocks
 from pipeline.stage import begin
-from pipeline.store import read_embeddings, read_table, write_json, write_table
+from pipeline.store import read_table, write_json, write_table
+from pipeline.vectors import read_embeddings
 
 MAX_ITERATIONS = 1000
 COLUMNS = [
@@ -273,7 +274,7 @@ def read_shift(name: str, shift: str, image_ids: np.ndarray) -> Tensor:
             f"{folder} lacks {int((places < 0).sum())} held-out images, such as "
             f"{image_ids[places < 0][0]!r}: run `dvc repro`"
         )
-    return torch.from_numpy(embeddings.values[places])
+    return torch.from_numpy(embeddings.values[places]).float()
 
 
 def audit_shortcut(
@@ -297,10 +298,10 @@ def audit_shortcut(
     head, codes = inputs.head, inputs.codes
     train, held_out, is_positive = labelled_rows(inputs, config.positive)
     positive = is_positive[held_out]
-    model = train_classifier(inputs.x[train], is_positive[train], head)
-    w = torch.from_numpy(model.coef_[0]).to(inputs.x.dtype)
+    model = train_classifier(inputs.tokens(train), is_positive[train], head)
+    w = torch.from_numpy(model.coef_[0]).float()
     plain = Codes(codes.component[held_out], codes.activation[held_out])
-    found = relevance(inputs.x[held_out], plain, w, head, inputs.atoms)
+    found = relevance(inputs.tokens(held_out), plain, w, head, inputs.atoms)
     table = rank_components(found, labels, config.top)
 
     # The direction is learnt on the images that the classifier is to call negative.
@@ -310,12 +311,12 @@ def audit_shortcut(
     known = activations_of(fires, reported).amax(dim=0) > 0
     component, rise = responding_component(plain, added, reported[known])
     activation = activations_of(fires, torch.tensor([component]))[:, 0]
-    direction = latent_direction(inputs.x[negative], activation, config.quantiles)
+    direction = latent_direction(inputs.tokens(negative), activation, config.quantiles)
     accuracy = red_shift_accuracy(
-        Group(inputs.x[train], is_positive[train]),
+        Group(inputs.tokens(train), is_positive[train]),
         inputs.images["group_id"].to_numpy()[train.numpy()],
         {
-            "plain": Group(inputs.x[held_out], positive),
+            "plain": Group(inputs.tokens(held_out), positive),
             **{shift: Group(x, positive) for shift, x in shifted.items()},
         },
         direction,
@@ -330,7 +331,7 @@ def audit_shortcut(
         }
         for row in table.to_dict("records")
     }
-    auroc = roc_auc_score(positive.numpy(), scores(model, inputs.x[held_out], head))
+    auroc = roc_auc_score(positive.numpy(), scores(model, inputs.tokens(held_out), head))
     metrics |= {"accuracy": accuracy, "auroc": float(auroc)}
     metrics["red"] = {"component": component, "rise": rise}
     return metrics, table

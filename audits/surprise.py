@@ -41,8 +41,7 @@ class View(NamedTuple):
     """Images as seen by one class's prompt: r images, s active slots, u units, v pairs.
 
     A unit is what counts as independent: the images of one group that are of the class, or those
-    of it that are not. A pair is a unit and a component that is active on some image of it. Only
-    the h slots of images that do not look like the class can count against it.
+    of it that are not. A pair is a unit and a component that is active on some image of it.
     """
 
     rows: np.ndarray
@@ -62,7 +61,7 @@ class View(NamedTuple):
     pair: np.ndarray
     """Pair of each slot [s]."""
     unlike: np.ndarray
-    """Slots [h] of images that do not look like the class, as positions in 0 to s − 1."""
+    """Whether each slot is of an image that does not look like the class [s]."""
     pair_unit: np.ndarray
     """[v]."""
     pair_component: np.ndarray
@@ -71,6 +70,11 @@ class View(NamedTuple):
     """Σ R over a pair's slots [v]."""
     pair_squares: np.ndarray
     """Σ R² over a pair's slots [v]."""
+
+    @property
+    def of_class(self) -> np.ndarray:
+        """Whether each slot is of an image of the class [s]."""
+        return self.own[self.unit[self.image]]
 
 
 def expectations(
@@ -87,18 +91,28 @@ def expectations(
         yield Expectation(positions[label], images, floor, *dense)
 
 
-def candidates(
+class Close(NamedTuple):
+    """Rows of images whose output for a class's prompt is about that of its own train images."""
+
+    own: Int[Tensor, " o"]
+    """Of the class."""
+    candidates: Int[Tensor, " c"]
+    """Of other classes."""
+
+
+def close_images(
     inputs: Inputs, classes: pd.DataFrame, split: str, deviations: float
-) -> list[Int[Tensor, " r"]]:
-    """For every class the rows of images of other classes that come close to it.
+) -> list[Close]:
+    """For every class the images that come close to it.
 
     Close is an output for the class's short prompt above mean(y) − deviations · sd(y) over the
-    class's own train images (paper, App. D). Images without a label are left out, since they may
-    show the class. Outputs are held for a block of images at once.
+    class's own train images (paper, App. D). That holds for the own images too, so that they are
+    compared with candidates that were chosen as they were. Images without a label are left out,
+    since they may show the class. Outputs are held for a block of images at once.
 
     Args:
         inputs: the audit's artifacts.
-        classes: columns class, y_mean, y_std; classes that are missing have no candidates.
+        classes: columns class, y_mean, y_std; to classes that are missing nothing is close.
         split: whose images.
         deviations: how many.
     """
@@ -106,16 +120,25 @@ def candidates(
     least[classes["class"]] = (classes["y_mean"] - deviations * classes["y_std"]).to_numpy()
     threshold = torch.from_numpy(least.to_numpy().astype(np.float32))
     rows = torch.nonzero(inputs.split(split) & (inputs.class_index >= 0)).flatten()
-    found = [torch.zeros(2, 0, dtype=torch.int32)]
+    none = torch.zeros(2, 0, dtype=torch.int32)
+    own, others = [none], [none]
     for block in blocks(len(rows), BLOCK_ROWS):
         part = rows[block]
-        y = cosine_outputs(inputs.x[part].float(), inputs.texts["short"], inputs.head)
+        y = cosine_outputs(inputs.tokens(part), inputs.texts["short"], inputs.head)
         close = y > threshold
-        close[torch.arange(len(part)), inputs.class_index[part]] = False
-        image, position = close.nonzero(as_tuple=True)
-        found.append(torch.stack([position.int(), part[image].int()]))
-    position, image = torch.cat(found, dim=1)
-    counts = torch.bincount(position, minlength=len(threshold)).tolist()
+        mine = torch.zeros_like(close)
+        mine[torch.arange(len(part)), inputs.class_index[part]] = True
+        for found, which in ((own, close & mine), (others, close & ~mine)):
+            image, position = which.nonzero(as_tuple=True)
+            found.append(torch.stack([position.int(), part[image].int()]))
+    sides = [_by_class(torch.cat(found, dim=1), len(threshold)) for found in (own, others)]
+    return [Close(*rows) for rows in zip(*sides, strict=True)]
+
+
+def _by_class(found: Int[Tensor, "2 n"], classes: int) -> list[Int[Tensor, " r"]]:
+    """The images of each class, from positions of classes and images beside each other."""
+    position, image = found
+    counts = torch.bincount(position, minlength=classes).tolist()
     return list(image[position.argsort(stable=True)].long().split(counts))
 
 
@@ -132,7 +155,7 @@ def view(
     Args:
         inputs: the audit's artifacts.
         expected: of the class.
-        own: rows of images of the class.
+        own: rows of images of the class that are compared.
         others: rows of candidates.
         known: rows of the class's train images, which say how it looks.
         config: the section of params.yaml.
@@ -155,7 +178,7 @@ def view(
         component=component,
         relevance=relevance,
         pair=pair,
-        unlike=np.flatnonzero(_unlike(inputs, rows, known, config)[image]),
+        unlike=_unlike(inputs, rows, known, config)[image],
         pair_unit=pairs // m,
         pair_component=pairs % m,
         pair_sum=np.bincount(pair, relevance),
@@ -168,7 +191,7 @@ def _unlike(
 ) -> np.ndarray:
     """Images [r] that do not look like the class."""
     every, at = torch.cat([rows, known]).unique(return_inverse=True)
-    z = unit(project(inputs.x[every].float(), inputs.head))
+    z = unit(project(inputs.tokens(every), inputs.head))
     group = torch.from_numpy(pd.factorize(inputs.images["group_id"].iloc[every.numpy()])[0])
     own = at[len(rows) :]
     found = likeness(z, group, z[own], group[own], config.neighbours)[at]
@@ -191,7 +214,7 @@ def own_expectation(seen: View, components: int) -> Expectation:
 
 
 def surprise(seen: View, expected: Expectation, new: bool) -> np.ndarray:
-    """z-score of every slot that can count [h] (paper, Eq. 8), the deviation at least the floor.
+    """z-score of every slot [s] (paper, Eq. 8), the deviation at least the floor.
 
     Args:
         seen: the images.
@@ -201,10 +224,10 @@ def surprise(seen: View, expected: Expectation, new: bool) -> np.ndarray:
             (R − μ)² over the unit's b images: μ' = μ − ΔS/(n − b),
             Σ' = Σ − ΔQ − ΔS²/(n − b), σ' = √(Σ'/(n − b − 1)).
     """
-    at = seen.component[seen.unlike]
+    at = seen.component
     mean, std = expected.mean[at], expected.std[at]
     if not new:
-        pair = seen.pair[seen.unlike]
+        pair = seen.pair
         unit_of = seen.pair_unit[pair]
         images = seen.size[unit_of]
         total = seen.pair_sum[pair] - images * mean
@@ -215,4 +238,4 @@ def surprise(seen: View, expected: Expectation, new: bool) -> np.ndarray:
         mean = np.where(own, mean - total / others, mean)
         without = np.sqrt(np.maximum(left, 0) / np.maximum(others - 1, 1))
         std = np.where(own, without, std)
-    return (seen.relevance[seen.unlike] - mean) / np.maximum(std, expected.floor)
+    return (seen.relevance - mean) / np.maximum(std, expected.floor)

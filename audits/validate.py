@@ -158,7 +158,7 @@ def plants(
     shortcuts have the reported component that encodes them best and its rank.
     """
     val = inputs.split("val").numpy()
-    y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head).numpy()
+    y = cosine_outputs(inputs.tokens(slice(None)), inputs.texts["short"], inputs.head).numpy()
     rows = []
     for (plant, attacked, mode), part in truth.groupby(["plant", "class", "mode"]):
         carrying = inputs.images["image_id"].isin(part["image_id"]).to_numpy()

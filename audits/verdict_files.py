@@ -17,6 +17,8 @@ from pipeline import layout
 from pipeline.store import atomic, write_table
 
 VERDICTS = ("accept", "reject")
+PINNED_FINDINGS = "findings.parquet"
+"""In a review's folder."""
 MODES = ("polysemy", "compound", "typography", "spurious", "unclear")
 PIN_SCHEMA = pa.schema(
     {
@@ -191,5 +193,6 @@ def start(audit: str) -> None:
     """Write the files of an audit that nobody has reviewed; those that are there stay."""
     if not layout.reviews(audit).exists():
         write_verdicts(layout.reviews(audit), {})
-    if not layout.reviewed(audit).exists():
-        write_pins(layout.reviewed(audit), [])
+    pinned = layout.reviewed(audit) / PINNED_FINDINGS
+    if not pinned.exists():
+        write_pins(pinned, [])

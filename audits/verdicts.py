@@ -1,8 +1,8 @@
 """Stage `review`: findings with the verdicts of persons, and the ids that they had before.
 
 A verdict is a line of `reviews/<audit>.csv`. It belongs to a finding, not to a component of one
-SAE: the findings that were reviewed are pinned in `reviews/<audit>.parquet`, and what is found now
-takes their ids where it is the same.
+SAE: the findings that were reviewed and the components that there were then are pinned in
+`reviews/<audit>/`, and what is found now takes their ids where it is the same.
 """
 
 import sys
@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from audits.component_files import PRESENT, read_pinned, write_components
+from audits.components import carry_components, component_table
 from audits.identity import PINNED_IMAGES, Carried, Found, Pin, carry
-from audits.verdict_files import Verdict, read_pins, read_verdicts, write_pins
+from audits.verdict_files import PINNED_FINDINGS, Verdict, read_pins, read_verdicts, write_pins
 from pipeline import layout
 from pipeline.sae import files
 from pipeline.stage import begin
@@ -37,6 +39,36 @@ class Reviewed(NamedTuple):
     present: list[Pin]
     """What the findings are to be known by if they are reviewed now."""
     metrics: dict[str, float]
+
+
+def by_component_id(
+    findings: pd.DataFrame,
+    evidence: Mapping[str, dict[str, Any]],
+    component_ids: Int[np.ndarray, " m"],
+) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """Findings and evidence of `failures` with the ids of components beside their indices.
+
+    Args:
+        findings: of the stage `failures`.
+        evidence: likewise.
+        component_ids: of all components of the SAE, by index.
+
+    Returns:
+        Findings with the column component_id behind component, evidence with `component_ids`
+        beside `components`; a finding's id is `<class>-<component_id>` in both.
+    """
+    ids = component_ids[findings["component"].to_numpy(dtype=np.intp)]
+    names = [f"{label}-{own}" for label, own in zip(findings["class"], ids, strict=True)]
+    table = findings.assign(finding_id=names)
+    table.insert(list(table).index("component") + 1, "component_id", ids)
+    about = {
+        name: {
+            **evidence[finding_id],
+            "component_ids": component_ids[evidence[finding_id]["components"]].tolist(),
+        }
+        for name, finding_id in zip(names, findings["finding_id"], strict=True)
+    }
+    return table, about
 
 
 def found_now(
@@ -99,7 +131,7 @@ def review(
     """Join findings with the last review.
 
     Args:
-        findings: of the stage `failures`.
+        findings: as `by_component_id` gives them.
         evidence: likewise.
         found: the same findings as `found_now` gives them.
         carried: their ids.
@@ -176,11 +208,16 @@ def main() -> None:
     """Carry ids over and apply verdicts."""
     name, params = begin(__doc__)
     config = params.audit(name).review
+    atoms = files.load(layout.sae(name)).atoms.numpy()
+    known_again = carry_components(read_pinned(layout.reviewed(name)), atoms, config.cosine)
     folder = layout.audit(name, "failures")
-    findings = read_table(folder / "findings.csv")
-    evidence = read_json(folder / "evidence.json")
-    pins = read_pins(layout.reviewed(name))
-    found = found_now(findings, evidence, files.load(layout.sae(name)).atoms.numpy())
+    findings, evidence = by_component_id(
+        read_table(folder / "findings.csv"),
+        read_json(folder / "evidence.json"),
+        known_again.components.ids,
+    )
+    pins = read_pins(layout.reviewed(name) / PINNED_FINDINGS)
+    found = found_now(findings, evidence, atoms)
     carried = carry(pins, found, config.cosine, config.images)
     pinned = {pin.finding_id for pin in pins}
     known = pinned | {one.finding_id for one in carried}
@@ -198,7 +235,12 @@ def main() -> None:
     write_json(folder / "evidence.json", result.evidence)
     write_table(folder / "gone.csv", result.gone)
     write_pins(folder / "present.parquet", result.present)
-    write_json(folder / "metrics.json", {"failures": result.metrics})
+    write_table(folder / "components.parquet", component_table(known_again))
+    write_components(folder / PRESENT, known_again.components)
+    metrics = {"failures": result.metrics}
+    if known_again.carried_over is not None:
+        metrics["stability"] = {"components_carried_over": known_again.carried_over}
+    write_json(folder / "metrics.json", metrics)
 
 
 if __name__ == "__main__":

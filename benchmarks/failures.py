@@ -1,44 +1,57 @@
-"""What the stages reference and failures cost on codes and outputs of ImageNet's size.
+"""What the stages reference and failures cost at ImageNet's size, files and all.
 
-    python -m benchmarks.failures                           # 1.28 million images, width 128
-    python -m benchmarks.failures --width 768 --half        # x as a ViT-B's, in half precision
+    python -m benchmarks.failures --work /tmp/failures                 # about 3 GB of files
+    python -m benchmarks.failures --work /tmp/failures --images 100000 --components 4000
 
 Everything is invented: classes in families of ten, so that images of one come close to others;
 components by a class's family and, the rest, rare and frequent ones by Zipf's law. Some classes are
-given a failure: images of a class far away that carry its text. The code that runs is that of the
-stages, without reading and writing.
+given a failure: images of a class far away that carry its text. Written as the stages before would
+leave it, and audited by the stages as `dvc repro` runs them, each a process of its own.
 """
 
 import argparse
-import resource
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
+import yaml
+from safetensors.torch import save_file
+from timm.data import ImageNetInfo
 
-from audits.findings import about, confirmations, gather, report_findings
-from audits.flags import find_flags
 from audits.inputs import Inputs
-from audits.modes import Mode
-from audits.reference import reference
+from pipeline import layout
 from pipeline.attribution import Codes, Head, blocks, project, unit
-from pipeline.config import FailuresConfig
+from pipeline.codes import codes_table
+from pipeline.sae import files
+from pipeline.sae.model import Sae
+from pipeline.store import (
+    read_json,
+    read_table,
+    vector_column,
+    write_json,
+    write_shard,
+    write_table,
+)
+from pipeline.vectors import vector_table, write_vectors
 
+ROOT = Path(__file__).parents[1]
+AUDIT, DATASET = "scenes-tiny", "scenes"
+"""Entries of params.yaml whose settings are taken."""
 FAMILY = 10
 """Classes that look alike."""
 TYPICAL = 200
 """Components that fire on a family in particular."""
 BLOCK_ROWS = 16384
-
-Result = TypeVar("Result")
-
-
-def peak() -> float:
-    """Most memory held so far, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+SHARD_ROWS = 8192
+STAGES = ("audits.reference", "audits.failures")
 
 
 def draw_codes(rng: np.random.Generator, target: np.ndarray, args: argparse.Namespace) -> Codes:
@@ -63,8 +76,13 @@ def draw_codes(rng: np.random.Generator, target: np.ndarray, args: argparse.Name
     return Codes(component, activation)
 
 
-def invent(args: argparse.Namespace) -> tuple[Inputs, set[int]]:
-    """Artifacts of an audit, and the classes that were given a failure."""
+def attacked(args: argparse.Namespace) -> range:
+    """Positions of the classes that are given a failure."""
+    return range(0, args.classes // 2, args.classes // 2 // args.plants)
+
+
+def invent(args: argparse.Namespace) -> Inputs:
+    """Artifacts of an audit."""
     rng = np.random.default_rng(0)
     generator = torch.Generator().manual_seed(0)
 
@@ -77,105 +95,139 @@ def invent(args: argparse.Namespace) -> tuple[Inputs, set[int]]:
     centre = normal(c // FAMILY, d).repeat_interleave(FAMILY, dim=0) + 0.5 * normal(c, d)
     word = normal(c, d)
     target = np.arange(n) % c
-    x = torch.empty(n, d, dtype=torch.float16 if args.half else torch.float32)
+    x = torch.empty(n, d, dtype=torch.float16)
     for rows in blocks(n, BLOCK_ROWS):
         part = torch.from_numpy(target[rows])
-        x[rows] = (centre[part] + 0.6 * normal(len(part), d)).to(x.dtype)
+        x[rows] = (centre[part] + 0.6 * normal(len(part), d)).half()
     codes = draw_codes(rng, target, args)
-    attacked = set(range(0, c // 2, c // 2 // args.plants))
-    for position in attacked:
+    for position in attacked(args):
         far = np.flatnonzero(target == position + c // 2)[::30]
-        x[far] += (2 * word[position] + 2 * centre[position]).to(x.dtype)
+        x[far] += (2 * word[position] + 2 * centre[position]).half()
         codes.activation[far] *= codes.component[far] != position
         codes.component[far, 0], codes.activation[far, 0] = position, 8.0
     atoms = unit(normal(args.components, d))
     atoms[:c] = unit(centre + 0.3 * normal(c, d))
-    names = [f"n{i:08d}" for i in range(c)]
+    info = ImageNetInfo()
+    labels = info.label_names()[:c]
+    names = [info.label_name_to_description(label) for label in labels]
     images = pd.DataFrame({"image_id": [f"i{i:07d}" for i in range(n)]})
+    images["path"] = images["image_id"] + ".jpg"
     images["split"] = np.where(np.arange(n) < args.images, "train", "val")
-    images["label"] = np.array(names)[target]
+    images["label"] = np.array(labels)[target]
     images["group_id"] = images["image_id"]
-    classes = pd.DataFrame({"label": names, "name": names, "short": names})
+    images["sha256"] = images["image_id"].map("{:0>64}".format)
+    classes = pd.DataFrame({"label": labels, "name": names, "short": names})
     texts = {"short": unit(project(centre + 0.5 * word, head))}
-    return Inputs(images, x, codes, head, atoms, torch.zeros(d), classes, texts), attacked
+    return Inputs(images, x, codes, head, atoms, torch.zeros(d), classes, texts)
 
 
-def timed(name: str, work: Callable[[], Result]) -> Result:
-    """Do some work, and print what it took: processor time says more on a busy machine."""
-    wall, processor = time.perf_counter(), time.process_time()
-    result = work()
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    print(f"| {name} | {wall:.0f} | {processor:.0f} | {peak():.1f} |", flush=True)
-    return result
-
-
-def run(args: argparse.Namespace) -> None:
-    """Time both stages and print a table."""
-    inputs, attacked = invent(args)
-    print("| what | seconds | processor seconds | peak memory, GiB |\n|---|---|---|---|")
-    print(f"| codes and x in memory | | | {peak():.1f} |", flush=True)
-    timed("**all**", lambda: audit(inputs, attacked, args))
-
-
-def audit(inputs: Inputs, attacked: set[int], args: argparse.Namespace) -> None:
-    """Do what both stages do, and print what each part takes and what is found."""
-    config = FailuresConfig(
-        candidate_deviations=1.5,
-        z=3.0,
-        min_images=10,
-        q=0.05,
-        confirm_p=0.05,
-        overlap=0.5,
-        neighbours=20,
-        unlike=3.0,
-        mainstay=0.5,
-        permutations=args.permutations,
+def write(args: argparse.Namespace) -> None:
+    """Write below the current directory what the stages read, as those before them do."""
+    made = invent(args)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["audits"] = {AUDIT: params["audits"][AUDIT]}
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    write_table(layout.manifest(DATASET) / "manifest.parquet", made.images)
+    classes = made.classes.to_dict("records")
+    write_json(layout.manifest(DATASET) / "dataset.json", {"classes": classes})
+    ids = made.images["image_id"].to_numpy(dtype=object)
+    for number, rows in enumerate(blocks(len(ids), SHARD_ROWS)):
+        table = vector_table(ids[rows].tolist(), {"x": made.x[rows].numpy()})
+        write_vectors(layout.embeddings(AUDIT) / f"part-{number:05d}.parquet", [table])
+        codes = Codes(made.codes.component[rows], made.codes.activation[rows])
+        write_shard(layout.codes(AUDIT), number, codes_table(ids[rows], codes))
+    labels = made.classes["label"].tolist()
+    t = vector_column(made.texts["short"].numpy())
+    write_table(
+        layout.texts(AUDIT), pa.table({"form": ["short"] * len(t), "label": labels, "t": t})
     )
-    labels = pd.DataFrame({"component": range(args.components), "label": "unnamed"})
-    tables = timed("reference", lambda: reference(inputs))
-    flags, by_chance = timed("flags", lambda: find_flags(inputs, *tables, config, seed=0))
-    groups = timed("gathering", lambda: gather(flags, config.overlap))
-    p = timed("confirmation", lambda: confirmations(inputs, flags, *tables, config))
-    findings, _ = timed(
-        "findings",
-        lambda: report_findings(
-            inputs,
-            groups,
-            p,
-            labels,
-            {},
-            lambda *_: Mode("unclear", 0.0, "", ()),
-            config,
-        ),
-    )
-    found = {group[0].position for group in groups if p[about(group[0])] <= config.confirm_p}
-    print(
-        f"{len(inputs.images)} images × {args.k} codes of {args.components}, width {args.width}, "
-        f"{args.classes} classes, {len(tables[0])} (class, component) pairs in the reference; "
-        f"{len(flags)} flags, {len(findings)} findings; by chance {by_chance}; of "
-        f"{len(attacked)} classes with a failure {len(attacked & found)} are found and confirmed, "
-        f"of others {len(found - attacked)}"
-    )
+    write_model(made, args)
+    write_names(made)
+
+
+def write_model(made: Inputs, args: argparse.Namespace) -> None:
+    """Write the SAE and the model's head."""
+    sae = Sae(args.components, args.width, args.k)
+    with torch.no_grad():
+        sae.atoms.copy_(made.atoms)
+    files.save(sae, layout.sae(AUDIT), {})
+    tensors = {"gamma": made.head.gamma, "beta": made.head.beta, "w_proj": made.head.w_proj}
+    layout.head(AUDIT).mkdir(parents=True)
+    save_file(tensors, layout.head(AUDIT) / "head.safetensors")
+    write_json(layout.head(AUDIT) / "model.json", {"eps": made.head.eps})
+
+
+def write_names(made: Inputs) -> None:
+    """Write names and stability of components, and a probe that found no writing."""
+    m, d = made.atoms.shape
+    component = np.arange(m, dtype=np.int32)
+    nouns = made.classes["short"].to_numpy()
+    labels = pd.DataFrame({"component": component, "label": nouns[component % len(nouns)]})
+    write_table(layout.labels(AUDIT), labels)
+    terms = pd.DataFrame({"term": nouns, "kind": "object"})
+    write_table(layout.concepts_embeddings(DATASET) / "vocabulary.parquet", terms)
+    stability = pd.DataFrame({"component": component, "stability": np.float32(0.5)})
+    write_table(layout.audit(AUDIT, "stability") / "components.parquet", stability)
+    probe = layout.audit(AUDIT, "probe")
+    silent = pd.DataFrame({"component": component, "writing": np.float32(0.5)})
+    write_table(probe / "components.parquet", silent)
+    write_table(probe / "words.parquet", pd.DataFrame({"component": [], "class": [], "answer": []}))
+    write_table(probe / "direction.parquet", pd.DataFrame({"writing": np.full(d, d**-0.5)}))
+    write_json(probe / "metrics.json", {"probe": {"reliability": 0.0}})
+
+
+def run(stage: str) -> None:
+    """Run a stage in a process of its own, and print what it took."""
+    command = [sys.executable, "-m", stage, "--audit", AUDIT]
+    start = time.perf_counter()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{stage} failed")
+    wall = time.perf_counter() - start
+    processor = used.ru_utime + used.ru_stime
+    print(f"| {stage} | {wall:.0f} | {processor:.0f} | {used.ru_maxrss / 2**20:.2f} |", flush=True)
 
 
 def main() -> None:
-    """Read the options and run."""
+    """Read the options, write the files and run both stages on them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--work", type=Path, required=True, help="folder for the files, made anew")
     parser.add_argument("--images", type=int, default=1_281_167)
     parser.add_argument("--val-images", type=int, default=50_000)
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--components", type=int, default=30_000)
     parser.add_argument("--k", type=int, default=64)
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--half", action="store_true", help="hold x in half precision")
+    parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--plants", type=int, default=50)
-    parser.add_argument("--permutations", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    run(args)
+    shutil.rmtree(args.work, ignore_errors=True)
+    args.work.mkdir(parents=True)
+    os.chdir(args.work)
+    # In another process, for a stage's peak would hold that of the process that starts it.
+    maker = multiprocessing.get_context("spawn").Process(target=write, args=(args,))
+    maker.start()
+    maker.join()
+    if maker.exitcode:
+        raise RuntimeError("writing the files failed")
+    print("| stage | seconds | processor seconds | peak memory, GiB |\n|---|---|---|---|")
+    for stage in STAGES:
+        run(stage)
+    findings = read_table(layout.audit(AUDIT, "failures") / "findings.csv")
+    found = set(findings.loc[findings["confirmed"], "class"])
+    labels = read_json(layout.manifest(DATASET) / "dataset.json")["classes"]
+    failing = {labels[position]["label"] for position in attacked(args)}
+    metrics = read_json(layout.audit(AUDIT, "failures") / "metrics.json")["failures"]
+    print(
+        f"{args.images + args.val_images} images × {args.k} codes of {args.components}, width "
+        f"{args.width}, {args.classes} classes: {metrics['flags']} flags, {metrics['findings']} "
+        f"findings, {metrics['expected_false_flags']} flags expected by chance; of {len(failing)} "
+        f"classes with a failure {len(failing & found)} are found and confirmed, of others "
+        f"{len(found - failing)}"
+    )
 
 
 if __name__ == "__main__":

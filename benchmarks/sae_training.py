@@ -31,7 +31,8 @@ from pipeline.config import SaeConfig, load_params
 from pipeline.sae.revival import revive
 from pipeline.sae.trainee import Frame, Trainee
 from pipeline.sae.training import learning_rate
-from pipeline.store import read_embeddings, read_table
+from pipeline.store import read_table
+from pipeline.vectors import read_embeddings
 
 OFFICIAL = "official style"
 RATES = (3e-3, 1e-2, 2e-2, 4e-2)
@@ -230,7 +231,7 @@ def framed(root: Path, name: str, dataset: str) -> tuple[Tensor, Tensor]:
     embeddings = read_embeddings(root / layout.embeddings(name), "x")
     images = read_table(root / layout.manifest(dataset) / "manifest.parquet").set_index("image_id")
     train = torch.from_numpy(images.loc[embeddings.image_ids, "split"].to_numpy() == "train")
-    x = torch.from_numpy(embeddings.values)
+    x = torch.from_numpy(embeddings.values).float()
     x = x - x[train].mean(dim=0)
     x = x / x[train].square().sum(dim=1).mean().sqrt()
     return x[train], x[~train]

@@ -12,14 +12,10 @@ from torch import Tensor
 from pipeline import layout
 from pipeline.attribution import Codes, unit
 from pipeline.clarity import clarity, polysemanticity
+from pipeline.codes import read_codes
 from pipeline.stage import begin
-from pipeline.store import (
-    read_code_columns,
-    read_embeddings,
-    read_json,
-    read_table,
-    write_table,
-)
+from pipeline.store import read_json, read_table, write_table
+from pipeline.vectors import read_embeddings
 
 BLOCK = 1024
 
@@ -168,7 +164,7 @@ def read_labeler_embeddings(folder: Path, image_ids: np.ndarray) -> Float[Tensor
         raise ValueError(
             f"{folder} lacks {len(missing)} images, such as {missing[0]!r}: run `dvc repro`"
         )
-    return unit(torch.from_numpy(embeddings.values[places]))
+    return unit(torch.from_numpy(embeddings.values[places]).float())
 
 
 def main() -> None:
@@ -176,8 +172,7 @@ def main() -> None:
     name, params = begin(__doc__)
     audit = params.audit(name)
     sae = read_json(layout.sae(name) / "config.json")
-    image_ids, component, activation = read_code_columns(layout.codes(name), sae["slots"])
-    codes = Codes(torch.from_numpy(component), torch.from_numpy(activation))
+    image_ids, codes = read_codes(layout.codes(name), sae["slots"])
     manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     split = read_table(manifest, ["image_id", "split"]).set_index("image_id")["split"]
     train = torch.tensor((split.loc[image_ids] == "train").to_numpy())

@@ -54,7 +54,7 @@ def texts(audit: str) -> Path:
 
 
 def sae(audit: str) -> Path:
-    """Folder of `sae.safetensors`, `config.json` and `curves.csv`."""
+    """Folder of `sae.safetensors`, `config.json`, `curves.csv` and `density.csv`."""
     return DATA / "saes" / audit
 
 
@@ -84,8 +84,9 @@ def reviews(audit: str) -> Path:
 
 
 def reviewed(audit: str) -> Path:
-    """Findings as they were last reviewed, by which ids carry over, kept in Git."""
-    return Path("reviews") / f"{audit}.parquet"
+    """Folder of an audit's `findings.parquet` and `components.parquet` as they were last reviewed,
+    by which ids carry over, kept in Git (a large `components.parquet` by DVC)."""
+    return Path("reviews") / audit
 
 
 def report(audit: str) -> Path:

@@ -4,10 +4,10 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,15 +87,6 @@ def vector_column(values: np.ndarray) -> pa.FixedSizeListArray:
     )
 
 
-class Embeddings(NamedTuple):
-    """Vectors of images, in the order of the shards."""
-
-    image_ids: np.ndarray
-    """[n] strings."""
-    values: np.ndarray
-    """[n, d] float32."""
-
-
 def write_shard(folder: Path, number: int, table: pa.Table) -> None:
     """Write one shard, `part-00000.parquet` and so on, whole or not at all."""
     write_table(folder / f"part-{number:05d}.parquet", table)
@@ -111,38 +102,6 @@ def shards(folder: Path) -> list[Path]:
     if not found:
         raise FileNotFoundError(f"{folder} holds no {SHARD_PATTERN}: run `dvc repro` to make them")
     return found
-
-
-def read_embeddings(folder: Path, column: str) -> Embeddings:
-    """All vectors of a folder of shards, column `x` (audited model) or `z` (labeler)."""
-    tables = [pq.read_table(path, columns=["image_id", column]) for path in shards(folder)]
-    table = pa.concat_tables(tables).combine_chunks()
-    vectors = table.column(column).combine_chunks()
-    values = vectors.values.to_numpy().reshape(len(table), -1)
-    ids = table.column("image_id").to_numpy(zero_copy_only=False)
-    return Embeddings(ids, values.astype(np.float32))
-
-
-def read_code_columns(folder: Path, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image ids [n], component [n, k] int64 and activation [n, k] float32 of a codes folder.
-
-    An image with fewer than k active components has slots of activation 0 and component 0.
-    """
-    tables: Iterable[pa.Table] = (pq.read_table(path) for path in shards(folder))
-    table = pa.concat_tables(tables).combine_chunks()
-    component_lists = table.column("component").combine_chunks()
-    activation_lists = table.column("activation").combine_chunks()
-    offsets = component_lists.offsets.to_numpy()
-    lengths = np.diff(offsets)
-    if lengths.max(initial=0) > k:
-        raise ValueError(f"{folder}: an image has {lengths.max()} active components, more than {k}")
-    rows = np.repeat(np.arange(len(table)), lengths)
-    slots = np.arange(len(rows)) - np.repeat(offsets[:-1] - offsets[0], lengths)
-    component = np.zeros((len(table), k), dtype=np.int64)
-    activation = np.zeros((len(table), k), dtype=np.float32)
-    component[rows, slots] = component_lists.values.to_numpy()
-    activation[rows, slots] = activation_lists.values.to_numpy()
-    return table.column("image_id").to_numpy(zero_copy_only=False), component, activation
 
 
 def _existing(path: Path) -> Path:

@@ -50,7 +50,11 @@ def main() -> None:
     with workplace(folder, training_key(name, params)) as checkpoints:
         sae, curves = training.train(blocks, config, params.seed, measure, checkpoints)
         files.save(sae, folder, {**config.model_dump(), "seed": params.seed})
+        counts = curves.pop(health.DENSITY)
         write_table(folder / "curves.csv", curves)
+        epochs = curves["epoch"].tolist()
+        density = health.densities(epochs, counts.tolist(), measure.blocks.rows)
+        write_table(folder / "density.csv", density)
 
 
 if __name__ == "__main__":

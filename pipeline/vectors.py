@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store import ROW_GROUP_BYTES, Embeddings, atomic
+from pipeline.store import ROW_GROUP_BYTES, atomic, shards
 
 SPLIT = "BYTE_STREAM_SPLIT"
 
@@ -65,10 +66,38 @@ def write_vectors(path: Path, tables: Iterable[pa.Table]) -> None:
         writer.write_table(waiting, row_group_size=rows)
 
 
+class Embeddings(NamedTuple):
+    """Vectors of images, in the order of the shards."""
+
+    image_ids: np.ndarray
+    """[n] strings."""
+    values: np.ndarray
+    """[n, d] in the precision in which they are stored, float16 or float32."""
+
+
 def read_vectors(path: Path, column: str) -> Embeddings:
     """The vectors of one file, column `x` (audited model) or `z` (labeler)."""
     table = pq.read_table(path, columns=["image_id", column]).combine_chunks()
     vectors = table.column(column).combine_chunks()
     values = vectors.values.to_numpy().reshape(len(table), -1)
-    ids = table.column("image_id").to_numpy(zero_copy_only=False)
-    return Embeddings(ids, values.astype(np.float32))
+    return Embeddings(table.column("image_id").to_numpy(zero_copy_only=False), values)
+
+
+def read_embeddings(folder: Path, column: str) -> Embeddings:
+    """All vectors of a folder of shards, column `x` or `z`; one shard more is held meanwhile.
+
+    Raises:
+        FileNotFoundError: the folder holds no shards.
+    """
+    paths = shards(folder)
+    rows = [pq.read_metadata(path).num_rows for path in paths]
+    ids: list[np.ndarray] = []
+    values, end = np.empty(0), 0
+    for path, count in zip(paths, rows, strict=True):
+        part = read_vectors(path, column)
+        if not ids:
+            values = np.empty((sum(rows), part.values.shape[1]), part.values.dtype)
+        values[end : end + count] = part.values
+        ids.append(part.image_ids)
+        end += count
+    return Embeddings(np.concatenate(ids), values)

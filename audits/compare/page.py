@@ -4,17 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from audits.averages import ALL, BASE
 from audits.compare.sources import Audited
 from audits.distractors import READY_MADE
 from audits.report import charts, wording
+from audits.report.templating import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-LOOK = Path(charts.__file__).parent / "templates"
-"""Holds report.css, which the page shares with the reports."""
 TITLES = {ALL: "All findings", **wording.MODES, READY_MADE: "Distractors of the dataset's own"}
 CAPTIONS = {
     "spurious": "Spurious AUC: true images against distractors",
@@ -29,18 +25,7 @@ SERIES = ("short", "templates", "extended", "both", "linear")
 
 def render(dataset: str, audited: Sequence[Audited]) -> str:
     """The page of a dataset, of one or more audits; self-contained, the same for the same input."""
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATES, LOOK]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["percent"] = wording.percent
-    environment.filters["decimal"] = wording.decimal
-    environment.filters["svg"] = Markup
-    template = environment.get_template("compare.html.j2")
+    template = environment(TEMPLATES).get_template("compare.html.j2")
     return template.render(**context(dataset, audited))
 
 

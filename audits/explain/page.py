@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from audits.explain.explanation import Component, Explanation, Finding, class_scores
 from audits.explain.sources import Audited, Picture
 from audits.report import wording
 from audits.report.gallery import Gallery, thumbnail_uri
-from audits.report.page import TEMPLATES as REPORT_TEMPLATES
+from audits.report.templating import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURE = 480
@@ -40,25 +38,15 @@ def page(
     Raises:
         FileNotFoundError: an image of the dataset is not on the disk any more.
     """
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATES, REPORT_TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+    made = environment(TEMPLATES)
+    made.filters |= {
         "output": output,
-        "signed": signed,
         "signed_percent": signed_percent,
-        "percent": wording.percent,
-        "decimal": wording.decimal,
         "weaker": lambda count: wording.counted(count, "weaker one"),
     }
     prompts = [f"“{explanation.asked.prompt}”" for explanation in explanations]
     scores = class_scores(picture, audited)
-    return environment.get_template("explain.html.j2").render(
+    return made.get_template("explain.html.j2").render(
         title=f"What speaks for {wording.listed(prompts)} in this image",
         audited=audited,
         picture=picture,
@@ -74,11 +62,6 @@ def page(
 def output(value: float) -> str:
     """An output, to three decimals."""
     return f"{value:.3f}".replace("-", "−")
-
-
-def signed(value: float) -> str:
-    """A difference of outputs with its sign, to three decimals."""
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def signed_percent(fraction: float) -> str:

@@ -23,6 +23,9 @@ class Card:
     name: str
     """Short class name."""
     component: int
+    """Its id, the same from one SAE to the next."""
+    index: int | None
+    """Where it is in this SAE, None where that is its id."""
     component_label: str
     shows: str
     """What its images show, empty where they have nothing in common that has a name."""
@@ -100,7 +103,8 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
     return Card(
         finding_id=row["finding_id"],
         name=name,
-        component=int(row["component"]),
+        component=int(row["component_id"]),
+        index=None if row["component"] == row["component_id"] else int(row["component"]),
         component_label=row["component_label"],
         shows=shows,
         mode=row["mode"],
@@ -111,7 +115,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         ),
         alternatives=wording.alternatives(evidence["mode_alternatives"]),
         evidence=wording.finding_evidence(
-            name, int(row["images"]), int(row["component"]), evidence["reason"]
+            name, int(row["images"]), int(row["component_id"]), evidence["reason"]
         ),
         confirmed=bool(row["confirmed"]),
         by_person=row["mode_source"] == "person",

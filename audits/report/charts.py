@@ -217,6 +217,74 @@ def histogram(
     return _svg(470, height, title, parts)
 
 
+def course(
+    columns: Sequence[tuple[int, Sequence[Bin]]],
+    title: str,
+    x_label: str,
+    ticks: Sequence[tuple[Number, str]],
+) -> str:
+    """Components in bins that change: a column of shades for each step, and the last one as bars.
+
+    The darker a cell, the more components; bars have the shade of their cells.
+
+    Args:
+        columns: steps, numbered in order, and the bins of each, the same in all of them.
+        title: what a screen reader says.
+        x_label: what a step is.
+        ticks: places on the bins' axis and what stands there; those outside are left out.
+
+    Raises:
+        ValueError: there are no counts.
+    """
+    most = max((one.count for _, bins in columns for one in bins), default=0)
+    if not most:
+        raise ValueError(f"chart {title!r} has no counts")
+    left, right, bars, end, top, bottom, height = 56, 330, 342, 424, 14, 214, 262
+    numbers, last = [number for number, _ in columns], columns[-1][1]
+    low, high = last[0].low, last[-1].high
+    step = (right - left) / len(columns)
+    longest = max(max(one.count for one in last), 5)
+
+    def at(value: Number) -> float:
+        return bottom - (value - low) / (high - low) * (bottom - top)
+
+    parts = [_line(left, bottom, right, bottom, "#e3e6ea"), _line(bars, top, bars, bottom, GREY)]
+    for column, (_, bins) in enumerate(columns):
+        x = left + column * step
+        # Wider than a step, so that no rounding leaves a gap before the next column.
+        edge = min(x + step + 0.5, right)
+        parts += [_cell(x, at(one.high), edge, at(one.low), one.count / most) for one in bins]
+    for one in last:
+        tip = bars + one.count / longest * (end - bars)
+        parts.append(_cell(bars, at(one.high) + 1, tip, at(one.low), one.count / most))
+    for value, text in ticks:
+        if low <= value <= high:
+            parts.append(_text(left - 8, at(value) + 4, text, "axis", "end"))
+    for index in sorted({0, len(columns) // 2, len(columns) - 1}):
+        x = left + (index + 0.5) * step
+        parts.append(_text(x, bottom + 18, f"{numbers[index]}", "axis", "middle"))
+    legend = f"{x_label} (darker: more components)"
+    parts.append(_text((left + right) / 2, height - 4, legend, "axis", "middle"))
+    peak = max(last, key=lambda one: one.count)
+    x, y = bars + peak.count / longest * (end - bars) + 5, at((peak.low + peak.high) / 2) + 4
+    parts.append(_text(x, y, f"{peak.count:,}", "axis", "start"))
+    parts.append(_text(bars, height - 4, f"{x_label} {numbers[-1]}", "axis", "start"))
+    return _svg(470, height, title, parts)
+
+
+def _cell(left: Number, top: Number, right: Number, bottom: Number, share: Number) -> str:
+    """A rectangle, white where share is 0 and blue where it is 1; nothing where it is 0."""
+    if not share:
+        return ""
+    # By the root, so that a few can be told from none beside many.
+    parts = (int(BLUE[i : i + 2], 16) for i in (1, 3, 5))
+    colour = "".join(f"{round(255 - (255 - part) * math.sqrt(share)):02x}" for part in parts)
+    return (
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
+        f'height="{bottom - top:.1f}" fill="#{colour}" shape-rendering="crispEdges"/>'
+    )
+
+
 def _ticks(low: Number, high: Number) -> list[float]:
     """Three to seven round values within [low, high]."""
     raw = (high - low) / 5

@@ -6,8 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from audits.report import cards, limits, wording
 from audits.report.gallery import Gallery
@@ -16,8 +15,8 @@ from audits.report.sections.faithfulness import faithfulness
 from audits.report.sections.health import health
 from audits.report.sections.shortcut import shortcut
 from audits.report.sources import Sources
+from audits.report.templating import environment
 
-TEMPLATES = Path(__file__).parent / "templates"
 EXCLUDED = 50
 
 
@@ -135,21 +134,9 @@ def _headline(
 
 @cache
 def _environment(html: bool) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=html,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["percent"] = wording.percent
-    environment.filters["signed"] = wording.signed
-    environment.filters["decimal"] = wording.decimal
-    environment.filters["capitalize_first"] = wording.sentence
-    environment.filters["svg"] = Markup
-    environment.filters["cell"] = cell
-    return environment
+    made = environment(html=html)
+    made.filters |= {"capitalize_first": wording.sentence, "cell": cell}
+    return made
 
 
 def cell(text: object) -> str:

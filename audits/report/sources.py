@@ -22,13 +22,14 @@ CURVES = (
     "dead_fraction",
     "zero_shot_agreement",
 )
-DENSITY = ("low", "high", "count")
+DENSITY = ("epoch", "low", "high", "count")
 STABILITY = ("component", "stability")
 LABELS = ("component", "alignment", "clarity")
 FINDINGS = (
     "finding_id",
     "class",
     "component",
+    "component_id",
     "component_label",
     "mode",
     "mode_source",
@@ -91,7 +92,8 @@ class Sources:
     curves: pd.DataFrame
     """SAE training, one row an epoch."""
     density: pd.DataFrame
-    """Components by firing rate: count between low and high, log10 of a fraction of images."""
+    """Components by firing rate after each epoch: count between low and high, log10 of a fraction
+    of validation images."""
     stability: pd.DataFrame
     """One row a component: how well it is found again from other seeds."""
     labels: pd.DataFrame
@@ -140,10 +142,10 @@ def input_paths(audit: str, dataset: str) -> dict[Path, str]:
         manifest / "dataset.json": f"prepare@{dataset}",
         layout.head(audit) / "model.json": f"embed@{audit}",
         layout.sae(audit) / "curves.csv": f"train_sae@{audit}",
+        layout.sae(audit) / "density.csv": f"train_sae@{audit}",
         layout.labels(audit): f"label@{audit}",
     }
     results = {
-        "sae": ["density.csv"],
         "stability": ["components.parquet"],
         "review": ["findings.csv", "evidence.json", "gone.csv"],
         "robustness": ["findings.csv", "left_out.csv"],
@@ -184,7 +186,7 @@ def read_sources(audit: str, dataset: str) -> Sources:
         ),
         model=read_json(layout.head(audit) / "model.json"),
         curves=read_columns(layout.sae(audit) / "curves.csv", CURVES),
-        density=table("sae", "density.csv", DENSITY),
+        density=read_columns(layout.sae(audit) / "density.csv", DENSITY),
         stability=table("stability", "components.parquet", STABILITY),
         labels=read_columns(layout.labels(audit), LABELS),
         findings=table("review", "findings.csv", FINDINGS),

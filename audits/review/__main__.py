@@ -16,9 +16,10 @@ from pipeline.config import load_params
 
 DESCRIPTION = """\
 Review the findings of an audit: accept or reject each, choose its mode, write a note. Needs what
-`dvc repro report@NAME` leaves; writes reviews/NAME.csv, the verdicts, and reviews/NAME.parquet, the
-findings as they were reviewed, by which verdicts carry over when the SAE is trained anew. Both
-belong into Git. Findings without a verdict keep their suggestions."""
+`dvc repro report@NAME` leaves; writes reviews/NAME.csv, the verdicts, and the folder reviews/NAME/,
+the findings and components as they were reviewed, by which ids and verdicts carry over when the SAE
+is trained anew. Both belong into Git; components of more than 1 MB are kept by DVC (`dvc push`).
+Findings without a verdict keep their suggestions."""
 EXAMPLE = """\
 examples:
   python -m audits.review --audit scenes-tiny                  # one by one, in the terminal
@@ -62,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--pin",
         action="store_true",
-        help="give no verdict, only write reviews/NAME.parquet from the present findings",
+        help="give no verdict, only write reviews/NAME/ from the present findings and components",
     )
     return made
 

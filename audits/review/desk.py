@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from audits.component_files import PINNED, pointer
 from audits.identity import Pin
+from audits.review.pinning import check_components, pin_components
 from audits.verdict_files import (
+    PINNED_FINDINGS,
     Verdict,
     read_pins,
     read_verdicts,
@@ -67,6 +70,8 @@ class Desk:
     pins: list[Pin]
     """The findings as they were last reviewed."""
     verdicts: dict[str, Verdict]
+    pinned: bool = False
+    """Whether the components are pinned as they are now."""
 
     @classmethod
     def open(cls, audit: str) -> "Desk":
@@ -74,12 +79,13 @@ class Desk:
 
         Raises:
             FileNotFoundError: the stage `review` has not run.
-            ReviewError: a file in reviews/ cannot be used.
+            ReviewError: a file in reviews/ cannot be used, or the stage is to run again first.
         """
         folder = layout.audit(audit, "review")
         findings = read_table(folder / "findings.csv")
         present = read_pins(folder / "present.parquet")
-        pins = read_pins(layout.reviewed(audit))
+        check_components(audit)
+        pins = read_pins(layout.reviewed(audit) / PINNED_FINDINGS)
         known = {pin.finding_id for pin in (*present, *pins)}
         verdicts = read_verdicts(layout.reviews(audit), known)
         return cls(audit, findings, read_json(folder / "evidence.json"), present, pins, verdicts)
@@ -110,26 +116,35 @@ class Desk:
         return [present[finding_id] for finding_id in self.findings["finding_id"]]
 
     def decide(self, verdicts: Sequence[Verdict], again: Collection[str] = ()) -> None:
-        """Add or replace verdicts, and write `reviews/<audit>.csv` and `.parquet`.
+        """Add or replace verdicts, and write `reviews/<audit>.csv` and `reviews/<audit>/`.
 
         Args:
-            verdicts: what is decided now; empty pins the findings only.
+            verdicts: what is decided now; empty pins findings and components only.
             again: ids of findings whose verdict is given now though it may be the same as before.
+
+        Raises:
+            ReviewError: verdicts and findings are written, but the components could not be.
         """
         after = self.verdicts | {verdict.finding_id: verdict for verdict in verdicts}
         pins = pins_after(self.pins, self.present, self.verdicts, after, again)
         write_verdicts(layout.reviews(self.audit), after)
-        write_pins(layout.reviewed(self.audit), pins)
+        write_pins(layout.reviewed(self.audit) / PINNED_FINDINGS, pins)
         self.pins, self.verdicts = pins, after
+        if not self.pinned:
+            pin_components(self.audit)
+            self.pinned = True
 
     def written(self) -> str:
         """What has been written, and what to do with it."""
         files = (layout.reviews(self.audit), layout.reviewed(self.audit))
+        large = pointer(files[1] / PINNED).exists()
+        push = f"`dvc push {pointer(files[1] / PINNED)}` takes the components along.\n"
         gone = sorted(set(self.verdicts) - {pin.finding_id for pin in self.present})
         kept = f", of them {len(gone)} on findings that are gone" if gone else ""
         return (
-            f"wrote {files[0]} ({len(self.verdicts)} verdicts{kept}) and {files[1]} "
-            f"({len(self.pins)} findings, by which ids carry over to an SAE trained anew).\n"
+            f"wrote {files[0]} ({len(self.verdicts)} verdicts{kept}) and {files[1]}/ "
+            f"({len(self.pins)} findings and all components, by which ids carry over to an SAE "
+            f"trained anew).\n{push if large else ''}"
             f"Commit both; `dvc repro publish@{self.audit}` brings the verdicts into the report."
         )
 

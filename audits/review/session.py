@@ -103,7 +103,9 @@ def _asked(ask: Ask, question: str) -> str:
 
 def shown(row: Mapping[Any, Any], about: Mapping[str, Any], verdict: Verdict | None) -> str:
     """Evidence of one finding, a line each."""
-    others = [j for j in about["components"] if j != row["component"]]
+    own = row["component_id"]
+    index = f" (index {row['component']} of this SAE)" if own != row["component"] else ""
+    others = [j for j in about["component_ids"] if j != own]
     more = f", with {', '.join(map(str, others))}" if others else ""
     label = f" “{row['component_label']}”" if pd.notna(row["component_label"]) else ""
     sure = f" ({row['confidence']:.2f})" if pd.notna(row.get("confidence")) else ""
@@ -115,7 +117,7 @@ def shown(row: Mapping[Any, Any], about: Mapping[str, Any], verdict: Verdict | N
     lines = [
         f"{row['finding_id']}  {row['status']}",
         field("class", str(row["class"])),
-        field("component", f"{row['component']}{label}{more}"),
+        field("component", f"{own}{index}{label}{more}"),
         field("images", f"{row['images']}, showing {about['shows'] or 'no one other thing'}"),
         field("suggested", f"{about['suggested_mode']}{sure}: {about['mode_reason']}"),
         field("figures", figures),

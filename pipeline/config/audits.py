@@ -153,7 +153,7 @@ class FailuresConfig(Section):
 
 
 class ReviewConfig(Section):
-    """Which findings are those of the last review."""
+    """Which findings and components are those of the last review."""
 
     cosine: Annotated[float, Field(gt=0, le=1)]
     """Atoms are the same from this cosine on."""

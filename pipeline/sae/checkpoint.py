@@ -13,7 +13,7 @@ from pipeline.store import atomic
 
 FILE = "checkpoint.safetensors"
 Curves = list[dict[str, Any]]
-"""Figures by name, a row an epoch."""
+"""Figures and lists of counts by name, a row an epoch."""
 
 
 def save(folder: Path | None, trainee: Trainee, optimizer: Any, curves: Curves) -> None:

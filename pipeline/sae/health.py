@@ -1,5 +1,6 @@
 """How far a dictionary can be trusted: what it recovers and how it uses its components."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +15,11 @@ from pipeline.sae.model import Sae
 
 ROWS = 1024
 """Images that are encoded at a time."""
-BINS = 40
-"""Bins of the density histogram."""
+BINS = 16
+"""Bins of the density histogram; with more of them, some near one image hold no whole number of
+images where there are a few hundred in all."""
+DENSITY = "density"
+"""Name under which `Measure` gives the counts of the bins."""
 
 
 @dataclass
@@ -91,6 +95,18 @@ class Health:
             "zero_shot_agreement": self.agreeing / self.images,
         }
 
+    def deciles(self) -> dict[str, float]:
+        """Lower decile, median and upper decile of the density, by name.
+
+        Of the decimal logarithm of the firing rate (fraction of images), over components that
+        fire: 0 is all images, −log10(images) a single one. NaN where no component fires.
+        """
+        names = ("density_lower_decile", "density_median", "density_upper_decile")
+        rates = np.log10(self.fired[self.fired > 0] / self.images)
+        if not len(rates):
+            return dict.fromkeys(names, float("nan"))
+        return dict(zip(names, np.quantile(rates, (0.1, 0.5, 0.9)).tolist(), strict=True))
+
 
 @dataclass
 class Measure:
@@ -101,9 +117,11 @@ class Measure:
     """Prompts of the classes."""
     head: Head
 
-    def __call__(self, sae: Sae) -> dict[str, float]:
-        """Figures by name, see `Health.figures`."""
-        return self.health(sae).figures()
+    def __call__(self, sae: Sae) -> dict[str, float | list[int]]:
+        """`Health.figures` and `Health.deciles` by name, and the counts of `density`."""
+        health = self.health(sae)
+        counts = density(health.fired, health.images)
+        return {**health.figures(), **health.deciles(), DENSITY: counts}
 
     @torch.inference_mode()
     def health(self, sae: Sae) -> Health:
@@ -128,13 +146,41 @@ def firing(sae: Sae, blocks: EmbeddingBlocks) -> np.ndarray:
     return fired
 
 
-def density(fired: Int[np.ndarray, " m"] | np.ndarray, images: int) -> pd.DataFrame:
-    """How many components fire how often: columns low, high and count.
+def density(fired: Int[np.ndarray, " m"] | np.ndarray, images: int) -> list[int]:
+    """How many components fire how often: counts of the bins between `edges`.
 
-    low and high are the edges of bins of the decimal logarithm of the firing rate (fraction of
-    images), from one image to all; components that never fire are in no bin.
+    Args:
+        fired: images on which each component is active; those that never fire are in no bin.
+        images: of how many.
     """
-    edges = np.linspace(-np.log10(images), 0, BINS + 1)
+    bounds = edges(images)
     rates = np.log10(fired[fired > 0] / images)
-    count, _ = np.histogram(np.clip(rates, edges[0], edges[-1]), edges)
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": count})
+    counts: list[int] = np.histogram(np.clip(rates, bounds[0], bounds[-1]), bounds)[0].tolist()
+    return counts
+
+
+def edges(images: int) -> Float[np.ndarray, " b"]:
+    """Edges of the density's bins: equal steps of the decimal logarithm of the firing rate.
+
+    From one image to all of them, so that the bins of every epoch are the same.
+    """
+    return np.linspace(-np.log10(images), 0, BINS + 1)
+
+
+def densities(epochs: Sequence[int], counts: Sequence[Sequence[int]], images: int) -> pd.DataFrame:
+    """The density of each epoch as a table: epoch, low, high (see `edges`) and count, a row a bin.
+
+    Args:
+        epochs: their numbers.
+        counts: `density` of each.
+        images: on which it was measured.
+    """
+    bounds = edges(images)
+    return pd.DataFrame(
+        {
+            "epoch": np.repeat(epochs, BINS),
+            "low": np.tile(bounds[:-1], len(epochs)),
+            "high": np.tile(bounds[1:], len(epochs)),
+            "count": np.concatenate(counts),
+        }
+    )

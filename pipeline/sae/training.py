@@ -1,7 +1,7 @@
 """Training of an SAE on embeddings that are read by blocks."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -23,7 +23,8 @@ from pipeline.stage import train_deterministically
 from pipeline.store import read_table, write_table
 
 CURVES = "curves.parquet"
-Measure = Callable[[Sae], dict[str, float]]
+Measure = Callable[[Sae], Mapping[str, float | list[int]]]
+"""Says figures, or lists of counts, by name."""
 COLUMNS: dict[str, tuple[Column, ...]] = {
     "class": ("x",),
     "spatial": ("spatial",),
@@ -48,8 +49,8 @@ def train(
         blocks: train embeddings, opened with the columns that config.tokens asks for.
         config: sizes and schedule.
         seed: of initialisation and order.
-        measure: what is to be known of the SAE after each epoch, by name; it has to be picklable
-            where there are several devices.
+        measure: what is to be known of the SAE after each epoch, by name: figures, or lists of
+            counts; it has to be picklable where there are several devices.
         checkpoints: folder for a checkpoint an epoch, from which a later run goes on; None keeps
             none.
 
@@ -111,7 +112,7 @@ def _run(
             )
         row = {"epoch": epoch, "loss": loss, "dead_fraction": float(run.dead().float().mean())}
         if fabric.is_global_zero:
-            curves.append(row | measure(trainee.served().cpu()))
+            curves.append({**row, **measure(trainee.served().cpu())})
             checkpoint.save(checkpoints, trainee, optimizer, curves)
             bar.set_postfix({"loss": f"{loss:.4f}"})
         else:

@@ -6,9 +6,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from audits.component_files import PRESENT, Components, read_pinned, write_components
+from audits.components import CarriedComponents, carry_components
 from audits.identity import Found, Pin, carry
-from audits.verdict_files import Verdict, read_pins, read_verdicts, start, write_pins
-from audits.verdicts import Reviewed, found_now, review
+from audits.verdict_files import (
+    PINNED_FINDINGS,
+    Verdict,
+    read_pins,
+    read_verdicts,
+    start,
+    write_pins,
+)
+from audits.verdicts import Reviewed, by_component_id, found_now, review
 from pipeline import layout
 from pipeline.store import write_json, write_table
 
@@ -91,10 +100,13 @@ def joined(
     pins: list[Pin],
     verdicts: dict[str, Verdict],
     sae: np.ndarray | None = None,
+    pinned: Components | None = None,
 ) -> Reviewed:
     """What the stage makes of findings and a last review."""
-    findings, evidence = table(rows)
-    found: list[Found] = found_now(findings, evidence, atoms() if sae is None else sae)
+    sae = atoms() if sae is None else sae
+    ids = carry_components(pinned, sae, COSINE).components.ids
+    findings, evidence = by_component_id(*table(rows), ids)
+    found: list[Found] = found_now(findings, evidence, sae)
     carried = carry(pins, found, COSINE, IMAGES)
     return review(findings, evidence, found, carried, pins, verdicts, IMAGES)
 
@@ -102,11 +114,16 @@ def joined(
 def write_stage(audit: str, rows: list[dict[str, Any]], sae: np.ndarray | None = None) -> Reviewed:
     """Run the stage in the current directory, with the files of the review that are there."""
     start(audit)
-    pins = read_pins(layout.reviewed(audit))
-    known = {f"{row['class']}-{row['components'][0]}" for row in rows}
+    sae = atoms() if sae is None else sae
+    pins = read_pins(layout.reviewed(audit) / PINNED_FINDINGS)
+    pinned = read_pinned(layout.reviewed(audit))
+    carried: CarriedComponents = carry_components(pinned, sae, COSINE)
+    ids = carried.components.ids
+    known = {f"{row['class']}-{ids[row['components'][0]]}" for row in rows}
     verdicts = read_verdicts(layout.reviews(audit), known | {pin.finding_id for pin in pins})
-    result = joined(rows, pins, verdicts, sae)
+    result = joined(rows, pins, verdicts, sae, pinned)
     folder: Path = layout.audit(audit, "review")
+    write_components(folder / PRESENT, carried.components)
     write_table(folder / "findings.csv", result.findings)
     write_json(folder / "evidence.json", result.evidence)
     write_pins(folder / "present.parquet", result.present)

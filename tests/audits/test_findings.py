@@ -11,7 +11,7 @@ from audits.findings import FINDING_COLUMNS, about, confirmations, gather, repor
 from audits.flags import EXCESS, STAND_IN, Counts, Flag, chance, find_flags, hits
 from audits.modes import Mode, Reading
 from audits.reference import own_images, reference
-from audits.surprise import candidates, expectations, surprise, view
+from audits.surprise import close_images, expectations, surprise, view
 from pipeline.attribution import Codes
 from tests.audits.test_surprise import CONFIG
 from tests.conftest import PLANTED
@@ -78,13 +78,13 @@ def test_a_plant_is_confirmed_on_validation_images_only(inputs):
 def test_confirmation_by_hand(inputs):
     table, classes = reference(inputs)
     expected = next(expectations(inputs, table, classes))
-    rows = candidates(inputs, classes, "val", CONFIG.candidate_deviations)[0]
-    own, known = (dict(own_images(inputs, split))[0] for split in ("val", "train"))
-    seen = view(inputs, expected, own, rows, known, CONFIG)
+    own, rows = close_images(inputs, classes, "val", CONFIG.candidate_deviations)[0]
+    assert 10 < len(own) < 30
+    seen = view(inputs, expected, own, rows, dict(own_images(inputs, "train"))[0], CONFIG)
     slots = hits(seen, surprise(seen, expected, new=True), expected.mean, CONFIG)[EXCESS]
     others = int((seen.component[slots] == PLANTED).sum())
     assert 4 < others < len(rows)
-    p = chance(np.array([0]), np.array([others]), 30, len(rows), at_least=np.array([others]))
+    p = chance(np.array([0]), np.array([others]), len(own), len(rows), at_least=np.array([others]))
     found = confirmations(inputs, [flag(0, PLANTED, [1])], table, classes, CONFIG)
     assert found == {(0, PLANTED, EXCESS): pytest.approx(float(p[0]))}
 

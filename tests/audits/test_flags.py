@@ -11,11 +11,11 @@ from audits import flags as module
 from audits.flags import EXCESS, STAND_IN, Flag, chance, compare, count, find_flags, hits
 from audits.inputs import Inputs
 from audits.reference import reference
-from audits.surprise import Expectation
+from audits.surprise import Expectation, own_expectation
 from tests.audits.test_surprise import CONFIG, look
 from tests.conftest import PLANTED
 
-ALIKE = CONFIG.model_copy(update={"candidate_deviations": 1e9, "z": 1.5, "unlike": 1e-9})
+ALIKE = CONFIG.model_copy(update={"candidate_deviations": 1e9, "z": 1.5, "unlike": -np.inf})
 """Every image of another class is a candidate, and half of all images can count."""
 
 
@@ -44,8 +44,8 @@ def test_a_planted_component_is_flagged_and_nothing_else(inputs):
     assert len(found.rows) > 10
     assert found.max_z > 3
     assert found.p_value <= found.q_value < 1e-6
-    assert found.tail == 1 / 61  # none of 60 own images has it
-    assert found.counts[:2] == (0, 60)
+    assert found.counts[:2] == (0, 54)  # six of 60 own images do not come close themselves
+    assert found.tail == 1 / 55  # none of the others has it
     assert found.counts.other_hits == len(found.rows) < found.counts.others
 
 
@@ -145,6 +145,26 @@ def test_hits_by_hand():
     assert at(hits(seen, z, mean, wide)[STAND_IN]) == [(0, 0), (1, 0), (2, 0), (4, 0), (4, 2)]
 
 
+def test_looks_limit_others_and_stand_ins():
+    # Relevance far above what is usual, of own images and others that look like the class or not.
+    seen = look([[0.9], [0.9], [0.9], [0.9]], [True, True, False, False], [0, 1, 2, 3])
+    seen = seen._replace(unlike=np.array([False, True, False, True]))
+    found = hits(seen, np.full(4, 4.0), np.array([0.5]), CONFIG)
+    assert seen.image[found[EXCESS]].tolist() == [0, 1, 3]
+    assert seen.image[found[STAND_IN]].tolist() == [1, 3]
+
+
+def test_permutations_of_excess_have_no_looks():
+    rng = np.random.default_rng(2)
+    relevance = rng.exponential(size=(80, 6)) * (rng.random((80, 6)) < 0.4)
+    seen = look(relevance, [True] * 40 + [False] * 40, list(range(80)))
+    seen = seen._replace(unlike=np.zeros(len(seen.image), dtype=bool))
+    config = CONFIG.model_copy(update={"z": 1.0, "min_images": 3, "q": 1.0, "permutations": 4})
+    found = compare(seen, own_expectation(seen, 6), config, rng)
+    assert found.flags == []
+    assert len(found.permuted) > 4
+
+
 def test_a_class_that_nothing_carries_has_no_stand_in():
     seen = look([[0.3, 0.2], [0.1, 0.4]], [False, False], [0, 1])
     for mean in (np.zeros(2), np.array([-0.3, -0.1])):
@@ -178,7 +198,7 @@ def standing_in() -> tuple[Flag, ...]:
     relevance[22:34, 1] = 0.5
     seen = look(relevance, [True] * 20 + [False] * 18, list(range(38)))
     # Own images look like the class.
-    seen = seen._replace(unlike=np.flatnonzero(seen.image >= 20))
+    seen = seen._replace(unlike=seen.image >= 20)
     mean = np.array([relevance[:20, 0].mean(), 0, 0])
     std = np.array([relevance[:20, 0].std(ddof=1), 0, 0])
     expected = Expectation(1, 20, 0.1, mean, std)

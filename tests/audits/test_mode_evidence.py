@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from audits.mode_evidence import Probe, firing_rates, images_auroc, mode_evidence, shown_classes
+from audits.mode_evidence import (
+    Probe,
+    TrainImages,
+    firing_rates,
+    images_auroc,
+    mode_evidence,
+    shown_classes,
+)
 from audits.modes import Shown
 from pipeline.store import write_json, write_table
 
@@ -46,11 +53,14 @@ def test_images_auroc_is_the_smaller_of_two():
         truth = np.r_[np.ones(len(found)), np.zeros(len(negatives))]
         return roc_auc_score(truth, np.r_[scores[found], scores[negatives]])
 
+    def smaller(own):
+        return images_auroc(scores[found], np.sort(scores), np.sort(scores[own]))
+
     assert auroc(own) < auroc(rest)
-    assert images_auroc(scores, found, own) == pytest.approx(auroc(own))
+    assert smaller(own) == pytest.approx(auroc(own))
     scores[own] -= 15
-    assert images_auroc(scores, found, own) == pytest.approx(auroc(rest))
-    assert images_auroc(scores, found, own[:0]) == pytest.approx(auroc(rest))
+    assert smaller(own) == pytest.approx(auroc(rest))
+    assert smaller(own[:0]) == pytest.approx(auroc(rest))
 
 
 @pytest.fixture
@@ -77,7 +87,8 @@ def test_a_probe_is_read_back(probe):
 def test_all_evidence_of_a_finding(probe):
     labels = pd.Series(["n1", "n1", "n2", "n2", None, "n3", "n3"])
     scores = np.array([0.0, 0.2, 0.9, 0.8, 0.1, 0.3, 0.85])
-    args = (np.array([2, 3]), labels, NAMES, {"sea": "background"}, (0.6, 0.2), probe, scores)
+    images = TrainImages(labels, scores)
+    args = (np.array([2, 3]), images, NAMES, {"sea": "background"}, (0.6, 0.2), probe)
     found = mode_evidence("n1", 4, "sausage", *args)
     assert (found.label, found.word, found.component_label) == ("n1", "dog", "sausage")
     assert found.shown == (Shown("n2", "hot dog, sausage", 1.0),)
@@ -86,3 +97,6 @@ def test_all_evidence_of_a_finding(probe):
     assert found.writing_images == pytest.approx(9 / 10)
     other = mode_evidence("n2", 4, np.nan, *args)
     assert (other.component_label, other.own_word) == (None, None)
+    # Of its own images 0.8 is below one and 0.9 above none.
+    assert other.writing_images == pytest.approx(1 / 2)
+    assert images.own_scores("n9").tolist() == []

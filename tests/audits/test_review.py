@@ -55,11 +55,11 @@ def test_answers_become_lines(here, monkeypatch, capsys):
         "examples   train/059 train/058 train/057",
         "reports/scenes-tiny/report.html",
         "(2 verdicts)",
-        "(3 findings",
+        "(3 findings and all components",
         "dvc repro publish@scenes-tiny",
     ):
         assert evidence in out
-    assert [pin.finding_id for pin in read_pins(Path(f"reviews/{AUDIT}.parquet"))] == KNOWN
+    assert [pin.finding_id for pin in read_pins(Path(f"reviews/{AUDIT}/findings.parquet"))] == KNOWN
 
 
 def test_every_answer_is_written_at_once(here):
@@ -89,7 +89,7 @@ def test_only_what_is_open_is_asked_for(here, monkeypatch, capsys):
 def test_unknown_keys_and_the_end_of_input_change_nothing(here, monkeypatch, capsys):
     answer(monkeypatch, "x", "m", "z", "p")
     assert given() == {}
-    assert read_pins(Path(f"reviews/{AUDIT}.parquet")) == []
+    assert read_pins(Path(f"reviews/{AUDIT}/findings.parquet")) == []
     out = capsys.readouterr().out
     assert "'x' is none of the keys" in out
     assert "'z' is none of the keys" in out
@@ -275,5 +275,5 @@ def test_a_verdict_on_a_finding_that_is_gone_comes_back_with_it(here, monkeypatc
 def test_pinning_alone_gives_no_verdict(here, capsys):
     main(["--audit", AUDIT, "--pin"])
     assert given() == {}
-    assert len(read_pins(Path(f"reviews/{AUDIT}.parquet"))) == 3
+    assert len(read_pins(Path(f"reviews/{AUDIT}/findings.parquet"))) == 3
     assert "0 verdicts" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from audits.reference import class_relevance, own_images, reference
 from audits.surprise import (
     Expectation,
     View,
-    candidates,
+    close_images,
     expectations,
     own_expectation,
     surprise,
@@ -50,7 +50,7 @@ def look(relevance: np.ndarray, own: list[bool], units: list[int]) -> View:
         component=component,
         relevance=values,
         pair=pair,
-        unlike=np.arange(len(image)),
+        unlike=np.ones(len(image), dtype=bool),
         pair_unit=pairs // relevance.shape[1],
         pair_component=pairs % relevance.shape[1],
         pair_sum=np.bincount(pair, values),
@@ -65,29 +65,34 @@ def first_class(inputs, split: str = "train", config: FailuresConfig = CONFIG) -
     return view(inputs, expected, own[0], own[1], known[0], config)
 
 
-def test_candidates_by_hand(inputs):
+def test_close_images_by_hand(inputs):
     images = inputs.images.copy()
     images.loc[6, "label"] = None
     made = replace(inputs, images=images)
     y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head).numpy()
-    classes = pd.DataFrame({"class": ["n03", "n01"], "y_mean": [0.2, 0.3], "y_std": [0.1, 0.2]})
+    classes = pd.DataFrame({"class": ["n03", "n01"], "y_mean": [0.7, 1.0], "y_std": [0.2, 0.1]})
     for split in ("train", "val"):
-        found = candidates(made, classes, split, deviations=1.5)
+        found = close_images(made, classes, split, deviations=1.5)
         labels, there = images["label"].to_numpy(), (images["split"] == split).to_numpy()
-        for position, label, least in ((0, "n01", 0.0), (2, "n03", 0.05)):
-            close = there & (labels != label) & ~images["label"].isna() & (y[:, position] > least)
-            assert 0 < close.sum() < (there & (labels != label)).sum()
-            assert found[position].tolist() == np.flatnonzero(close).tolist()
-        assert found[1].tolist() == []  # a class that has no expectation
+        for position, label, least in ((0, "n01", 0.85), (2, "n03", 0.4)):
+            close = there & ~images["label"].isna().to_numpy() & (y[:, position] > least)
+            for rows, side in zip(found[position], (labels == label, labels != label), strict=True):
+                assert (close & side).sum() > 0
+                assert rows.tolist() == np.flatnonzero(close & side).tolist()
+        # Not every own image is close, and to a class that has no expectation none is.
+        assert len(found[0].own) < (there & (labels == "n01")).sum() - 1
+        assert [rows.tolist() for rows in found[1]] == [[], []]
 
 
-def test_blocks_of_candidates_do_not_matter(inputs, monkeypatch):
+def test_blocks_of_close_images_do_not_matter(inputs, monkeypatch):
     classes = reference(inputs)[1]
-    whole = candidates(inputs, classes, "train", 20.0)
+    whole = close_images(inputs, classes, "train", 20.0)
     monkeypatch.setattr(module, "BLOCK_ROWS", 7)
-    parts = candidates(inputs, classes, "train", 20.0)
-    assert [rows.tolist() for rows in parts] == [rows.tolist() for rows in whole]
-    assert min(len(rows) for rows in whole) > 7
+    parts = close_images(inputs, classes, "train", 20.0)
+    for side in ("own", "candidates"):
+        found = [getattr(close, side).tolist() for close in whole]
+        assert [getattr(close, side).tolist() for close in parts] == found
+        assert min(map(len, found)) > 7
 
 
 def test_expectations_spread_the_table_over_components(inputs):
@@ -142,7 +147,7 @@ def test_only_images_unlike_the_class_can_count(inputs):
     assert sum(image < 60 for image in images) < 12
     assert sum(image >= 60 for image in images) > 40
     every = first_class(inputs, config=CONFIG.model_copy(update={"unlike": 100.0}))
-    assert len(every.unlike) == 0
+    assert not every.unlike.any()
 
 
 def test_own_expectation_is_the_reference(inputs):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from audits import validate
 from audits.validate import (
     TRUTH_COLUMNS,
     check_findings,
@@ -16,7 +17,10 @@ from audits.validate import (
     read_truth,
     spurious_auc,
 )
+from pipeline import layout
 from pipeline.attribution import cosine_outputs
+from pipeline.config import AuditConfig, DatasetConfig, Params
+from pipeline.store import read_json, write_json, write_table
 from tests.conftest import PLANTED
 
 TRUTH = pd.DataFrame(
@@ -145,6 +149,40 @@ def test_the_share_of_right_modes_is_over_right_findings():
     assert modes_right(table, right, modes) == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="no finding is right"):
         modes_right(table, {"d": None}, modes)
+
+
+def test_without_a_right_finding_there_is_no_share_of_right_modes(inputs):
+    shortcuts = pd.DataFrame(columns=["component", "rank"])
+    right = {"n01-23": None}
+    table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts)
+    planted = metrics(table, right, {"n01-23": "polysemy"})["failures"]["planted"]
+    assert planted["precision"] == planted["recall"] == 0
+    assert "modes_right" not in planted
+
+
+def test_the_stage_takes_modes_from_the_review(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    truth_of(inputs, "polysemy").to_csv("truth.csv", index=False)
+    params = Params.model_construct(
+        audits={"a": AuditConfig.model_construct(dataset="zoo")},
+        datasets={"zoo": DatasetConfig.model_construct(root=tmp_path)},
+    )
+    monkeypatch.setattr(validate, "begin", lambda _: ("a", params))
+    monkeypatch.setattr(validate, "load_inputs", lambda *_: inputs)
+    carrying = truth_of(inputs, "polysemy")["image_id"].tolist()
+    findings = pd.DataFrame({"finding_id": ["n01-23", "n01-7", "n01-8", "n01-4"], "class": "n01"})
+    findings["mode"] = ["polysemy", "compound", "polysemy", "polysemy"]
+    images = [carrying[:9], carrying[9:12], carrying[12:], ["train/n03/0130"]]
+    review = layout.audit("a", "review")
+    write_table(review / "findings.csv", findings)
+    evidence = zip(findings["finding_id"], images, strict=True)
+    write_json(review / "evidence.json", {name: {"images": shown} for name, shown in evidence})
+    shortcuts = pd.DataFrame(columns=["component", "rank"])
+    write_table(layout.audit("a", "shortcut") / "components.csv", shortcuts)
+    validate.main()
+    planted = read_json(layout.audit("a", "validate") / "metrics.json")["failures"]["planted"]
+    assert planted["precision"] == pytest.approx(3 / 4)
+    assert planted["modes_right"] == pytest.approx(2 / 3)
 
 
 def test_a_shortcut_has_its_component_and_rank(inputs):

@@ -133,7 +133,7 @@ def test_audit_add_writes_both(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "reviews").exists()
     main(request)
     assert read_verdicts(tmp_path / "reviews/new.csv", KNOWN) == {}
-    assert read_pins(tmp_path / "reviews/new.parquet") == []
+    assert read_pins(tmp_path / "reviews/new/findings.parquet") == []
     assert "reviews/new.csv" in capsys.readouterr().out
 
 
@@ -141,7 +141,7 @@ def test_a_new_audit_starts_with_empty_files_and_keeps_what_is_there(tmp_path, m
     monkeypatch.chdir(tmp_path)
     start("new")
     assert (tmp_path / "reviews/new.csv").read_text(encoding="utf-8") == HEADER
-    assert read_pins(tmp_path / "reviews/new.parquet") == []
+    assert read_pins(tmp_path / "reviews/new/findings.parquet") == []
     write_verdicts(tmp_path / "reviews/new.csv", GIVEN)
     start("new")
     assert read_verdicts(tmp_path / "reviews/new.csv", KNOWN) == GIVEN

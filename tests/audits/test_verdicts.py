@@ -7,9 +7,23 @@ import pytest
 import torch
 
 from audits import verdicts as stage
+from audits.component_files import (
+    PINNED,
+    PRESENT,
+    Components,
+    read_components,
+    write_components,
+)
 from audits.identity import Carried, Pin
-from audits.verdict_files import ReviewError, Verdict, read_pins, write_pins, write_verdicts
-from audits.verdicts import found_now, reasons_to_review_again
+from audits.verdict_files import (
+    PINNED_FINDINGS,
+    ReviewError,
+    Verdict,
+    read_pins,
+    write_pins,
+    write_verdicts,
+)
+from audits.verdicts import by_component_id, found_now, reasons_to_review_again
 from pipeline import layout
 from pipeline.store import read_json, read_table, write_json, write_table
 from tests.audits.invented_review import FIRST, IMAGES, atoms, joined, pictures, table
@@ -27,6 +41,17 @@ def test_what_a_finding_is_known_by():
     assert bat.atoms.shape == (2, 9)
     assert np.array_equal(bat.pin.atom, atoms()[3].astype(np.float16))
     assert bat.pin.mode == "polysemy"
+
+
+def test_findings_are_named_by_the_ids_of_components():
+    ids = np.array([0, 1, 2, 31, 4, 50, 6, 7, 8, 9, 10, 11], dtype=np.int32)
+    findings, evidence = by_component_id(*table(FIRST), ids)
+    assert findings["finding_id"].tolist() == list(evidence) == ["bat-31", "bat-7", "cat-4"]
+    assert list(findings)[2:4] == ["component", "component_id"]
+    assert findings["component"].tolist() == [3, 7, 4]
+    assert findings["component_id"].tolist() == [31, 7, 4]
+    assert evidence["bat-31"]["components"] == [3, 5]
+    assert evidence["bat-31"]["component_ids"] == [31, 50]
 
 
 def test_nobody_has_reviewed():
@@ -151,7 +176,7 @@ def audited(tmp_path, monkeypatch):
     write_table(folder / "findings.csv", findings)
     write_json(folder / "evidence.json", evidence)
     write_verdicts(layout.reviews("a"), {"bat-3": verdict("bat-3")})
-    write_pins(layout.reviewed("a"), [])
+    write_pins(layout.reviewed("a") / PINNED_FINDINGS, [])
 
     class Params:
         def audit(self, name: str):
@@ -175,6 +200,31 @@ def test_the_stage_reads_and_writes(audited, capsys):
     assert read_json(folder / "metrics.json")["failures"]["accepted"] == 1
     assert read_pins(folder / "present.parquet")[0].finding_id == "bat-3"
     assert "1 verdicts (bat-3" in capsys.readouterr().err
+    assert "stability" not in read_json(folder / "metrics.json")
+    components = read_table(folder / "components.parquet")
+    assert components["component_id"].tolist() == list(range(12))
+    assert components["cosine"].isna().all()
+
+
+def test_the_stage_carries_components_over(audited):
+    order = np.array([4, 2, 0, 7, 1, 5, 3, 6])  # four were not there when it was pinned
+    pinned = Components(order.astype(np.int32), atoms()[order].astype(np.float16), 20)
+    write_components(layout.reviewed("a") / PINNED, pinned)
+    stage.main()
+    folder = layout.audit("a", "review")
+    components = read_table(folder / "components.parquet")
+    assert list(components) == ["component", "component_id", "cosine"]
+    assert components["component_id"].tolist() == [*range(8), 20, 21, 22, 23]
+    assert components["cosine"][:8].tolist() == pytest.approx([1] * 8, abs=1e-6)
+    metrics = read_json(folder / "metrics.json")
+    assert metrics["stability"] == {"components_carried_over": 1}
+    assert read_components(folder / PRESENT).next_id == 24
+
+
+def test_the_stage_asks_for_what_dvc_keeps(audited):
+    (layout.reviewed("a") / f"{PINNED}.dvc").touch()
+    with pytest.raises(ReviewError, match=r"dvc pull reviews/a/components\.parquet\.dvc"):
+        stage.main()
 
 
 def test_the_stage_refuses_a_finding_that_never_was(audited):

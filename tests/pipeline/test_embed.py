@@ -31,7 +31,8 @@ from pipeline.images import batches, red_shifted, runs
 from pipeline.models.catalog import class_tokens, head_of, load_clip
 from pipeline.models.files import read_head, read_texts
 from pipeline.models.forward import Ran
-from pipeline.store import read_embeddings, read_json, shards, vector_column, write_table
+from pipeline.store import read_json, shards, vector_column, write_table
+from pipeline.vectors import read_embeddings
 
 EMBED = EmbedConfig(
     batch_size=2, workers=0, shard_rows=3, dtype="float32", device="cpu", precision="float32"

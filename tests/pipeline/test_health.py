@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipeline.attribution import Codes, cosine_outputs, unit
-from pipeline.sae.health import Health, Measure, density
+from pipeline.sae.health import BINS, Health, Measure, densities, density, edges, firing
 from pipeline.sae.model import Sae
 
 
@@ -128,17 +128,49 @@ def test_an_sae_is_measured_on_all_images(blocks_of, head, prompts, monkeypatch)
     whole = added((x, codes, sae.reconstruct(codes), prompts, head))
     monkeypatch.setattr("pipeline.sae.health.ROWS", 8)
     measure = Measure(blocks_of(x), prompts, head)
-    assert measure(sae) == pytest.approx(whole.figures(), rel=1e-5)
+    found = measure(sae)
+    assert found.pop("density") == density(whole.fired, 50)
+    assert found == pytest.approx(whole.figures() | whole.deciles(), rel=1e-5)
     assert measure.health(sae).fired.tolist() == whole.fired.tolist()
 
 
+def test_firing_counts_images_over_all_blocks(blocks_of, monkeypatch):
+    sae = Sae(5, 3, 2)
+    with torch.no_grad():
+        sae.encoder_weight[1:4] = torch.eye(3)
+    # Component 0 stands in empty slots only, 2 and 4 are never active.
+    x = torch.tensor([[1, 0, 2], [3, 0, 0], [0, 0, 0.5], [-1, -2, -3], [0, -1, 4]])
+    monkeypatch.setattr("pipeline.sae.health.ROWS", 2)
+    assert firing(sae, blocks_of(x)).tolist() == [0, 2, 0, 3, 0]
+
+
 def test_density_by_hand():
-    found = density(np.array([0, 1, 10, 100, 100, 0, 20]), images=100)
-    assert list(found.columns) == ["low", "high", "count"]
-    assert found["low"].iloc[0] == -2
-    assert found["high"].iloc[-1] == 0
-    np.testing.assert_array_equal(found["low"][1:], found["high"][:-1])
-    # One image, a tenth (the first bin above −1), all; −0.7 is 26 twentieths above −2.
-    expected = np.zeros(40, dtype=int)
-    expected[[0, 20, 26, 39]] = 1, 1, 1, 2
-    np.testing.assert_array_equal(found["count"], expected)
+    bounds = edges(100)
+    assert len(bounds) == BINS + 1 == 17
+    assert bounds[[0, 8, 16]].tolist() == [-2, -1, 0]
+    # One image, a tenth (the first bin above −1), all; −0.7 is 10.4 eighths above −2.
+    expected = np.zeros(16, dtype=int)
+    expected[[0, 8, 10, 15]] = 1, 1, 1, 2
+    assert density(np.array([0, 1, 10, 100, 100, 0, 20]), images=100) == expected.tolist()
+
+
+def test_deciles_of_the_density_by_hand():
+    # Eleven components fire, the most frequent first, at 10^0, 10^−0.2, … 10^−2 of the images.
+    fired = np.append(10 ** (5 - 0.2 * np.arange(11)), [0, 0])
+    health = Health(13, images=100_000, fired=fired)
+    names = ["density_lower_decile", "density_median", "density_upper_decile"]
+    assert health.deciles() == pytest.approx(dict(zip(names, [-1.8, -1.0, -0.2], strict=True)))
+    silent = Health(13, images=5, fired=np.zeros(13))
+    assert list(silent.deciles()) == names
+    assert all(np.isnan(value) for value in silent.deciles().values())
+
+
+def test_densities_have_the_same_bins_in_every_epoch():
+    counts = [list(range(16)), list(range(100, 116))]
+    table = densities([3, 4], counts, images=100)
+    assert list(table.columns) == ["epoch", "low", "high", "count"]
+    assert table["epoch"].tolist() == [3] * 16 + [4] * 16
+    assert table["count"].tolist() == counts[0] + counts[1]
+    for _, epoch in table.groupby("epoch"):
+        np.testing.assert_array_equal(epoch["low"], edges(100)[:-1])
+        np.testing.assert_array_equal(epoch["high"], edges(100)[1:])

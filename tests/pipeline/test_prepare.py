@@ -11,9 +11,9 @@ from pipeline.datasets.duplicates import COLUMNS as PAIR_COLUMNS
 from pipeline.datasets.manifest import COLUMNS, fingerprint
 from pipeline.prepare import prepare
 from pipeline.store import read_table
+from tests.pipeline.invented_isic import NEVUS, isic_config, row, write_2019, write_2024
 from tests.pipeline.test_datasets import folder_config
 from tests.pipeline.test_duplicates import picture
-from tests.pipeline.test_isic import NEVUS, isic_config, row, write_2019, write_2024
 from tests.pipeline.test_manifest import draw, record
 
 

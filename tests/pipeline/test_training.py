@@ -10,7 +10,7 @@ import torch
 
 from pipeline.attribution import Head, unit
 from pipeline.sae import files, training
-from pipeline.sae.health import Measure
+from pipeline.sae.health import DENSITY, Measure
 from pipeline.sae.model import encode_blocks
 
 KINDS = ["topk", "batch_topk", "matryoshka"]
@@ -114,17 +114,24 @@ class Killed(Exception):
     """A run ends."""
 
 
-def killed_in(epoch):
-    """A measure during which a run is killed in its so manieth epoch."""
+def killed_in(epoch, measure):
+    """The same measure, during which a run is killed in its so manieth epoch."""
     calls = []
 
-    def measure(sae):
+    def killing(sae):
         calls.append(None)
         if len(calls) == epoch:
             raise Killed
-        return lengths(sae)
+        return measure(sae)
 
-    return measure
+    return killing
+
+
+def measure_on(blocks):
+    """Health on some images of width 7, with a random head and random prompts."""
+    generator = torch.Generator().manual_seed(0)
+    head = Head(torch.ones(7), torch.zeros(7), 1e-5, torch.randn(7, 5, generator=generator))
+    return Measure(blocks, unit(torch.randn(4, 5, generator=generator)), head)
 
 
 @pytest.mark.parametrize("epoch", [3, 4])
@@ -140,18 +147,20 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(kind, epoch, blocks, sae_con
         dead_after=0.5,
         revive_after=[2],
     )
-    whole, curves = training.train(blocks, config, 0, lengths)
+    measure = measure_on(blocks)
+    whole, curves = training.train(blocks, config, 0, measure)
     assert curves["dead_fraction"][1] > 0, "the example must revive components"
+    assert len({tuple(counts) for counts in curves[DENSITY]}) > 2, "densities must differ"
     with pytest.raises(Killed):
-        training.train(blocks, config, 0, killed_in(epoch), tmp_path)
-    sae, told = training.train(blocks, config, 0, killed_in(9), tmp_path)
+        training.train(blocks, config, 0, killed_in(epoch, measure), tmp_path)
+    sae, told = training.train(blocks, config, 0, killed_in(9, measure), tmp_path)
     assert bits(sae) == bits(whole)
-    assert told.equals(curves)
+    pd.testing.assert_frame_equal(told, curves, check_exact=True)
 
 
 def test_a_run_that_was_done_is_not_done_again(blocks, sae_config, tmp_path):
     sae, curves = training.train(blocks, sae_config(), 0, lengths, tmp_path)
-    again, told = training.train(blocks, sae_config(), 0, killed_in(1), tmp_path)
+    again, told = training.train(blocks, sae_config(), 0, killed_in(1, lengths), tmp_path)
     assert bits(again) == bits(sae)
     assert told.equals(curves)
 
@@ -192,9 +201,7 @@ def test_two_processes_train_as_one(blocks_of, mixtures, sae_config):
         dead_after=0.5,
         revive_after=[2],
     )
-    generator = torch.Generator().manual_seed(0)
-    head = Head(torch.ones(7), torch.zeros(7), 1e-5, torch.randn(7, 5, generator=generator))
-    measure = Measure(blocks, unit(torch.randn(4, 5, generator=generator)), head)
+    measure = measure_on(blocks)
     one, curves = training.train(blocks, config, 0, measure)
     assert curves["dead_fraction"][1] > 0, "the example must revive components"
     with at_most(180):

@@ -6,8 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import vectors
-from pipeline.store import read_embeddings
-from pipeline.vectors import vector_table, write_vectors
+from pipeline.vectors import read_embeddings, read_vectors, vector_table, write_vectors
 
 
 def tables(n=23, size=4, dtype="float16"):
@@ -30,7 +29,8 @@ def test_columns_come_back(tmp_path, dtype):
     for name, values in columns.items():
         found = read_embeddings(tmp_path, name)
         assert found.image_ids.tolist() == [f"i{row}" for row in range(23)]
-        np.testing.assert_array_equal(found.values, values.astype(np.float32))
+        assert found.values.dtype == dtype
+        np.testing.assert_array_equal(found.values, values)
     kind = pq.read_schema(tmp_path / "part-00000.parquet").field("spatial").type
     assert (kind.list_size, kind.value_type.bit_width) == (10, 16 if dtype == "float16" else 32)
 
@@ -95,3 +95,15 @@ def test_nothing_can_be_null(tmp_path):
     assert not schema.field("x").nullable
     assert not schema.field("x").type.value_field.nullable
     assert schema.field("x").type.value_type == pa.float16()
+
+
+def test_embeddings_come_back_in_the_order_of_shards(tmp_path):
+    made, columns = tables()
+    for number, tables_of_shard in enumerate((made[:2], made[2:])):
+        write_vectors(tmp_path / f"part-{number:05d}.parquet", tables_of_shard)
+    found = read_embeddings(tmp_path, "x")
+    assert found.image_ids.tolist() == [f"i{row}" for row in range(23)]
+    np.testing.assert_array_equal(found.values, columns["x"])
+    second = read_vectors(tmp_path / "part-00001.parquet", "x")
+    assert second.image_ids.tolist() == [f"i{row}" for row in range(8, 23)]
+    np.testing.assert_array_equal(second.values, columns["x"][8:])

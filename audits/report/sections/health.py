@@ -220,13 +220,10 @@ def _density(density: pd.DataFrame) -> list[tuple[str, str]]:
     if not density["count"].sum():
         return []
     ticks = [(power, f"{100 * 10.0**power:g}%") for power in range(-8, 1)]
-    chart = charts.histogram(
-        _bins(density),
-        "Components by firing rate",
-        "share of images on which a component fires (log scale)",
-        ticks,
-    )
-    return [("Components by how often they fire", chart)]
+    epochs = [(int(str(epoch)), _bins(table)) for epoch, table in density.groupby("epoch")]
+    chart = charts.course(epochs, "Components by firing rate and epoch", "epoch", ticks)
+    label = "Components by the share of validation images on which they fire"
+    return [(label, chart)]
 
 
 def _stability(components: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str]]:

@@ -109,7 +109,15 @@ def _sae(data: Path) -> None:
         (3, 0.1, 0.91, 0.95, 4.0, 0.97, 0.03, 0.95),
     ]
     write_table(folder / "curves.csv", pd.DataFrame(curves, columns=columns))
-    density = pd.DataFrame({"low": [-3.0, -2.0], "high": [-2.0, -1.0], "count": [40, 20]})
+    density = pd.DataFrame(
+        [
+            (epoch, low, low + 1, count)
+            for epoch, counts in ((1, (64, 0)), (2, (50, 14)), (3, (40, 20)))
+            for low, count in zip((-3.0, -2.0), counts, strict=True)
+        ],
+        columns=["epoch", "low", "high", "count"],
+    )
+    write_table(folder / "density.csv", density)
     sae = {
         "explained_variance": 0.9123456789,
         "alive_fraction": 0.97,
@@ -119,7 +127,6 @@ def _sae(data: Path) -> None:
     }
     audit = data / "audits" / AUDIT
     write_json(audit / "sae" / "metrics.json", {"sae": sae})
-    write_table(audit / "sae" / "density.csv", density)
     stable = pd.DataFrame(
         {"component": [5, 12, 31, 40], "stability": [0.9, 0.25, float("nan"), 0.5]}
     )
@@ -144,6 +151,8 @@ def _sae(data: Path) -> None:
 def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
     columns = ["finding_id", "class", "component", "component_label", "mode", "score"]
     table = pd.DataFrame(rows, columns=[*columns, "confirmed", "verdict"])
+    # Component 31 had another index in an SAE before.
+    table["component_id"] = table["component"].replace(31, 726)
     table["images"], table["max_z"], table["q_value"] = 17, 21.5, 0.003
     table["stability"] = [0.25 if row[2] == 12 else None for row in rows]
     table["confidence"], table["review_again"], table["status"] = 0.625, False, "new"

@@ -63,3 +63,31 @@ def test_histogram_stands_on_its_axis() -> None:
     assert "&lt;1%" in svg and "out" not in svg
     with pytest.raises(ValueError, match="no counts"):
         charts.histogram([charts.Bin(0, 1, 0)], "T", "rate", [])
+
+
+def test_course_shades_cells_and_ends_in_bars() -> None:
+    first = [charts.Bin(-2.0, -1.0, 16), charts.Bin(-1.0, 1.0, 0)]
+    last = [charts.Bin(-2.0, -1.0, 4), charts.Bin(-1.0, 1.0, 8)]
+    columns = [(4, first), (5, first), (6, last)]
+    svg = charts.course(columns, "T", "epoch", [(-3, "out"), (-2, "1%"), (-1, "10%")])
+    found = re.findall(
+        r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" fill="(#\w+)"', svg
+    )
+    x, y, width, height = (list(map(float, row)) for row in list(zip(*found, strict=True))[:4])
+    colours = [row[4] for row in found]
+    # Two columns of one cell, one of two, and two bars, which have the shades of their cells.
+    assert len(found) == 6
+    assert x[1] - x[0] == pytest.approx(x[2] - x[1], abs=0.2)
+    assert x[2] == x[3] and x[2] + width[2] == pytest.approx(330, abs=0.1)
+    assert y[3] == 14 and y[3] + height[3] == pytest.approx(y[2], abs=0.1)
+    assert height[3] == pytest.approx(2 * height[2], abs=0.2)
+    assert colours[0] == colours[1] == charts.BLUE
+    assert colours[4:] == colours[2:4]
+    assert colours[2] == "#85afd2", "half way to white: the root of a quarter"
+    assert width[5] == pytest.approx(82, abs=0.1), "the longest bar of the last step is whole"
+    assert width[4] == pytest.approx(width[5] / 2, abs=0.1)
+    assert max(float(value) for value in re.findall(r'<text x="([\d.]+)"', svg)) < 440
+    assert ">8</text>" in svg and ">epoch 6</text>" in svg and "out" not in svg
+    assert [text for text in ("4", "5", "6") if f">{text}</text>" in svg] == ["4", "5", "6"]
+    with pytest.raises(ValueError, match="no counts"):
+        charts.course([(1, [charts.Bin(0, 1, 0)])], "T", "epoch", [])

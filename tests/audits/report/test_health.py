@@ -98,7 +98,8 @@ def test_charts_show_curves_density_and_stability(
     curves, loss, density, stability = (chart for _, chart in health(sources, 4)["charts"])
     assert curves.count("<polyline") == 4 and "Same class" in curves
     assert loss.count("<polyline") == 1
-    assert density.count("<rect") == 2 and ">10%<" in density
+    # Five cells that are not empty and two bars.
+    assert density.count("<rect") == 5 + 2 and ">10%<" in density
     assert stability.count("<rect") == 20
     # Of the findings' components, 31 has no stability.
     assert len(re.findall(r'y1="215.0"', stability)) == 2

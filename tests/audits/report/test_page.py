@@ -80,6 +80,16 @@ def test_a_card_has_the_label_of_its_own_component(report: Render) -> None:
     assert 'Short name <b class="low">61%</b>' in card
 
 
+def test_a_component_is_named_by_its_id(report: Render) -> None:
+    folder = report()
+    html, markdown = (folder / "report.html").read_text(), (folder / "report.md").read_text()
+    assert "<figcaption>Component 12 fires on</figcaption>" in html
+    assert "<figcaption>Component 726 (index 31 of this SAE) fires on</figcaption>" in html
+    assert "and component 726 pushes" in html
+    assert "cricket bat (component 12) |" in markdown
+    assert "(component 726, index 31 of this SAE) |" in markdown
+
+
 def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
     html = unescape((report() / "report.html").read_text())
     assert "<h1>The bat classifier leans on “red hue”, its strongest component</h1>" in html

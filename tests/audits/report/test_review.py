@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from audits.report.page import TEMPLATES
 from audits.report.sections.review import given, unguarded
+from audits.report.templating import TEMPLATES
 from audits.verdict_files import MODES, read_verdicts
 
 NODE = shutil.which("node")

@@ -1,0 +1,58 @@
+"""Fixtures of several files: repositories that publish to one MLflow.
+
+MLflow is imported inside the fixtures, so that tests without it start at once.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository in which two processes, started at once, made the database."""
+    from tests.audits.invented_reports import PROCESS, REPOSITORY, write_repository
+
+    root = tmp_path_factory.mktemp("together")
+    write_repository(root)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "DVC_ROOT": str(root)}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, audit],
+            cwd=root,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for audit in ("scenes-tiny", "scenes-large")
+    ]
+    for process in started:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    return root
+
+
+@pytest.fixture
+def repository(together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current directory, with its own files; MLflow is that of `together`.
+
+    A database takes seconds to make, so tests share one, and what an earlier test published of
+    lesions is put aside.
+    """
+    from audits import publish
+    from tests.audits.invented_reports import client_of, tiny_params, write_repository
+
+    write_repository(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(together))
+    monkeypatch.setattr(publish, "load_params", tiny_params)
+    client = client_of(together)
+    earlier = client.get_experiment_by_name("lesions")
+    if earlier is not None:
+        client.rename_experiment(earlier.experiment_id, tmp_path.name)
+    return tmp_path
