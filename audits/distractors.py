@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from scipy.sparse import csc_array, csr_array
 
 from pipeline.attribution import Codes
@@ -99,6 +100,29 @@ def finding_distractors(
         chosen = chosen[candidates[chosen] & (class_index[chosen] != position)]
         found.append(Distractors(finding_id, finding["mode"], position, np.sort(chosen)))
     return found
+
+
+def sets_table(
+    sets: Sequence[Distractors], image_ids: pd.Series, classes: pd.Series, min_images: int
+) -> pa.Table:
+    """Sets of at least `min_images` images by the names of what they hold, for other audits of the
+    dataset: columns finding_id, mode, class (a label) and image_ids.
+
+    Args:
+        sets: of classes that the dataset has.
+        image_ids: of all images.
+        classes: labels in the order of Inputs.classes.
+        min_images: fewer are left out.
+    """
+    kept = [found for found in sets if len(found.rows) >= min_images]
+    columns = {
+        "finding_id": [found.finding_id for found in kept],
+        "mode": [found.mode for found in kept],
+        "class": [classes.iloc[found.position] for found in kept],
+    }
+    ids = [sorted(image_ids.iloc[found.rows]) for found in kept]
+    table = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+    return pa.table(table | {"image_ids": pa.array(ids, pa.list_(pa.string()))})
 
 
 def read_ready_made(folder: Path, image_ids: pd.Series, classes: pd.Series) -> list[Distractors]:

@@ -1,26 +1,38 @@
 """A linear classifier on image embeddings, the baseline of prompts."""
 
+import json
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
 from pipeline.config import RobustnessConfig
+from pipeline.store import atomic
 
 STEPS = 1000
 """Steps of the solver at most."""
+TENSORS = ("weight", "intercept", "centre")
+DETAILS = "details"
+"""Key of a file's metadata. All the rest is JSON below this one, since safetensors keeps several
+keys in no fixed order."""
 
 
 class LinearClassifier(NamedTuple):
     """A fitted logistic regression and how it came about."""
 
-    model: LogisticRegression
+    labels: list[str]
+    """Classes, in the order of the rows of `weight`."""
+    weight: Float[np.ndarray, "c p"]
+    intercept: Float[np.ndarray, " c"]
     centre: Float[np.ndarray, " p"]
-    """Mean embedding, which is taken off before the model."""
+    """Mean embedding, which is taken off before the weights."""
     c: float
     """The regularisation that was chosen, inverse strength."""
     images: int
@@ -28,15 +40,28 @@ class LinearClassifier(NamedTuple):
     steps: int
     """Steps the solver took; STEPS where it did not converge."""
 
-    @property
-    def labels(self) -> list[str]:
-        """Labels of the columns of `scores`."""
-        return [str(label) for label in self.model.classes_]
-
     def scores(self, z: Float[np.ndarray, "v p"]) -> Float[np.ndarray, "v c"]:
-        """Score of each image for each class."""
-        scores = self.model.decision_function(z - self.centre)
-        return np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+        """Score of each image for each class: (z − centre) weightᵀ + intercept."""
+        return (z - self.centre) @ self.weight.T + self.intercept
+
+
+def save(path: Path, classifier: LinearClassifier) -> None:
+    """Write a classifier as safetensors, its other fields as JSON in the metadata."""
+    fields = classifier._asdict()
+    tensors = {name: np.ascontiguousarray(fields.pop(name)) for name in TENSORS}
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, {DETAILS: json.dumps(fields, sort_keys=True)})
+
+
+def read(path: Path) -> LinearClassifier:
+    """A classifier that `save` has written.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    with safe_open(path, framework="numpy") as file:
+        details = json.loads(file.metadata()[DETAILS])
+        return LinearClassifier(**details, **{name: file.get_tensor(name) for name in TENSORS})
 
 
 def draw(images: pd.DataFrame, each: int, seed: int) -> np.ndarray:
@@ -81,7 +106,12 @@ def fit(
     centre = z.mean(axis=0)
     c = _chosen(z - centre, images, config, seed)
     model = _model(c, labels).fit(z - centre, labels)
-    return LinearClassifier(model, centre, c, len(z), int(model.n_iter_.max()))
+    weight, intercept = model.coef_, model.intercept_
+    if len(weight) == 1:  # of two classes scikit-learn keeps the second's only
+        weight, intercept = np.vstack([-weight, weight]), np.hstack([-intercept, intercept])
+    found = [str(label) for label in model.classes_]
+    steps = int(model.n_iter_.max())
+    return LinearClassifier(found, weight, intercept, centre, c, len(z), steps)
 
 
 def _model(c: float, labels: np.ndarray) -> LogisticRegression:

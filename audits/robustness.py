@@ -21,6 +21,7 @@ from audits.distractors import (
     component_columns,
     finding_distractors,
     read_ready_made,
+    sets_table,
 )
 from audits.inputs import Inputs, load_inputs
 from audits.linear import LinearClassifier
@@ -35,6 +36,8 @@ COLUMNS = ["finding_id", "mode", "form", "distractors"]
 COLUMNS += ["spurious_auc", "valid_auc", "spurious_ap", "valid_ap"]
 LEFT_OUT = ["finding_id", "reason"]
 REJECT = "reject"
+SETS, CLASSIFIER = "distractors.parquet", "classifier.safetensors"
+"""Files that the comparison of a dataset's audits measures from."""
 
 
 def component_activation(inputs: Inputs, component: int) -> np.ndarray:
@@ -199,10 +202,9 @@ def main() -> None:
     findings = read_table(review / "findings.csv")
     evidence = read_json(review / "evidence.json")
     inputs = load_inputs(params, name)
-    sets = own_sets(inputs, findings, evidence)
-    sets += read_ready_made(
-        layout.manifest(audit.dataset), inputs.images["image_id"], inputs.classes["label"]
-    )
+    names = (inputs.images["image_id"], inputs.classes["label"])
+    own = own_sets(inputs, findings, evidence)
+    sets = own + read_ready_made(layout.manifest(audit.dataset), *names)
     rows, classes = measured_rows(inputs, sets)
     classifier = fit_linear(inputs, config, params.seed)
     scores = form_scores(inputs, torch.from_numpy(rows), classifier)
@@ -219,6 +221,8 @@ def main() -> None:
     folder = layout.audit(name, "robustness")
     write_table(folder / "findings.csv", table)
     write_table(folder / "left_out.csv", left_out)
+    write_table(folder / SETS, sets_table(own, *names, config.min_images))
+    linear.save(folder / CLASSIFIER, classifier)
     write_json(folder / "metrics.json", {"robustness": found, "accuracy": accuracies})
 
 

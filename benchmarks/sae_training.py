@@ -202,7 +202,7 @@ def quality(args: argparse.Namespace) -> None:
                 continue
             tried = {}
             for rate in args.rates:
-                for clip in CLIPS if library.startswith("ours") else (config.clip,):
+                for clip in args.clips if library.startswith("ours") else (config.clip,):
                     chosen = config.model_copy(update={"clip": clip})
                     runs = [
                         trained(
@@ -302,6 +302,7 @@ def main() -> None:
             sub.add_argument("--targets", type=float, nargs="+", default=[0.8, 0.9, 0.94])
             continue
         sub.add_argument("--seeds", type=int, default=3)
+        sub.add_argument("--clips", type=float, nargs="+", default=CLIPS)
         sub.add_argument("--revive-after", type=int, nargs="*", help="else the audit's")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

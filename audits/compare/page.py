@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from audits.averages import ALL, BASE
+from audits.compare.benchmark import CommonSet
 from audits.compare.sources import Audited
 from audits.distractors import READY_MADE
 from audits.report import charts, wording
 from audits.report.templating import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
-TITLES = {ALL: "All findings", **wording.MODES, READY_MADE: "Distractors of the dataset's own"}
+TITLES = {ALL: "All sets", **wording.MODES, READY_MADE: "Distractors of the dataset's own"}
 CAPTIONS = {
     "spurious": "Spurious AUC: true images against distractors",
     "valid": "Valid AUC: true images against all others",
@@ -23,27 +24,57 @@ SERIES = ("short", "templates", "extended", "both", "linear")
 """Prompt forms in the order of the charts' colours."""
 
 
-def render(dataset: str, audited: Sequence[Audited]) -> str:
-    """The page of a dataset, of one or more audits; self-contained, the same for the same input."""
+def render(dataset: str, audited: Sequence[Audited], sets: Sequence[CommonSet]) -> str:
+    """The page of a dataset, of one or more audits; self-contained, the same for the same input.
+
+    sets: the common benchmark that the comparable ones are measured on.
+    """
     template = environment(TEMPLATES).get_template("compare.html.j2")
-    return template.render(**context(dataset, audited))
+    return template.render(**context(dataset, audited, sets))
 
 
-def context(dataset: str, audited: Sequence[Audited]) -> dict[str, Any]:
+def context(dataset: str, audited: Sequence[Audited], sets: Sequence[CommonSet]) -> dict[str, Any]:
     """Everything the template shows."""
     return {
         "dataset": dataset,
         "title": title(dataset, len(audited)),
-        "lede": lede([one for one in audited if one.comparable]),
+        "lede": lede(audited),
         "audited": audited,
         "versions": len({one.fingerprint for one in audited}),
         "others": [one.audit for one in audited if not one.comparable],
+        "measured": sum(one.common is not None for one in audited),
+        "benchmark": benchmark(audited, sets),
+        "found": {one.audit: sum(one.audit in found.audits for found in sets) for one in audited},
+        "sets": len(sets),
         "panels": panels(audited),
         "gains": gains(audited),
         "modes": {mode: name for mode, name in wording.MODES.items() if _counted(audited, mode)},
         "forms": {form: wording.FORMS[form] for form in SERIES},
         "base": BASE,
     }
+
+
+def benchmark(audited: Sequence[Audited], sets: Sequence[CommonSet]) -> str:
+    """What the models are measured on, in plain sentences."""
+    common = [one.common for one in audited if one.common is not None]
+    count, left_out = wording.counted(len(sets), "set"), len(common[0].left_out)
+    if len(common) == 1:
+        text = f"The model is measured on {count} of distractors, those of its own findings."
+    else:
+        shared = sum(len(found.audits) > 1 for found in sets)
+        audits = "both audits" if len(common) == 2 else f"all {wording.number(len(common))} audits"
+        text = (
+            f"All models are measured on the same {count} of distractors: those of the findings of "
+            f"{audits}, whichever model they were found with. "
+        ) + wording.sentence(
+            f"{wording.counted(shared, 'set')} {'was' if shared == 1 else 'were'} found with more "
+            f"than one model and {'counts' if shared == 1 else 'count'} once."
+        )
+    if left_out:
+        were = "was" if left_out == 1 else "were"
+        text += f" {wording.sentence(wording.counted(left_out, 'set'))} {were} left out, having "
+        text += "too few images or nothing to be ranked against."
+    return text
 
 
 def title(dataset: str, count: int) -> str:
@@ -55,7 +86,11 @@ def title(dataset: str, count: int) -> str:
 
 def lede(audited: Sequence[Audited]) -> str:
     """From which audit to which the spurious AUC of the short class name goes."""
-    auc = {one.audit: one.forms[BASE]["spurious_auc"] for one in audited if BASE in one.forms}
+    auc = {
+        one.audit: one.common.forms[BASE]["spurious_auc"]
+        for one in audited
+        if one.common is not None and BASE in one.common.forms
+    }
     if not auc:
         return "No finding of these audits had enough distractors to measure robustness with."
     least, most = min(auc, key=lambda name: auc[name]), max(auc, key=lambda name: auc[name])
@@ -84,7 +119,11 @@ def gains(audited: Sequence[Audited]) -> list[dict[str, Any]]:
     forms = [form for form in SERIES if form != BASE]
     rows = []
     for mode, name in TITLES.items():
-        found = [(one, [one.gain(form, mode) for form in forms]) for one in audited]
+        found = [
+            (one, [one.common.gain(form, mode) for form in forms])
+            for one in audited
+            if one.common is not None
+        ]
         found = [(one, cells) for one, cells in found if any(cells)]
         for index, (one, cells) in enumerate(found):
             count = max(int(cell["findings"]) for cell in cells if cell)
@@ -92,9 +131,8 @@ def gains(audited: Sequence[Audited]) -> list[dict[str, Any]]:
                 {
                     "title": name,
                     "span": len(found) if index == 0 else 0,
-                    "audit": one.audit,
-                    "comparable": one.comparable,
-                    "findings": count,
+                    "one": one,
+                    "sets": count,
                     "cells": cells,
                 }
             )
@@ -143,13 +181,11 @@ def _rows(
     audited: Sequence[Audited], names: Sequence[str], kind: str, mode: str
 ) -> list[charts.Row]:
     """A row for each audit that has figures of the mode, a value for each form."""
+    figures = [{} if one.common is None else one.common.figures(mode) for one in audited]
     return [
-        charts.Row(
-            name if one.comparable else f"{name} *",
-            tuple(_interval(one.figures(mode).get(form), kind) for form in SERIES),
-        )
-        for one, name in zip(audited, names, strict=True)
-        if one.figures(mode)
+        charts.Row(name, tuple(_interval(found.get(form), kind) for form in SERIES))
+        for name, found in zip(names, figures, strict=True)
+        if found
     ]
 
 
@@ -157,7 +193,7 @@ def _interval(figures: Mapping[str, charts.Number] | None, kind: str) -> charts.
     if figures is None:
         return None
     value = figures[f"{kind}_auc"]
-    # A single finding has no interval.
+    # A single set has no interval.
     return charts.Interval(
         value, figures.get(f"{kind}_low", value), figures.get(f"{kind}_high", value)
     )

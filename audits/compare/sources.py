@@ -8,19 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from audits.averages import ALL, BASE
+from audits.averages import BASE
+from audits.compare.measure import Measured, forms
 from pipeline import layout
 from pipeline.config import Params
 from pipeline.store import read_json, read_table
-
-Number = float | int
 
 MEASURED = {
     "accuracy": (BASE,),
     "dataset": ("images",),
     "failures": ("findings", "confirmed"),
     "sae": ("explained_variance", "alive_fraction", "cosine", "l0", "zero_shot_agreement"),
-    "robustness": ("by_mode", "differences", "findings"),
+    "robustness": ("findings",),
     "faithfulness": ("deletion_local", "insertion_local", "ablation_correlation"),
 }
 """Figures that a report must have, below these keys of its metrics."""
@@ -28,7 +27,7 @@ MEASURED = {
 
 @dataclass(frozen=True)
 class Audited:
-    """One audit, as its report says."""
+    """One audit, as its report says, and what its model scores on the common benchmark."""
 
     audit: str
     fingerprint: str
@@ -41,26 +40,14 @@ class Audited:
     comparable: bool
     """Whether it is on the version of the dataset that most of the audits are on."""
 
+    common: Measured | None = None
+    """On the distractors of all comparable audits; None where it is not one of them."""
+
     @property
-    def forms(self) -> dict[str, dict[str, Number]]:
-        """Prompt form → figures over all findings; empty where none was measured."""
-        return {
-            form: figures
-            for form, figures in self.metrics["robustness"].items()
-            if isinstance(figures, dict) and "spurious_auc" in figures
-        }
-
-    def figures(self, mode: str) -> dict[str, dict[str, Number]]:
-        """Prompt form → figures over the findings of a mode, or of ALL; empty where none was
-        measured."""
-        if mode == ALL:
-            return self.forms
-        return dict(self.metrics["robustness"]["by_mode"].get(mode, {}))
-
-    def gain(self, form: str, mode: str) -> dict[str, Number] | None:
-        """Paired gain of a form over BASE; None where there is no such finding."""
-        found = self.metrics["robustness"]["differences"].get(form, {}).get(mode)
-        return None if found is None else dict(found)
+    def own_findings_auc(self) -> float | None:
+        """Spurious AUC of BASE on its own findings; None where none was measured."""
+        own = forms(self.metrics["robustness"])
+        return own[BASE]["spurious_auc"] if BASE in own else None
 
 
 def audits_of(params: Params, dataset: str) -> list[str]:
@@ -122,7 +109,11 @@ def _modes(findings: pd.DataFrame) -> dict[str, int]:
 
 
 def headline_table(audited: Sequence[Audited]) -> pd.DataFrame:
-    """The headline figures, a row for each audit; empty cells for what was not measured."""
+    """The headline figures, a row for each audit; empty cells for what was not measured.
+
+    AUCs are of the common benchmark of `sets` distractor sets; `own_findings_spurious_auc`, of the
+    short class name like the two before it, is of the audit's own findings.
+    """
     rows = []
     for one in audited:
         row: dict[str, Any] = {
@@ -139,8 +130,13 @@ def headline_table(audited: Sequence[Audited]) -> pd.DataFrame:
             "alive_fraction": one.metrics["sae"]["alive_fraction"],
             "stability": one.metrics.get("stability", {}).get("matched_fraction"),
         }
-        for form, figures in one.forms.items():
-            row[f"{form}_spurious_auc"] = figures["spurious_auc"]
-            row[f"{form}_valid_auc"] = figures["valid_auc"]
+        if one.common is not None:
+            for form, figures in sorted(one.common.forms.items()):
+                row[f"{form}_spurious_auc"] = figures["spurious_auc"]
+                row[f"{form}_valid_auc"] = figures["valid_auc"]
+            row["sets"] = one.common.robustness["findings"]
+            row["found_with_it_spurious_auc"] = one.common.found_with_it
+            row["found_with_others_spurious_auc"] = one.common.found_with_others
+        row["own_findings_spurious_auc"] = one.own_findings_auc
         rows.append(row)
     return pd.DataFrame(rows)

@@ -7,9 +7,11 @@ import torch
 
 from audits.distractors import (
     READY_MADE,
+    Distractors,
     component_columns,
     finding_distractors,
     read_ready_made,
+    sets_table,
     strong_activation,
 )
 from pipeline.attribution import Codes
@@ -80,6 +82,19 @@ def test_a_finding_whose_component_is_silent_is_named():
     findings, _, *rest = made(np.arange(9))
     with pytest.raises(ValueError, match=r"finding bat-0: .*active on none"):
         finding_distractors(findings, {"bat-0": np.array([7])}, *rest)
+
+
+def test_sets_are_kept_by_name_where_they_are_large_enough():
+    ids, classes = pd.Series(["b", "c", "a", "001"]), pd.Series(["n02", "n01"])
+    sets = [
+        Distractors("n01-4", "compound", 1, np.array([0, 2, 3])),
+        Distractors("n02-7", "unclear", 0, np.array([1])),
+    ]
+    rows = sets_table(sets, ids, classes, 2).to_pylist()
+    found = {"finding_id": "n01-4", "mode": "compound", "class": "n01"}
+    assert rows == [found | {"image_ids": ["001", "a", "b"]}]
+    empty = sets_table([], ids, classes, 2)
+    assert empty.schema == sets_table(sets, ids, classes, 2).schema
 
 
 def test_the_dataset_s_own_sets_are_found_by_image_id(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 
 from audits import linear
 from pipeline.config import RobustnessConfig
@@ -45,6 +46,34 @@ def test_two_classes_have_two_columns_of_opposite_sign():
     assert (scores[:, 1] > 0).mean() > 0.8
 
 
+@pytest.mark.parametrize(("classes", "scale"), [("cab", 1.0), ("ca", 0.5)])
+def test_its_scores_are_scikit_learn_s(classes, scale):
+    """Of two classes scikit-learn has one score s, whose probability is that of (−s/2, s/2)."""
+    z, images = blobs(classes)
+    found = linear.fit(z, images, CONFIG, seed=0)
+    model = LogisticRegression(C=found.c, max_iter=linear.STEPS)
+    theirs = model.fit(z - found.centre, images["label"]).predict_proba(z[:9] - found.centre)
+    assert np.allclose(softmax(scale * found.scores(z[:9]), axis=1), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", ["cab", "ca"])
+def test_it_is_saved_and_read_as_it_is(classes, tmp_path):
+    z, images = blobs(classes)
+    found = linear.fit(z, images, CONFIG, seed=0)
+    for name in ("one", "two"):
+        linear.save(tmp_path / name, found)
+    again = linear.read(tmp_path / "one")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert (again.labels, again.c, again.images, again.steps) == (
+        found.labels,
+        found.c,
+        found.images,
+        found.steps,
+    )
+    assert np.array_equal(again.scores(z), found.scores(z))
+    assert again.weight.shape == (len(classes), 5)
+
+
 def test_it_is_the_optimum_of_the_penalised_loss():
     """The gradient of Σ loss + ‖w‖²/(2C) is 0, in float32's precision, at what was chosen."""
     z, images = blobs(each=40)
@@ -52,7 +81,7 @@ def test_it_is_the_optimum_of_the_penalised_loss():
     found = linear.fit(z, images, config, seed=0)
     excess = softmax(found.scores(z), axis=1)
     excess -= images["label"].to_numpy()[:, None] == np.array(found.labels)
-    gradient = excess.T @ (z - found.centre) + found.model.coef_ / 3.0
+    gradient = excess.T @ (z - found.centre) + found.weight / 3.0
     assert found.c == 3.0
     assert np.abs(gradient).max() / len(z) < 1e-4
 

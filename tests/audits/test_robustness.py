@@ -1,6 +1,5 @@
 """Spurious and valid AUC of findings and of ready-made sets."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from audits import robustness as stage
+from audits import linear
 from audits.distractors import READY_MADE, Distractors
 from audits.robustness import (
+    CLASSIFIER,
     COLUMNS,
+    SETS,
     accuracy,
     component_activation,
     fit_linear,
@@ -24,18 +25,10 @@ from audits.robustness import (
 )
 from pipeline import layout
 from pipeline.attribution import Codes, cosine_outputs
-from pipeline.config import AuditConfig, Params, RobustnessConfig
-from pipeline.store import read_json, read_table, write_json, write_table
+from pipeline.store import read_json, read_table
+from tests.audits.invented_robustness import CONFIG, evidence, findings, run
 from tests.conftest import PLANTED
 
-CONFIG = RobustnessConfig(
-    min_images=5,
-    bootstrap=50,
-    train_images=40,
-    search_images=20,
-    folds=3,
-    regularisation=[1.0, 10.0],
-)
 FORMS = ["short", "both", "linear"]
 
 
@@ -43,18 +36,6 @@ def pairwise_auc(own: np.ndarray, others: np.ndarray) -> float:
     """Share of pairs in which the own image scores higher; a tie counts half."""
     difference = own[:, None] - others[None, :]
     return float((difference > 0).mean() + (difference == 0).mean() / 2)
-
-
-def findings(verdict: str | None = None, component: int = PLANTED) -> pd.DataFrame:
-    row = {"finding_id": f"n01-{component}", "class": "n01", "component": component}
-    return pd.DataFrame([row | {"mode": "polysemy", "verdict": verdict}])
-
-
-def evidence(inputs) -> dict[str, dict[str, list[str]]]:
-    """Train images of n02 that carry PLANTED."""
-    carriers = (inputs.images["label"] == "n02") & (inputs.images["split"] == "train")
-    carriers &= component_activation(inputs, PLANTED) > 0
-    return {f"n01-{PLANTED}": {"images": inputs.images["image_id"][carriers].tolist()}}
 
 
 def measure(inputs, sets, min_images: int = 5):
@@ -207,21 +188,13 @@ def test_no_finding_at_all(inputs):
 
 def test_the_stage_reads_the_review_and_writes_the_same_bytes_twice(inputs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["robustness", "--audit", "scenes-tiny"])
-    audit = AuditConfig.model_construct(dataset="scenes", robustness=CONFIG)
-    params = Params.model_construct(seed=0, audits={"scenes-tiny": audit})
-    monkeypatch.setattr(stage, "begin", lambda _: ("scenes-tiny", params))
-    monkeypatch.setattr(stage, "load_inputs", lambda *_: inputs)
-    review = layout.audit("scenes-tiny", "review")
-    other = findings("reject", component=1).assign(finding_id="n01-1")
-    write_table(review / "findings.csv", pd.concat([findings("accept"), other]))
-    write_json(review / "evidence.json", evidence(inputs) | {"n01-1": {"images": []}})
     folder = layout.audit("scenes-tiny", "robustness")
-    stage.main()
-    files = ("findings.csv", "left_out.csv", "metrics.json")
-    first = [(folder / name).read_bytes() for name in files]
-    stage.main()
-    assert [(folder / name).read_bytes() for name in files] == first
+    files = ("findings.csv", "left_out.csv", "metrics.json", SETS, CLASSIFIER)
+    runs = []
+    for _ in range(2):
+        run(monkeypatch, "scenes-tiny", inputs)
+        runs.append([(folder / name).read_bytes() for name in files])
+    assert runs[0] == runs[1]
     assert read_table(folder / "findings.csv")["finding_id"].unique().tolist() == ["n01-23"]
     written = read_json(folder / "metrics.json")
     assert written["robustness"]["findings"] == 1
@@ -229,3 +202,8 @@ def test_the_stage_reads_the_review_and_writes_the_same_bytes_twice(inputs, tmp_
     assert written["robustness"]["classifier"]["images"] == 120
     assert written["robustness"]["classifier"]["converged"] is True
     assert set(written["accuracy"]) == set(FORMS)
+    (row,) = read_table(folder / SETS).to_dict("records")
+    assert (row["finding_id"], row["mode"], row["class"]) == ("n01-23", "polysemy", "n01")
+    assert list(row["image_ids"]) == inputs.images["image_id"][150:180:2].tolist()
+    fitted = fit_linear(inputs, CONFIG, seed=0)
+    assert np.array_equal(linear.read(folder / CLASSIFIER).weight, fitted.weight)
