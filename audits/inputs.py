@@ -18,12 +18,16 @@ from pipeline.store import read_json, read_table
 from pipeline.vectors import read_embeddings
 
 
+COLUMNS = ["image_id", "split", "label", "group_id"]
+"""Of the manifest; at a million images the others are as much memory again."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Cached artifacts of an audit, rows aligned."""
 
     images: pd.DataFrame
-    """Manifest rows in the order of x, indexed 0 to n − 1."""
+    """Manifest rows in the order of x, indexed 0 to n − 1: COLUMNS."""
     x: Tensor
     """Class tokens [n, d] in the precision in which they are stored; see `tokens`."""
     codes: Codes
@@ -89,7 +93,7 @@ def load_inputs(params: Params, name: str) -> Inputs:
         raise ValueError(f"codes and embeddings of {name} are of different images: run `dvc repro`")
     classes = pd.DataFrame(read_json(manifest / "dataset.json")["classes"])
     return Inputs(
-        images=align(read_table(manifest / "manifest.parquet"), image_ids),
+        images=align(read_table(manifest / "manifest.parquet", COLUMNS), image_ids),
         x=torch.from_numpy(embeddings.values),
         codes=codes,
         head=read_head(layout.head(name)),

@@ -139,7 +139,7 @@ def _by_class(found: Int[Tensor, "2 n"], classes: int) -> list[Int[Tensor, " r"]
     """The images of each class, from positions of classes and images beside each other."""
     position, image = found
     counts = torch.bincount(position, minlength=classes).tolist()
-    return list(image[position.argsort(stable=True)].long().split(counts))
+    return list(image[position.argsort(stable=True)].split(counts))
 
 
 def view(

@@ -150,7 +150,7 @@ def slot_dots(
     """
     width = component.shape[1]
     if len(atoms) < width:  # fewer than the result's: all products are the short way
-        return (vectors @ atoms.T).gather(1, component)
+        return (vectors @ atoms.T).gather(1, component.long())
     dots = torch.empty(component.shape, dtype=vectors.dtype)
     for rows in blocks(len(component), ORDERED_ROWS):
         slots = component[rows].flatten().int()

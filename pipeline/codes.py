@@ -43,7 +43,7 @@ def read_codes(folder: Path, k: int) -> tuple[np.ndarray, Codes]:
     """
     paths = shards(folder)
     n = sum(pq.read_metadata(path).num_rows for path in paths)
-    component, activation = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
+    component, activation = np.zeros((n, k), np.int32), np.zeros((n, k), np.float32)
     ids, end = [], 0
     for path in paths:
         table = pq.read_table(path).combine_chunks()

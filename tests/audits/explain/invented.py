@@ -104,8 +104,8 @@ def _images() -> pd.DataFrame:
         Image.fromarray(pixels).save(Path("raw") / path)
         sha256 = hashlib.sha256((Path("raw") / path).read_bytes()).hexdigest()
         split = "train" if index < 9 else "val"
-        rows.append((f"id{index}", path.as_posix(), split, label, sha256))
-    return pd.DataFrame(rows, columns=["image_id", "path", "split", "label", "sha256"])
+        rows.append((f"id{index}", path.as_posix(), split, label, f"id{index}", sha256))
+    return pd.DataFrame(rows, columns=["image_id", "path", "split", "label", "group_id", "sha256"])
 
 
 def _labels(image_ids: list[str], component: np.ndarray) -> None:
