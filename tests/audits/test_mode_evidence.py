@@ -100,3 +100,4 @@ def test_all_evidence_of_a_finding(probe):
     # Of its own images 0.8 is below one and 0.9 above none.
     assert other.writing_images == pytest.approx(1 / 2)
     assert images.own_scores("n9").tolist() == []
+    assert images.ranked.tolist() == sorted(scores.tolist())
