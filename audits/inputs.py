@@ -17,7 +17,6 @@ from pipeline.sae import files
 from pipeline.store import read_json, read_table
 from pipeline.vectors import read_embeddings
 
-
 COLUMNS = ["image_id", "split", "label", "group_id"]
 """Of the manifest; at a million images the others are as much memory again."""
 
