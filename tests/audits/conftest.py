@@ -1,14 +1,26 @@
-"""Fixtures of several files: repositories that publish to one MLflow.
+"""Fixtures of several files: an audit to be reviewed, and repositories that publish to one MLflow.
 
 MLflow is imported inside the fixtures, so that tests without it start at once.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.audits.invented_review import AUDIT, FIRST, write_stage
+
+
+@pytest.fixture
+def reviewable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with params.yaml and three findings that nobody has reviewed."""
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    write_stage(AUDIT, FIRST)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

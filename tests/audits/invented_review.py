@@ -21,6 +21,8 @@ from audits.verdicts import Reviewed, by_component_id, found_now, review
 from pipeline import layout
 from pipeline.store import write_json, write_table
 
+AUDIT = "scenes-tiny"
+"""Its name, which params.yaml has."""
 COSINE, IMAGES = 0.7, 0.5
 M, D = 12, 9
 COLUMNS = [

@@ -15,21 +15,10 @@ from audits.review.__main__ import main
 from audits.review.desk import Desk
 from audits.verdict_files import read_pins
 from pipeline import layout
-from tests.audits.invented_review import FIRST, M, atoms, pictures, write_stage
+from tests.audits.invented_review import AUDIT, FIRST, M, atoms, pictures, write_stage
 
-ROOT = Path(__file__).parents[2]
-AUDIT = "scenes-tiny"
 FOLDER = Path("reviews") / AUDIT
 ORDER = np.array([2, 0, 3, 1, 8, 9, 10, 11, 4, 5, 6, 7])
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """A current directory with params.yaml and three findings that nobody has reviewed."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    write_stage(AUDIT, FIRST)
-    return tmp_path
 
 
 def dvc(*arguments: str) -> None:
@@ -40,7 +29,7 @@ def pin() -> None:
     main(["--audit", AUDIT, "--pin"])
 
 
-def test_pinned_trained_anew_and_pinned_again(here, monkeypatch, capsys):
+def test_pinned_trained_anew_and_pinned_again(reviewable, monkeypatch, capsys):
     pin()
     # Nothing was trained: all ids stay, and pinning again changes no byte.
     before = {path.name: path.read_bytes() for path in FOLDER.iterdir()}
@@ -73,7 +62,7 @@ def test_pinned_trained_anew_and_pinned_again(here, monkeypatch, capsys):
     assert third.findings["finding_id"].tolist() == ["cat-14"]
 
 
-def test_components_are_pinned_once_a_session(here, monkeypatch):
+def test_components_are_pinned_once_a_session(reviewable, monkeypatch):
     pinned = []
     monkeypatch.setattr("audits.review.desk.pin_components", pinned.append)
     desk = Desk.open(AUDIT)
@@ -82,7 +71,7 @@ def test_components_are_pinned_once_a_session(here, monkeypatch):
     assert pinned == [AUDIT]
 
 
-def test_what_is_large_is_kept_by_dvc_and_stays_there(here, monkeypatch, capsys):
+def test_what_is_large_is_kept_by_dvc_and_stays_there(reviewable, monkeypatch, capsys):
     dvc("init", "--no-scm")
     monkeypatch.setattr(pinning, "GIT_BYTES", 400)
     pin()
@@ -102,20 +91,20 @@ def test_what_is_large_is_kept_by_dvc_and_stays_there(here, monkeypatch, capsys)
         main(["--audit", AUDIT, "--reviewer", "Ann"])
 
 
-def test_where_dvc_fails_what_it_says_is_passed_on(here, monkeypatch):
+def test_where_dvc_fails_what_it_says_is_passed_on(reviewable, monkeypatch):
     monkeypatch.setattr(pinning, "GIT_BYTES", 400)
     with pytest.raises(SystemExit, match=r"not inside of a DVC repo(?s:.*)--audit .* --pin`"):
         pin()
     assert len(read_pins(FOLDER / "findings.parquet")) == 3
 
 
-def test_pinning_waits_for_the_stage(here):
+def test_pinning_waits_for_the_stage(reviewable):
     old = layout.audit(AUDIT, "review") / PRESENT
-    shutil.copy(old, here / PRESENT)
+    shutil.copy(old, reviewable / PRESENT)
     pin()
     write_stage(AUDIT, FIRST, atoms(seed=2))
     pin()
-    shutil.copy(here / PRESENT, old)
+    shutil.copy(reviewable / PRESENT, old)
     before = (FOLDER / "components.parquet").read_bytes()
     with pytest.raises(SystemExit, match=rf"knew of {M}: run `dvc repro review@{AUDIT}`"):
         pin()

@@ -13,20 +13,9 @@ from audits.review.agreement import agreement, said
 from audits.review.desk import Desk, pins_after
 from audits.review.session import run
 from audits.verdict_files import Verdict, read_pins, read_verdicts, write_verdicts
-from tests.audits.invented_review import FIRST, atoms, joined, pictures, write_stage
+from tests.audits.invented_review import AUDIT, FIRST, atoms, joined, pictures, write_stage
 
-ROOT = Path(__file__).parents[2]
-AUDIT = "scenes-tiny"
 KNOWN = ["bat-3", "bat-7", "cat-4"]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch) -> Path:
-    """A current directory with params.yaml and three findings that nobody has reviewed."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    write_stage(AUDIT, FIRST)
-    return tmp_path
 
 
 def answer(monkeypatch, *keys: str, options: tuple[str, ...] = ("--reviewer", "Ann")) -> None:
@@ -39,7 +28,7 @@ def given() -> dict[str, Verdict]:
     return read_verdicts(Path(f"reviews/{AUDIT}.csv"), KNOWN)
 
 
-def test_answers_become_lines(here, monkeypatch, capsys):
+def test_answers_become_lines(reviewable, monkeypatch, capsys):
     answer(monkeypatch, "a", "m", "t", "n", "a sign, really", "R", "s")
     today = date.today().isoformat()
     assert given() == {
@@ -62,7 +51,7 @@ def test_answers_become_lines(here, monkeypatch, capsys):
     assert [pin.finding_id for pin in read_pins(Path(f"reviews/{AUDIT}/findings.parquet"))] == KNOWN
 
 
-def test_every_answer_is_written_at_once(here):
+def test_every_answer_is_written_at_once(reviewable):
     answers = iter(["a", "a"])
     written = []
 
@@ -74,7 +63,7 @@ def test_every_answer_is_written_at_once(here):
     assert written == [0, 1, 2]
 
 
-def test_only_what_is_open_is_asked_for(here, monkeypatch, capsys):
+def test_only_what_is_open_is_asked_for(reviewable, monkeypatch, capsys):
     answer(monkeypatch, "a", "q")
     answer(monkeypatch, "r", "r")
     assert [v.verdict for v in given().values()] == ["accept", "reject", "reject"]
@@ -86,7 +75,7 @@ def test_only_what_is_open_is_asked_for(here, monkeypatch, capsys):
     assert "accept, mode as suggested, by Ann" in capsys.readouterr().out
 
 
-def test_unknown_keys_and_the_end_of_input_change_nothing(here, monkeypatch, capsys):
+def test_unknown_keys_and_the_end_of_input_change_nothing(reviewable, monkeypatch, capsys):
     answer(monkeypatch, "x", "m", "z", "p")
     assert given() == {}
     assert read_pins(Path(f"reviews/{AUDIT}/findings.parquet")) == []
@@ -96,16 +85,16 @@ def test_unknown_keys_and_the_end_of_input_change_nothing(here, monkeypatch, cap
     assert "nothing written" in out
 
 
-def test_the_reviewer_is_gits_user(here, monkeypatch):
+def test_the_reviewer_is_gits_user(reviewable, monkeypatch):
     monkeypatch.setattr("audits.review.__main__.git_user", lambda: "Cem")
     answer(monkeypatch, "a", options=())
     assert given()["bat-3"].reviewer == "Cem"
 
 
-def test_a_downloaded_csv_is_taken(here, monkeypatch, capsys):
+def test_a_downloaded_csv_is_taken(reviewable, monkeypatch, capsys):
     answer(monkeypatch, "a", "q")
     write_verdicts(
-        here / "down.csv",
+        reviewable / "down.csv",
         {
             "bat-3": Verdict("bat-3", "reject", "", "", "Bea", "2025-03-02"),
             "cat-4": Verdict("cat-4", "accept", "compound", "", "Bea", "2025-03-02"),
@@ -129,17 +118,17 @@ def test_a_downloaded_csv_is_taken(here, monkeypatch, capsys):
         ("", ["--audit", "nope"], "no audits.nope"),
     ],
 )
-def test_bad_input_is_one_message(here, text, options, said):
-    (here / "f.csv").write_text(text)
-    before = (here / f"reviews/{AUDIT}.csv").read_bytes()
+def test_bad_input_is_one_message(reviewable, text, options, said):
+    (reviewable / "f.csv").write_text(text)
+    before = (reviewable / f"reviews/{AUDIT}.csv").read_bytes()
     with pytest.raises(SystemExit) as stopped:
         main(["--audit", AUDIT, *options])
     assert said in str(stopped.value)
-    assert (here / f"reviews/{AUDIT}.csv").read_bytes() == before
+    assert (reviewable / f"reviews/{AUDIT}.csv").read_bytes() == before
 
 
-def test_without_the_stage_there_is_nothing_to_review(here):
-    shutil.rmtree(here / "data")
+def test_without_the_stage_there_is_nothing_to_review(reviewable):
+    shutil.rmtree(reviewable / "data")
     with pytest.raises(SystemExit, match="dvc repro"):
         main(["--audit", AUDIT])
 
@@ -198,9 +187,11 @@ def test_kappa_is_undefined_where_all_is_one():
     assert agreement({}, {}, {}).verdict_kappa is None
 
 
-def test_what_both_agree_on_is_written_and_the_rest_is_asked_for(here, monkeypatch, capsys):
-    write_verdicts(here / "a.csv", opinions("Ann", bat_3="accept", bat_7="reject", cat_4="accept"))
-    write_verdicts(here / "b.csv", opinions("Bea", bat_3="accept", bat_7="accept"))
+def test_what_both_agree_on_is_written_and_the_rest_is_asked_for(reviewable, monkeypatch, capsys):
+    write_verdicts(
+        reviewable / "a.csv", opinions("Ann", bat_3="accept", bat_7="reject", cat_4="accept")
+    )
+    write_verdicts(reviewable / "b.csv", opinions("Bea", bat_3="accept", bat_7="accept"))
     main(["--audit", AUDIT, "--merge", "a.csv", "b.csv"])
     assert list(given()) == ["bat-3"]
     out = capsys.readouterr().out
@@ -234,7 +225,7 @@ def replace_images(pin, images):
     return pin._replace(images=images)
 
 
-def test_what_changed_waits_until_it_is_reviewed_again(here, monkeypatch, capsys):
+def test_what_changed_waits_until_it_is_reviewed_again(reviewable, monkeypatch, capsys):
     answer(monkeypatch, "a", "a", "a")
     anew = [FIRST[0] | {"images": pictures(40, 140)}, *FIRST[1:]]
     assert write_stage(AUDIT, anew).metrics["review_again"] == 1
@@ -250,16 +241,16 @@ def test_what_changed_waits_until_it_is_reviewed_again(here, monkeypatch, capsys
     assert write_stage(AUDIT, anew).metrics["review_again"] == 0
 
 
-def test_a_taken_line_is_given_again_though_it_is_the_same(here, monkeypatch):
+def test_a_taken_line_is_given_again_though_it_is_the_same(reviewable, monkeypatch):
     answer(monkeypatch, "a", "a", "a")
     anew = [row | {"images": pictures(200, 240)} for row in FIRST]
     write_stage(AUDIT, anew)
-    write_verdicts(here / "down.csv", {"bat-7": given()["bat-7"]})
+    write_verdicts(reviewable / "down.csv", {"bat-7": given()["bat-7"]})
     main(["--audit", AUDIT, "--take", "down.csv"])
     assert write_stage(AUDIT, anew).findings["review_again"].tolist() == [True, False, True]
 
 
-def test_a_verdict_on_a_finding_that_is_gone_comes_back_with_it(here, monkeypatch):
+def test_a_verdict_on_a_finding_that_is_gone_comes_back_with_it(reviewable, monkeypatch):
     answer(monkeypatch, "a", "r", "a")
     gone = write_stage(AUDIT, FIRST[1:]).gone
     assert gone["finding_id"].tolist() == ["bat-3"]
@@ -272,7 +263,7 @@ def test_a_verdict_on_a_finding_that_is_gone_comes_back_with_it(here, monkeypatc
     assert result.metrics["gone"] == 0
 
 
-def test_pinning_alone_gives_no_verdict(here, capsys):
+def test_pinning_alone_gives_no_verdict(reviewable, capsys):
     main(["--audit", AUDIT, "--pin"])
     assert given() == {}
     assert len(read_pins(Path(f"reviews/{AUDIT}/findings.parquet"))) == 3
