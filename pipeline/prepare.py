@@ -1,7 +1,8 @@
 """Prepare a dataset: list its images, open each once, and write its manifest.
 
 Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image),
-`dataset.json` (version, counts, classes, licence, and what was left out, with the reasons) and
+`dataset.json` (version, counts, classes, licence, what was left out, with the reasons, and what a
+person should know of how the folder was read, where there is such) and
 `duplicates.csv` (pairs of images and what was done about each); and `distractors.csv`
 (image_id,label,set) where the dataset brings distractor sets of its own.
 """

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.datasets.imagenet_labels import WNID
 from pipeline.tables import read_rows
+from pipeline.text_files import TextError
 
 __all__ = ["class_names", "read_classes", "short_name"]
 
@@ -42,13 +43,16 @@ def read_classes(root: Path) -> dict[str, str]:
     Synonyms after commas need no quotes, where the table has these two columns only.
 
     Raises:
-        TextError: a cell is blank, a label is listed twice, or as `pipeline.tables`.
+        TextError: there is no row, a cell is blank, a label is listed twice, or as
+            `pipeline.tables`.
     """
     path = root / CLASSES
     if not path.exists():
         return {}
     columns = ("label", "name")
     rows = read_rows(path, columns, filled=columns, rest=True).by("label")
+    if not rows:
+        raise TextError(f"{path} names no class: give each a row label,name, or remove the file")
     return {label: row.cells["name"] for label, row in rows.items()}
 
 

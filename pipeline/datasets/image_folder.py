@@ -274,7 +274,8 @@ def _class_listing(
 
 def _beside(root: Path, folders: _Folders) -> Listing:
     """What lies in the root itself and is not read."""
-    suffixes = Image.registered_extensions()
+    formats = Image.registered_extensions()
+    suffixes = {suffix for suffix, name in formats.items() if name in Image.OPEN}
     excluded = [
         Excluded(entry.name, "not in the folder of a class")
         for entry in visible(root)

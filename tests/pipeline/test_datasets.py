@@ -74,6 +74,7 @@ def test_class_names_of_wordnet_ids(tmp_path: Path) -> None:
         ([["label", "title"], ["a", "b"]], "line 1: no column name.* is 'title' meant"),
         ([["label", "name"], ["a", "b"], ["a", "c"]], "line 3, lists the label 'a' twice"),
         ([["label", "name"], ["a", "b"], ["c", " "]], "line 3: name is blank"),
+        ([["label", "name"]], "names no class: give each a row"),
         ([["label", "name", "note"], ["a", "b", "c", "d"]], "line 2: has 4 cells, not 3"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_what_lies_beside_the_splits_is_said(tmp_path: Path) -> None:
     found = read(
         tmp_path, "train/a/1.png", "val/a/2.png", "notes/x/1.txt", "notes/2.txt", "test/1.png",
-        "cover.JPG", "README.md",
+        "cover.JPG", "README.md", "paper.pdf",
     )  # fmt: skip
     assert found.excluded == [
         Excluded("cover.JPG", "not in the folder of a class"),
