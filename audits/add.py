@@ -254,7 +254,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--val-share",
         type=float,
         metavar="SHARE",
-        help="share of the groups for validation, where the layout says no splits (isic, csv)",
+        help="share of the groups for validation, where the layout says no splits (isic, csv, and "
+        "image_folder without val/)",
     )
     model = parser.add_argument_group("of a model that neither file has")
     model.add_argument("--model-name", metavar="NAME", help="ViT-B-32, hf-hub:…, local-dir:…")

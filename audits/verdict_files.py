@@ -2,7 +2,6 @@
 
 import csv
 import difflib
-import io
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -15,6 +14,8 @@ import pyarrow.parquet as pq
 from audits.identity import Pin
 from pipeline import layout
 from pipeline.store import atomic, write_table
+from pipeline.tables import Row, Table, read_rows
+from pipeline.text_files import TextError, folded
 
 VERDICTS = ("accept", "reject")
 PINNED_FINDINGS = "findings.parquet"
@@ -54,81 +55,50 @@ def read_verdicts(path: Path, known: Collection[str]) -> dict[str, Verdict]:
     """Verdicts by finding id.
 
     Args:
-        path: a CSV with the fields of Verdict as columns, in any order.
+        path: a table (see `pipeline.tables`) with the fields of Verdict as columns, in any order.
         known: ids of the findings there are and of those of the last review.
 
     Raises:
-        ReviewError: the file is missing or is no CSV, a column is missing or unknown, a finding is
-            unknown or has two lines, or a verdict, mode or date is not allowed; the message says
+        ReviewError: the file is missing or is no table, a column is missing or unknown, a finding
+            is unknown or has two lines, or a verdict, mode or date is not allowed; the message says
             the line, the column, the value and what is allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Excel puts a mark before the first column
+        table = read_rows(path, Verdict._fields, verbatim=("note",), closed=True)
+        return {
+            finding_id: _verdict(table, row, known)
+            for finding_id, row in table.by("finding_id").items()
+        }
     except FileNotFoundError as error:
         raise ReviewError(
             f"{path} does not exist: an audit that nobody has reviewed has one with the line "
             f"{','.join(Verdict._fields)} only"
         ) from error
-    except UnicodeDecodeError as error:
-        raise ReviewError(f"{path} is not UTF-8: {error}; save it as CSV in UTF-8") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    verdicts: dict[str, Verdict] = {}
-    lines: dict[str, int] = {}
-    try:
-        _check_columns(path, reader.fieldnames or ())
-        for row in reader:
-            verdict = _verdict(path, reader.line_num, row, known)
-            if verdict.finding_id in verdicts:
-                raise ReviewError(
-                    f"{path}, line {reader.line_num}, column finding_id: "
-                    f"{verdict.finding_id!r} is in line {lines[verdict.finding_id]} already; "
-                    "one line a finding is allowed"
-                )
-            verdicts[verdict.finding_id] = verdict
-            lines[verdict.finding_id] = reader.line_num
-    except csv.Error as error:
-        line = reader.reader.line_num
-        raise ReviewError(f"{path}, line {line}: not a CSV: {error}") from error
-    return verdicts
+    except TextError as error:
+        raise ReviewError(str(error)) from error
 
 
-def _check_columns(path: Path, found: Collection[str]) -> None:
-    columns = ", ".join(Verdict._fields)
-    if missing := [column for column in Verdict._fields if column not in found]:
-        raise ReviewError(
-            f"{path}, line 1: column {missing[0]} is missing, there is {', '.join(found) or 'none'}"
-            f"; the columns are {columns}, with commas between"
-        )
-    if unknown := [column for column in found if column not in Verdict._fields]:
-        raise ReviewError(f"{path}, line 1: column {unknown[0]!r} is unknown; there are {columns}")
-    if len(found) > len(Verdict._fields):
-        raise ReviewError(f"{path}, line 1: a column is there twice; the columns are {columns}")
-
-
-def _verdict(path: Path, line: int, row: dict[str, str | None], known: Collection[str]) -> Verdict:
-    if len(row) > len(Verdict._fields) or None in row.values():
-        raise ReviewError(
-            f"{path}, line {line}: not {len(Verdict._fields)} fields; put a field that holds a "
-            "comma in double quotes"
-        )
-    verdict = Verdict(**{key: (value or "").strip() for key, value in row.items()})
+def _verdict(table: Table, row: Row, known: Collection[str]) -> Verdict:
+    cells = row.cells
+    verdict = Verdict(**cells)._replace(
+        verdict=folded(cells["verdict"]), mode=folded(cells["mode"])
+    )
     for column, allowed, near in (
         ("finding_id", known, difflib.get_close_matches(verdict.finding_id, known)),
         ("verdict", VERDICTS, VERDICTS),
         ("mode", ("", *MODES), (*MODES, "nothing (the suggestion)")),
     ):
-        value = getattr(verdict, column)
-        if value not in allowed:
+        if getattr(verdict, column) not in allowed:
             which = (
                 ", ".join(near) or f"the {len(known)} ids of findings.csv and of the last review"
             )
             raise ReviewError(
-                f"{path}, line {line}, column {column}: {value!r} is not allowed; "
+                f"{table.at(row.line)}, column {column}: {cells[column]!r} is not allowed; "
                 f"{'is it one of' if column == 'finding_id' and near else 'allowed:'} {which}"
             )
     if not _is_date(verdict.date):
         raise ReviewError(
-            f"{path}, line {line}, column date: {verdict.date!r} is not allowed; allowed: a date "
+            f"{table.at(row.line)}, column date: {verdict.date!r} is not allowed; allowed: a date "
             "such as 2025-01-31, or nothing"
         )
     return verdict

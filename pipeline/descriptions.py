@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
+from pipeline.tables import read_rows
 
 SHOWN = 10
 """Labels that an error lists."""
@@ -54,24 +54,15 @@ def read_descriptions(path: Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing, a cell is blank, or a label is listed twice.
+        TextError: a cell is blank, a label is listed twice, or as `pipeline.tables`.
     """
     if not path.exists():
         raise FileNotFoundError(
             f"{path} does not exist: see descriptions of a dataset, params.yaml"
         )
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    missing = [name for name in ("label", "description") if name not in table.columns]
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(missing)}: it needs label,description")
-    table = table[["label", "description"]].apply(lambda column: column.str.strip())
-    if (table == "").any(axis=None):
-        row = int((table == "").any(axis=1).idxmax())
-        raise ValueError(f"{path}, line {row + 2}: label and description must not be blank")
-    if table["label"].duplicated().any():
-        label = table["label"][table["label"].duplicated()].iloc[0]
-        raise ValueError(f"{path} lists the label {label!r} twice: keep one row a class")
-    return dict(zip(table["label"], table["description"], strict=True))
+    columns = ("label", "description")
+    rows = read_rows(path, columns, filled=columns).by("label")
+    return {label: row.cells["description"] for label, row in rows.items()}
 
 
 def _check(labels: Sequence[str], described: dict[str, str], source: str, remedy: str) -> None:

@@ -1,27 +1,25 @@
 """Stage `locate`: make sure that a dataset from outside is where `params.yaml` says, as its kind.
 
-Looks at the names of a few files only, and whether the models of the dataset's audits can be had,
-so that a workflow which cannot run stops before it has opened an image. Writes `kind`, `root` and
-`layout`.
+Looks at the names of folders and files, at `images.csv`, and whether the models of the dataset's
+audits can be had, so that a workflow which cannot run stops before it has opened an image. Writes
+`kind`, `root` and `layout`.
 """
 
 import argparse
 import sys
-from pathlib import Path
 
 from pipeline import layout
-from pipeline.config import ConfigError, Params, load_params
-from pipeline.datasets.adapters import LAYOUT_OF
+from pipeline.config import ConfigError, DatasetConfig, Params, load_params
+from pipeline.datasets.adapters import layout as layout_of
 from pipeline.store import write_json
 
 
-def locate(name: str, kind: str, root: Path) -> dict[str, str]:
+def locate(name: str, config: DatasetConfig) -> dict[str, str]:
     """What there is at a dataset's root.
 
     Args:
         name: the dataset's name in params.yaml.
-        kind: its kind there.
-        root: its root there.
+        config: its entry there.
 
     Returns:
         `kind`, `root`, and `layout`, the name of the layout or of the releases found.
@@ -30,16 +28,17 @@ def locate(name: str, kind: str, root: Path) -> dict[str, str]:
         ValueError: there is no such folder, or it does not look like its kind; the message says
             how it should.
     """
+    root = config.root
     try:
-        found = LAYOUT_OF[kind](root)
+        found = layout_of(config)
     except (OSError, ValueError) as error:
-        problem = f"does not look like kind {kind}" if root.is_dir() else "is no folder"
+        problem = f"does not look like kind {config.kind}" if root.is_dir() else "is no folder"
         raise ValueError(
             f"datasets.{name}.root is {str(root)!r}, which "
             f"{problem if root.exists() else 'does not exist'}: put the dataset there, or name its "
             f"place in params.yaml (audit add --root ...). {error}"
         ) from error
-    return {"kind": kind, "root": str(root), "layout": found}
+    return {"kind": config.kind, "root": str(root), "layout": found}
 
 
 def check_models(name: str, params: Params) -> None:
@@ -74,7 +73,7 @@ def main() -> None:
     try:
         params = load_params()
         config = params.dataset(name)
-        source = locate(name, config.kind, config.root)
+        source = locate(name, config)
         check_models(name, params)
     except (OSError, ValueError) as error:
         sys.exit(str(error))

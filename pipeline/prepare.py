@@ -1,7 +1,8 @@
 """Prepare a dataset: list its images, open each once, and write its manifest.
 
 Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image),
-`dataset.json` (version, counts, classes, licence, and what was left out, with the reasons) and
+`dataset.json` (version, counts, classes, licence, what was left out, with the reasons, and what a
+person should know of how the folder was read, where there is such) and
 `duplicates.csv` (pairs of images and what was done about each); and `distractors.csv`
 (image_id,label,set) where the dataset brings distractor sets of its own.
 """
@@ -18,11 +19,12 @@ import pandas as pd
 from pipeline import layout
 from pipeline.config import DatasetConfig, load_params
 from pipeline.datasets import Distractor
-from pipeline.datasets.adapters import ADAPTERS, KNOWN_NAMES
+from pipeline.datasets.adapters import KNOWN_NAMES, listing
 from pipeline.datasets.classes import class_names
 from pipeline.datasets.manifest import build, check_excluded, describe
 from pipeline.datasets.splits import split_of, thin
 from pipeline.store import write_json, write_table
+from pipeline.text_files import read_text
 
 LICENCE = "LICENSE.txt"
 TRUTH = "truth.csv"
@@ -52,26 +54,28 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
             f"datasets.{name}.root is {str(root)!r}, which is no folder: put the dataset there, "
             "or name its place in params.yaml"
         )
-    listing = ADAPTERS[config.kind](root, config, seed)
-    listed = len(listing.records) + sum(item.fault for item in listing.excluded)
-    check_excluded(listing.excluded, listed, config.max_excluded, root)
-    names = class_names(root, listing.labels, KNOWN_NAMES[config.kind])
+    found = listing(config, seed)
+    listed = len(found.records) + sum(item.fault for item in found.excluded)
+    check_excluded(found.excluded, listed, config.max_excluded, root)
+    names = class_names(root, found.labels, KNOWN_NAMES[config.kind])
     manifest = build(
-        thin(listing.records, config.every),
-        listing.labels,
+        thin(found.records, config.every),
+        found.labels,
         root,
         config.max_excluded,
         workers,
         config.near_duplicates,
         None if config.splits is None else partial(_draw, config, seed),
     )
-    description = describe(name, manifest, listing.excluded, names, _licence(config))
+    description = describe(name, manifest, found.excluded, names, _licence(config))
+    if found.notes:
+        description["notes"] = list(found.notes)
     # A version of the truth, for the stage that reads it depends on this file and not on the root.
     description["truth_sha256"] = _sha256(root / TRUTH)
     write_table(out / "manifest.parquet", manifest.table)
     write_table(out / "duplicates.csv", manifest.duplicates)
     kept = set(manifest.table.image_id)
-    distractors = [row for row in listing.distractors if row.image_id in kept]
+    distractors = [row for row in found.distractors if row.image_id in kept]
     if distractors:
         table = pd.DataFrame(distractors, columns=Distractor._fields)
         write_table(out / DISTRACTORS, table)
@@ -81,7 +85,7 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
     return (
         f"{name}: {len(manifest.table)} images in {len(description['classes'])} classes, "
         f"{len(description['excluded'])} images and {len(manifest.excluded_classes)} classes "
-        f"left out, see {out / 'dataset.json'}"
+        f"left out, see {out / 'dataset.json'}" + "".join(f"\n  {note}" for note in found.notes)
     )
 
 
@@ -95,7 +99,7 @@ def _sha256(path: Path) -> str | None:
 
 def _licence(config: DatasetConfig) -> str | None:
     path = config.root / LICENCE
-    return path.read_text(encoding="utf-8").strip() if path.exists() else config.licence
+    return read_text(path).strip() if path.exists() else config.licence
 
 
 def main() -> None:

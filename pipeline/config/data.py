@@ -37,14 +37,15 @@ class DatasetConfig(Section):
     """A dataset on disk and how its components are named."""
 
     kind: Literal["image_folder", "csv", "imagenet", "isic"]
-    """Layout: `image_folder` is `train/<class>/`, `val/<class>/`; `csv` is a table `images.csv`
-    with the columns path and label; `imagenet` is ImageNet-1k as torchvision, Kaggle, Hugging Face
-    or WebDataset have it; `isic` is one or more of ISIC 2019, 2020, 2024 and HAM10000."""
+    """Layout: `image_folder` is `train/<class>/`, `val/<class>/`, or `<class>/`; `csv` is a table
+    `images.csv` with the columns path and label; `imagenet` is ImageNet-1k as torchvision, Kaggle,
+    Hugging Face or WebDataset have it; `isic` is one or more of ISIC 2018, 2019, 2020, 2024 and
+    HAM10000."""
     root: Path
     """Folder of the raw dataset."""
     splits: dict[Literal["train", "val", "test"], Fraction] | None
-    """Share of groups in each split, for layouts that say none (isic, and csv without a column
-    split); else null."""
+    """Share of groups in each split, for layouts that say none (isic, csv without a column split,
+    image_folder without a folder for validation); else null."""
     every: Count
     """Keep every n-th train image of each class; 1 keeps all, the paper's reference set is 5."""
     near_duplicates: Annotated[int, Field(ge=0, le=64)] | None
@@ -72,8 +73,8 @@ class DatasetConfig(Section):
             raise ValueError(
                 "splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}"
             )
-        if self.kind in ("image_folder", "imagenet") and self.splits is not None:
-            raise ValueError(f"splits must be null: kind {self.kind} takes them from its layout")
+        if self.kind == "imagenet" and self.splits is not None:
+            raise ValueError("splits must be null: kind imagenet takes them from its layout")
         if self.splits is not None and abs(sum(self.splits.values()) - 1) > 1e-9:
             raise ValueError(f"splits sum to {sum(self.splits.values())}, not to 1")
         if self.embed.spatial_tokens:

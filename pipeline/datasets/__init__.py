@@ -57,3 +57,5 @@ class Listing(NamedTuple):
     """The images that are known to be unusable before they are opened, sorted by path."""
     distractors: Sequence[Distractor] = ()
     """Ready-made distractor sets, sorted; Spurious ImageNet's where the dataset has them."""
+    notes: Sequence[str] = ()
+    """What a person should know of how the folder was read, a sentence each."""

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from pipeline.datasets.imagenet_labels import WNID
+from pipeline.tables import read_rows
+from pipeline.text_files import TextError
 
 __all__ = ["class_names", "read_classes", "short_name"]
 
@@ -40,24 +40,20 @@ def class_names(root: Path, labels: list[str], known: dict[str, str]) -> dict[st
 def read_classes(root: Path) -> dict[str, str]:
     """Name by label from the root's `classes.csv` (label,name); empty without such a file.
 
+    Synonyms after commas need no quotes, where the table has these two columns only.
+
     Raises:
-        ValueError: a column is missing, a label is listed twice, or a cell is blank.
+        TextError: there is no row, a cell is blank, a label is listed twice, or as
+            `pipeline.tables`.
     """
     path = root / CLASSES
     if not path.exists():
         return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    missing = [name for name in ("label", "name") if name not in table.columns]
-    if missing:
-        raise ValueError(f"{path} has no column {', '.join(missing)}: it needs label,name")
-    table = table[["label", "name"]].apply(lambda column: column.str.strip())
-    if (table == "").any(axis=None):
-        row = int((table == "").any(axis=1).idxmax())
-        raise ValueError(f"{path}, line {row + 2}: label and name must not be blank")
-    if table["label"].duplicated().any():
-        label = table["label"][table["label"].duplicated()].iloc[0]
-        raise ValueError(f"{path} lists the label {label!r} twice: keep one row a class")
-    return dict(zip(table["label"], table["name"], strict=True))
+    columns = ("label", "name")
+    rows = read_rows(path, columns, filled=columns, rest=True).by("label")
+    if not rows:
+        raise TextError(f"{path} names no class: give each a row label,name, or remove the file")
+    return {label: row.cells["name"] for label, row in rows.items()}
 
 
 def short_name(name: str) -> str:

@@ -1,15 +1,26 @@
-"""Image folders in torchvision's layout, as ImageNet's: `train/<class>/*` and `val/<class>/*`."""
+"""Image folders as torchvision and Hugging Face have them.
+
+`train/<class>/*` and `val/<class>/*`, whatever `splits.CALLED` allows in place of these names; or
+`train/<class>/*` alone, or `<class>/*`, of which splits are drawn. Which it is, the names of the
+folders say: where train is among them with val or test, or no other folder is, they are splits;
+else every folder is a class, be it called train.
+"""
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import Excluded, Listing, Record
+from pipeline.datasets.splits import CALLED, split_named, split_of
+from pipeline.text_files import nfc
 
 __all__ = [
-    "SPLITS",
+    "files_below",
     "image_id_of",
     "layout",
     "merged",
@@ -19,62 +30,97 @@ __all__ = [
     "visible",
 ]
 
-SPLITS = ("train", "val")
+
+class _Folders(NamedTuple):
+    """What the folders in a root are."""
+
+    splits: dict[str, str]
+    """Folder by split; empty where the folders are classes."""
+    classes: list[str]
+    """Empty where the folders are splits."""
+    beside: list[str]
+    """Folders that are neither."""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there is no split for validation, so that splits have to be drawn."""
+        return "val" not in self.splits
+
+    def said(self) -> str:
+        """In words."""
+        if not self.splits:
+            return f"<class>/ of {len(self.classes)} classes"
+        order = [split for split in CALLED if split in self.splits]
+        said = " and ".join(f"{self.splits[split]}/<class>/" for split in order)
+        serves = split_named(self.splits.get("val", "val")) == "test"
+        return f"{said}, which serves as val" if serves else said
 
 
 def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
-    """The files of every class folder; a folder's name is the label.
+    """The files below every class folder, at any depth; a folder's name, in NFC, is the label.
 
     The image_id is that of `image_id_of`, and the group_id is the image_id. Hidden files and
-    folders are skipped. Folders inside a class folder, and files whose image_id is taken, are
-    exclusions. A class in either split is declared, be it empty.
+    folders are skipped. Exclusions: files whose image_id is taken, images and folders beside the
+    splits or classes; these folders, and images of a test without class folders, are no faults.
+    A class in any split is declared, be it empty. Where there is test and no val, test serves as
+    val.
 
     Args:
         root: the dataset's folder.
-        config: not read, the folders say everything.
-        seed: not read, the folders are the splits.
+        config: `splits`, share of the images in each split, where no folder is for validation.
+        seed: of such splits.
 
     Raises:
-        FileNotFoundError: a split's folder is missing.
-        ValueError: a split holds files instead of class folders, or no class folder.
+        FileNotFoundError: there is no folder for train, or no class folder at all.
+        ValueError: `splits` is missing or not needed, a split holds files beside its class folders,
+            or it is unclear what are classes.
     """
-    return merged(split_listing(root, split) for split in SPLITS)
+    folders = _folders(root)
+    _check_shares(root, folders, config)
+    if folders.splits:
+        parts = [split_listing(root, folder, split) for split, folder in folders.splits.items()]
+    else:
+        parts = [_class_listing(root, "", folders.classes, "train")]
+    listing = merged([*parts, _beside(root, folders)])
+    if config.splits is None:
+        return listing
+    shares = {str(name): share for name, share in config.splits.items()}
+    drawn = [r._replace(split=split_of(r.group_id, shares, seed)) for r in listing.records]
+    return listing._replace(records=drawn)
 
 
-def layout(root: Path) -> str:
+def layout(root: Path, config: DatasetConfig) -> str:
     """Name of the layout, where root looks like it; opens no image and lists no class folder.
 
     Raises:
-        FileNotFoundError: a split's folder is missing.
-        ValueError: a split holds files instead of class folders, or no class folder.
+        FileNotFoundError: as `records`.
+        ValueError: likewise.
     """
-    for split in SPLITS:
-        _class_folders(root, split, "")
-    return "train/<class>/ and val/<class>/"
+    folders = _folders(root)
+    for folder in folders.splits.values():
+        _class_folders(root / folder)
+    _check_shares(root, folders, config)
+    return f"{folders.said()}, splits drawn" if folders.drawn else folders.said()
 
 
-def split_listing(root: Path, split: str, base: str = "") -> Listing:
-    """The images of one split, whose class folders lie in `<root>/<base>/<split>`.
+def split_listing(root: Path, folder: str, split: str, base: str = "") -> Listing:
+    """The images of one split, whose class folders lie in `<root>/<base>/<folder>`.
 
     Raises:
         FileNotFoundError: the split's folder is missing.
         ValueError: it holds files instead of class folders, or no class folder.
     """
-    labels = _class_folders(root, split, base)
-    prefix = f"{base}/" if base else ""
-    found: list[Record] = []
-    excluded: list[Excluded] = []
-    for label in labels:
-        for entry in visible(root / base / split / label):
-            path = f"{split}/{label}/{entry.name}"
-            if entry.is_file():
-                image_id = image_id_of(path)
-                found.append(Record(image_id, prefix + path, split, label, image_id))
-            else:
-                reason = "not a file; images must lie directly in their class folder"
-                excluded.append(Excluded(prefix + path, reason))
-    kept, namesakes = namesakes_out(found)
-    return Listing(kept, labels, [*excluded, *namesakes])
+    return _class_listing(root / base, folder, _class_folders(root / base / folder), split, base)
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, bool]]:
+    """Path in the folder of everything below it that is no folder, and whether it is a file."""
+    for entry in visible(folder):
+        if entry.is_dir():
+            for path, is_file in files_below(folder / entry.name):
+                yield f"{entry.name}/{path}", is_file
+        else:
+            yield entry.name, entry.is_file()
 
 
 def image_id_of(path: str) -> str:
@@ -105,6 +151,7 @@ def merged(listings: Iterable[Listing]) -> Listing:
         sorted({label for part in parts for label in part.labels}),
         sorted(item for part in parts for item in part.excluded),
         sorted(item for part in parts for item in part.distractors),
+        [note for part in parts for note in part.notes],
     )
 
 
@@ -114,19 +161,134 @@ def visible(folder: Path) -> list[os.DirEntry[str]]:
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _class_folders(root: Path, split: str, base: str) -> list[str]:
-    folder = root / base / split
+def _folders(root: Path) -> _Folders:
+    names = [entry.name for entry in visible(root) if entry.is_dir()]
+    splits: dict[str, str] = {}
+    for name in names:
+        split = split_named(name)
+        if split is None or (split == "test" and not _holds_folders(root / name)):
+            continue
+        if split in splits:
+            raise ValueError(
+                f"{root} holds both {splits[split]} and {name}, which both name the split {split}: "
+                "keep one of them"
+            )
+        splits[split] = name
+    beside = [name for name in names if name not in splits.values()]
+    if "train" in splits and (splits.keys() - {"train"} or not any(map(_is_class, beside))):
+        if "val" not in splits and "test" in splits:
+            splits["val"] = splits.pop("test")
+        return _Folders(splits, [], beside)
+    if not any(map(_is_class, names)):
+        raise FileNotFoundError(
+            f"{root} holds {', '.join(names) or 'no folder'}: expected train/<class>/<image> and "
+            "val/<class>/<image>, or <class>/<image> to draw splits from, with `splits: {train: "
+            "0.8, val: 0.2}`"
+        )
+    for name in splits.values():
+        if _holds_folders(root / name, only=True):
+            raise ValueError(
+                f"{root} holds {name}, which holds folders only, beside {', '.join(beside[:3])}: "
+                f"if {name} is a split, move the others away; if it is a class, put its images "
+                "directly into it"
+            )
+    if len(names) == 1 and _holds_folders(root / names[0], only=True):
+        raise ValueError(
+            f"{root} holds the folder {names[0]} alone, which holds folders only: name "
+            f"{root / names[0]} as root"
+        )
+    for name in names:
+        inside = {split_named(entry.name) for entry in visible(root / name) if entry.is_dir()}
+        if {"train", "val"} <= inside or {"train", "test"} <= inside:
+            raise ValueError(
+                f"{root / name} holds splits, and not {root} itself: put the split first, "
+                f"train/{name}/<image>"
+            )
+    return _Folders({}, names, [])
+
+
+def _is_class(name: str) -> bool:
+    return split_named(name) is None
+
+
+def _holds_folders(folder: Path, only: bool = False) -> bool:
+    """Whether a folder holds folders, or nothing but folders."""
+    kinds = {entry.is_dir() for entry in visible(folder)}
+    return kinds == {True} if only else True in kinds
+
+
+def _check_shares(root: Path, folders: _Folders, config: DatasetConfig) -> None:
+    if folders.drawn and config.splits is None:
+        raise ValueError(
+            f"{root} has {folders.said()} and no folder for validation, and splits is null: put "
+            "the line `splits: {train: 0.8, val: 0.2}` into the dataset's entry in params.yaml "
+            "(audit add --val-share 0.2), and splits are drawn; or make train/<class>/ and "
+            "val/<class>/"
+        )
+    if not folders.drawn and config.splits is not None:
+        raise ValueError(
+            f"{root} has {folders.said()}, and splits is {config.splits}: put the line `splits: "
+            "null` into the dataset's entry in params.yaml to take the folders as splits, or "
+            f"leave {folders.splits['train']}/ alone there to draw splits from it"
+        )
+
+
+def _class_folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is missing: an image folder needs {split}/<class>/<image> under its root"
+            f"{folder} is missing: an image folder needs {folder.name}/<class>/<image> there"
         )
     entries = visible(folder)
     files = [entry.name for entry in entries if not entry.is_dir()]
+    expected = f"{folder.name}/<class>/<image>"
     if files:
         raise ValueError(
             f"{folder} holds {len(files)} files beside its class folders, the first {files[0]!r}: "
-            f"move each image into the folder of its class, {split}/<class>/<image>"
+            f"move each image into the folder of its class, {expected}, or list the images in a "
+            "table (kind csv)"
         )
     if not entries:
-        raise ValueError(f"{folder} holds no class folder: expected {split}/<class>/<image>")
+        raise ValueError(f"{folder} holds no class folder: expected {expected}")
     return [entry.name for entry in entries]
+
+
+def _class_listing(
+    top: Path, folder: str, classes: list[str], split: str, base: str = ""
+) -> Listing:
+    """The images below class folders in `<top>/<folder>`; base leads from the root to top."""
+    found: list[Record] = []
+    excluded: list[Excluded] = []
+    for name in classes:
+        inside = f"{folder}/{name}" if folder else name
+        for below, is_file in files_below(top / inside):
+            path = f"{inside}/{below}"
+            full = f"{base}/{path}" if base else path
+            if is_file:
+                image_id = image_id_of(path)
+                found.append(Record(image_id, full, split, nfc(name), image_id))
+            else:
+                excluded.append(Excluded(full, "not a file"))
+    kept, namesakes = namesakes_out(found)
+    return Listing(kept, sorted({nfc(name) for name in classes}), [*excluded, *namesakes])
+
+
+def _beside(root: Path, folders: _Folders) -> Listing:
+    """What lies in the root itself and is not read."""
+    formats = Image.registered_extensions()
+    suffixes = {suffix for suffix, name in formats.items() if name in Image.OPEN}
+    excluded = [
+        Excluded(entry.name, "not in the folder of a class")
+        for entry in visible(root)
+        if entry.is_file() and os.path.splitext(entry.name)[1].lower() in suffixes
+    ]
+    for name in folders.beside:
+        if _is_class(name):
+            count = sum(1 for _ in files_below(root / name))
+            reason = f"its {count} files are of no split, for it lies beside the splits"
+            excluded.append(Excluded(name, reason, fault=False))
+            continue
+        reason = f"{name} has no class folders, so its class is unknown"
+        excluded += [
+            Excluded(f"{name}/{path}", reason, fault=False) for path, _ in files_below(root / name)
+        ]
+    return Listing([], [], excluded)

@@ -5,7 +5,6 @@ train folders under `ILSVRC/Data/CLS-LOC`, but all images of val in one folder, 
 `LOC_val_solution.csv`.
 """
 
-import csv
 from pathlib import Path
 
 from pipeline.datasets import Excluded, Listing, Record
@@ -17,6 +16,9 @@ from pipeline.datasets.image_folder import (
     visible,
 )
 from pipeline.datasets.imagenet_labels import DEVKIT, WNID
+from pipeline.datasets.subset import absent
+from pipeline.tables import read_rows
+from pipeline.text_files import TextError, read_lines
 
 __all__ = ["KAGGLE", "has_wnid_folders", "records"]
 
@@ -30,7 +32,7 @@ def records(root: Path, base: str) -> Listing:
     """The images under `<root>/<base>`; the image_id is as in torchvision's layout for both.
 
     Exclusions beside those of an image folder: an image of a flat val without a row in Kaggle's
-    table, a row without an image, and a row whose boxes are of several classes.
+    table, and a row whose boxes are of several classes. Rows without an image are a note.
 
     Args:
         root: the dataset's folder, which holds Kaggle's tables where there are any.
@@ -40,11 +42,11 @@ def records(root: Path, base: str) -> Listing:
         FileNotFoundError: a split is missing, or a flat val without Kaggle's table.
         ValueError: a class folder is no wnid, or a table is not what Kaggle publishes.
     """
-    parts = [split_listing(root, "train", base)]
+    parts = [split_listing(root, "train", "train", base)]
     if _is_flat(root / base / "val"):
         parts.append(_flat_val(root, base))
     else:
-        parts.append(split_listing(root, "val", base))
+        parts.append(split_listing(root, "val", "val", base))
     listing = merged(parts)
     for label in listing.labels:
         if not WNID.fullmatch(label):
@@ -78,6 +80,7 @@ def _flat_val(root: Path, base: str) -> Listing:
         )
     prefix = f"{base}/val" if base else "val"
     answers = _read_solution(table)
+    rows = len(answers)
     names = [entry.name for entry in visible(folder)]
     found: list[Record] = []
     excluded: list[Excluded] = []
@@ -93,37 +96,28 @@ def _flat_val(root: Path, base: str) -> Listing:
             [label] = classes
             image_id = f"val/{label}/{image}"
             found.append(Record(image_id, f"{prefix}/{name}", "val", label, image_id))
-    excluded += [
-        Excluded(f"{prefix}/{image}.JPEG", f"no such file, but a row in {SOLUTION}")
-        for image in answers
-    ]
     kept, namesakes = namesakes_out(found)
     labels = {record.label for record in kept if record.label is not None}
     declared = sorted(labels | _read_mapping(root / MAPPING))
-    return Listing(kept, declared, [*excluded, *namesakes])
+    notes = absent(SOLUTION, rows, sorted(answers), prefix)
+    return Listing(kept, declared, [*excluded, *namesakes], notes=notes)
 
 
 def _read_solution(path: Path) -> dict[str, set[str]]:
     """The classes of each image's boxes, by ImageId."""
     answers: dict[str, set[str]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"ImageId", "PredictionString"} - set(reader.fieldnames or [])
-        if missing:
-            raise ValueError(f"{path} has no column {', '.join(sorted(missing))}")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            tokens = (row["PredictionString"] or "").split()
-            classes = set(tokens[::BOX])
-            bad = sorted(name for name in classes if not WNID.fullmatch(name))
-            if bad or not tokens or len(tokens) % BOX:
-                raise ValueError(
-                    f"{where}: PredictionString is {row['PredictionString']!r}, not boxes such as "
-                    "'n01751748 111 108 290 320'"
-                )
-            if row["ImageId"] in answers:
-                raise ValueError(f"{where} lists {row['ImageId']!r} twice: keep one row an image")
-            answers[row["ImageId"]] = classes
+    table = read_rows(path, ("ImageId", "PredictionString"), filled=("ImageId",))
+    for image, row in table.by("ImageId").items():
+        boxes = row.cells["PredictionString"]
+        tokens = boxes.split()
+        classes = set(tokens[::BOX])
+        bad = sorted(name for name in classes if not WNID.fullmatch(name))
+        if bad or not tokens or len(tokens) % BOX:
+            raise TextError(
+                f"{table.at(row.line)}: PredictionString is {boxes!r}, not boxes such as "
+                "'n01751748 111 108 290 320'"
+            )
+        answers[image] = classes
     return answers
 
 
@@ -132,9 +126,9 @@ def _read_mapping(path: Path) -> set[str]:
     if not path.is_file():
         return set()
     wnids = set()
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in read_lines(path):
         wnid = line.partition(" ")[0]
-        if line and not WNID.fullmatch(wnid):
-            raise ValueError(f"{path}, line {number}: {wnid!r} is no wnid such as n01440764")
-        wnids.update([wnid] if line else [])
+        if not WNID.fullmatch(wnid):
+            raise TextError(f"{path}, line {number}: {wnid!r} is no wnid such as n01440764")
+        wnids.add(wnid)
     return wnids

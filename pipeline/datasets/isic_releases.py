@@ -1,13 +1,14 @@
-"""Which releases of ISIC lie in a folder: ISIC 2019, 2020, 2024 and HAM10000.
+"""Which releases of ISIC lie in a folder: ISIC 2018, 2019, 2020, 2024 and HAM10000.
 
 A release is found by its tables and image folders; no folder of images is listed.
 """
 
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["RELEASES", "Release", "releases", "whole"]
+from pipeline.tables import has_columns
+
+__all__ = ["RELEASES", "Release", "releases", "where", "whole"]
 
 
 class Release(NamedTuple):
@@ -63,7 +64,38 @@ HAM10000 = Release(
     ),
     (),
 )
-RELEASES = (ISIC_2019, ISIC_2020, ISIC_2024, HAM10000)
+ISIC_2018 = Release(
+    "ISIC 2018",
+    "https://challenge.isic-archive.com/data/#2018 (task 3)",
+    (
+        ("ISIC2018_Task3_Training_GroundTruth.csv",),
+        ("ISIC2018_Task3_Training_Input",),
+    ),
+    (),
+)
+ISIC_2018_VALIDATION, ISIC_2018_TEST = (
+    Release(
+        f"ISIC 2018 {part}",
+        ISIC_2018.source,
+        (
+            (f"ISIC2018_Task3_{part.title()}_GroundTruth.csv",),
+            # as HAM10000's page on Dataverse calls the images of the test
+            (f"ISIC2018_Task3_{part.title()}_Input", f"ISIC2018_Task3_{part.title()}_Images"),
+        ),
+        # that page has this table beside HAM10000's own
+        (f"ISIC2018_Task3_{part.title()}_GroundTruth.csv",),
+    )
+    for part in ("validation", "test")
+)
+RELEASES = (
+    ISIC_2019,
+    ISIC_2020,
+    ISIC_2024,
+    HAM10000,
+    ISIC_2018,
+    ISIC_2018_VALIDATION,
+    ISIC_2018_TEST,
+)
 """In the order in which an image that several have is taken from them."""
 
 COLUMN = {"train.csv": "image_name"}
@@ -73,6 +105,8 @@ COLUMN = {"train.csv": "image_name"}
 def releases(root: Path) -> dict[str, Path]:
     """Folder by name of the releases in root or in folders directly in it, in their order.
 
+    A folder that holds one of its own name, as some archives unpack, is looked into too.
+
     Raises:
         FileNotFoundError: there is none, or one lacks a part; the message says what it needs.
         ValueError: one is there twice.
@@ -80,6 +114,7 @@ def releases(root: Path) -> dict[str, Path]:
     folders = [root]
     if root.is_dir():
         folders += sorted(path for path in root.iterdir() if path.is_dir())
+        folders += [path / path.name for path in folders[1:] if (path / path.name).is_dir()]
     found: dict[str, Path] = {}
     for release in RELEASES:
         complete = [folder for folder in folders if None not in _parts(folder, release)]
@@ -107,25 +142,32 @@ def releases(root: Path) -> dict[str, Path]:
 
 
 def whole(folder: Path, release: Release) -> list[str]:
-    """Names of a release's parts in a folder that `releases` has found it in, in their order."""
+    """Paths of a release's parts in a folder that `releases` has found it in, in their order."""
     return [name for name in _parts(folder, release) if name is not None]
 
 
 def _parts(folder: Path, release: Release) -> list[str | None]:
-    """For each part the name that it goes by in the folder, None where it is missing."""
+    """For each part where it is in the folder, None where it is missing."""
     return [
-        next((name for name in names if _is_there(folder, name)), None) for names in release.parts
+        next((there for name in names if (there := where(folder, name))), None)
+        for names in release.parts
     ]
 
 
-def _is_there(folder: Path, name: str) -> bool:
-    path = folder / name
-    if name not in COLUMN:
+def where(folder: Path, name: str) -> str | None:
+    """Path in the folder of a table or a folder of images; None where there is none.
+
+    A table may lie in a folder that is called as it is, as its archive unpacks.
+    """
+    stem, dot, _ = name.rpartition(".csv")
+    places = [name, f"{stem}/{name}", f"{stem}/{stem}/{name}"] if dot else [name]
+    return next((place for place in places if _is_there(folder / place)), None)
+
+
+def _is_there(path: Path) -> bool:
+    if path.name not in COLUMN:
         return path.exists()
-    if not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        return COLUMN[name] in next(csv.reader(file), [])
+    return path.is_file() and has_columns(path, [COLUMN[path.name]])
 
 
 def _refuse_half(folder: Path, release: Release) -> None:

@@ -3,13 +3,25 @@
 A diagnosis that is none of the eight of ISIC 2019, or not known, is the label None.
 """
 
-from collections.abc import Container
+import math
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-import pandas as pd
+from pipeline import tables
+from pipeline.tables import Table, has_columns, read_rows
+from pipeline.text_files import TextError
 
-__all__ = ["DIAGNOSES", "Row", "read_2019", "read_2020", "read_2024", "read_duplicates", "read_ham"]
+__all__ = [
+    "DIAGNOSES",
+    "Row",
+    "read_2018",
+    "read_2019",
+    "read_2020",
+    "read_2024",
+    "read_duplicates",
+    "read_ham",
+]
 
 DIAGNOSES = {
     "MEL": "melanoma",
@@ -79,6 +91,27 @@ class Row(NamedTuple):
     """Why the image cannot be used; None where it can."""
 
 
+def read_2018(truth: Path, groupings: Path | None) -> list[Row]:
+    """ISIC 2018, task 3: as ISIC 2019, of HAM10000's seven diagnoses.
+
+    Args:
+        truth: one-hot table of diagnoses; or a table as HAM10000's, which the images of the test
+            have on Dataverse under the same name.
+        groupings: the lesion of each image; None where there is no such table, as for the images
+            of validation and test.
+
+    Raises:
+        TextError: a column is missing or not of numbers, or an image has two rows.
+    """
+    if has_columns(truth, ["dx"]):
+        return read_ham(truth)
+    columns = {name.upper(): label for name, label in LABELS_HAM.items()}
+    return [
+        row._replace(label=row.label and columns[row.label])
+        for row in _one_hot(truth, list(columns), (), groupings)
+    ]
+
+
 def read_2019(truth: Path, metadata: Path, labels: list[str]) -> list[Row]:
     """ISIC 2019: the column that holds the 1 is the label; faulty are rows that are not one-hot.
 
@@ -88,46 +121,29 @@ def read_2019(truth: Path, metadata: Path, labels: list[str]) -> list[Row]:
         labels: classes that truth must have a column of.
 
     Raises:
-        ValueError: a column is missing or not of numbers, or an image has two rows.
+        TextError: a column is missing or not of numbers, or an image has two rows.
     """
     others = tuple(name for name in [*DIAGNOSES, UNKNOWN_2019] if name not in labels)
-    table = _table(truth, "image", labels, others)
-    lesions = _table(metadata, "image", ["lesion_id"])["lesion_id"].to_dict()
-    columns = [name for name in [*labels, *others] if name in table]
-    numbers = table[columns].apply(pd.to_numeric, errors="coerce")
-    if numbers.isna().any(axis=None):
-        image_id, column = numbers.isna().stack().idxmax()
-        _refuse(truth, image_id, column, table.at[image_id, column])
-    valid = numbers.isin([0, 1]).all(axis=1) & (numbers.sum(axis=1) == 1)
-    rows = []
-    for image_id, column, one_hot in zip(table.index, numbers.idxmax(axis=1), valid, strict=True):
-        fault = None
-        if image_id not in lesions:
-            fault = f"no row in {metadata.name}, so its lesion is unknown"
-        elif not one_hot:
-            fault = f"not exactly one of {', '.join(columns)} is 1 and the others 0"
-        label = column if one_hot and column != UNKNOWN_2019 else None
-        rows.append(Row(image_id, label, lesions.get(image_id, ""), "", fault))
-    return rows
+    return _one_hot(truth, labels, others, metadata)
 
 
 def read_2020(path: Path) -> list[Row]:
     """ISIC 2020: target and diagnosis, which must agree; only the archive's v2 has lesions.
 
     Raises:
-        ValueError: a column is missing, target is not 0 or 1, or an image has two rows.
+        TextError: a column is missing, target is not 0 or 1, or an image has two rows.
     """
-    table = _table(path, "image_name", ["patient_id", "diagnosis", "target"], ("lesion_id",))
-    columns = (table.index, table.diagnosis, _targets(path, table), table.lesion_id)
+    columns = ("image_name", "patient_id", "diagnosis", "target")
     rows = []
-    for image_id, diagnosis, malignant, lesion, patient in zip(
-        *columns, table.patient_id, strict=True
+    for image_id, cells, malignant in _targets(
+        read_rows(path, columns, ("lesion_id",), filled=columns[:1])
     ):
-        label = LABELS_2020.get(diagnosis.lower())
+        label = LABELS_2020.get(cells["diagnosis"].lower())
         fault = None
         if label is not None and malignant != (label in MALIGNANT):
-            fault = f"target is {int(malignant)}, but diagnosis is {diagnosis!r}"
-        rows.append(Row(image_id, "MEL" if malignant else label, lesion, patient, fault))
+            fault = f"target is {int(malignant)}, but diagnosis is {cells['diagnosis']!r}"
+        label = "MEL" if malignant else label
+        rows.append(Row(image_id, label, cells["lesion_id"], cells["patient_id"], fault))
     return rows
 
 
@@ -137,21 +153,21 @@ def read_2024(path: Path) -> list[Row]:
     Without the column iddx_full, no label is known.
 
     Raises:
-        ValueError: another column is missing, target is not 0 or 1, or an image has two rows.
+        TextError: another column is missing, target is not 0 or 1, or an image has two rows.
     """
-    table = _table(path, "isic_id", ["target", "patient_id", "lesion_id"], ("iddx_full",))
-    columns = (table.index, table.iddx_full, _targets(path, table), table.lesion_id)
+    columns = ("isic_id", "target", "patient_id", "lesion_id")
     rows = []
-    for image_id, diagnosis, malignant, lesion, patient in zip(
-        *columns, table.patient_id, strict=True
+    for image_id, cells, malignant in _targets(
+        read_rows(path, columns, ("iddx_full",), filled=columns[:1])
     ):
+        diagnosis = cells["iddx_full"]
         levels = [level.strip().lower() for level in diagnosis.split("::")]
         label = next(filter(None, map(_label_2024, levels)), None)
         said = {levels[0], label} & {"malignant", "benign", *MALIGNANT, *BENIGN}
         fault = None
         if any((word in {"malignant", *MALIGNANT}) != malignant for word in said):
             fault = f"target is {int(malignant)}, but iddx_full is {diagnosis!r}"
-        rows.append(Row(image_id, label, lesion, patient, fault))
+        rows.append(Row(image_id, label, cells["lesion_id"], cells["patient_id"], fault))
     return rows
 
 
@@ -159,14 +175,14 @@ def read_ham(path: Path) -> list[Row]:
     """HAM10000: the column dx; faulty are rows with another than its seven diagnoses.
 
     Raises:
-        ValueError: a column is missing, or an image has two rows.
+        TextError: a column is missing, or an image has two rows.
     """
-    table = _table(path, "image_id", ["lesion_id", "dx"])
+    table = read_rows(path, ("image_id", "lesion_id", "dx"), filled=("image_id",))
     rows = []
-    for image_id, lesion, diagnosis in zip(table.index, table.lesion_id, table.dx, strict=True):
-        label = LABELS_HAM.get(diagnosis)
-        fault = None if label else f"dx is {diagnosis!r}, none of {', '.join(LABELS_HAM)}"
-        rows.append(Row(image_id, label, lesion, "", fault))
+    for image_id, row in table.by("image_id").items():
+        label = LABELS_HAM.get(row.cells["dx"].lower())
+        fault = None if label else f"dx is {row.cells['dx']!r}, none of {', '.join(LABELS_HAM)}"
+        rows.append(Row(image_id, label, row.cells["lesion_id"], "", fault))
     return rows
 
 
@@ -181,76 +197,68 @@ def read_duplicates(path: Path, there: Container[str]) -> dict[str, str]:
         there: the images whose files are there.
 
     Raises:
-        ValueError: a column is missing.
+        TextError: a column is missing.
     """
     if not path.is_file():
         return {}
-    table = _read(path, ["image_name_1", "image_name_2"])
     originals: dict[str, str] = {}
-    for first, second in zip(table["image_name_1"], table["image_name_2"], strict=True):
+    for row in read_rows(path, ("image_name_1", "image_name_2")).rows:
+        first, second = row.cells["image_name_1"], row.cells["image_name_2"]
         original = originals.get(first, first)
         if original in there and original != second:
             originals[second] = original
     return originals
 
 
+def _one_hot(
+    truth: Path, columns: list[str], others: tuple[str, ...], metadata: Path | None
+) -> list[Row]:
+    """Rows labelled by the column that holds the 1, with the lesion that metadata says."""
+    table = read_rows(truth, ("image", *columns), others, filled=("image",))
+    known = None
+    if metadata is not None:
+        lesions = read_rows(metadata, ("image", "lesion_id"), filled=("image",)).by("image")
+        known = {image_id: row.cells["lesion_id"] for image_id, row in lesions.items()}
+    there = [name for name in table.columns if name != "image"]
+    rows = []
+    for image_id, row in table.by("image").items():
+        numbers = [_number(table, row, image_id, name) for name in there]
+        label: str | None = there[numbers.index(max(numbers))]
+        fault = None
+        if known is not None and metadata is not None and image_id not in known:
+            fault = f"no row in {metadata.name}, so its lesion is unknown"
+        elif sorted(numbers) != [*[0.0] * (len(there) - 1), 1.0]:
+            fault = f"not exactly one of {', '.join(there)} is 1 and the others 0"
+        label = None if fault or label == UNKNOWN_2019 else label
+        rows.append(Row(image_id, label, (known or {}).get(image_id, ""), "", fault))
+    return rows
+
+
 def _label_2024(level: str) -> str | None:
     return next((label for start, label in LABELS_2024.items() if level.startswith(start)), None)
 
 
-def _targets(path: Path, table: pd.DataFrame) -> pd.Series:
-    """The column target as booleans."""
-    numbers = pd.to_numeric(table["target"], errors="coerce")
-    wrong = ~numbers.isin([0, 1])
-    if wrong.any():
-        image_id = wrong.idxmax()
-        _refuse(path, image_id, "target", table.at[image_id, "target"])
-    return numbers == 1
+def _targets(table: Table) -> Iterator[tuple[str, dict[str, str], bool]]:
+    """Image, cells, and whether target is 1, of each row."""
+    for image_id, row in table.by(table.columns[0]).items():
+        number = _number(table, row, image_id, "target")
+        if number not in (0, 1):
+            _refuse(table, row, image_id, "target")
+        yield image_id, row.cells, number == 1
 
 
-def _refuse(path: Path, image_id: object, column: object, value: object) -> None:
-    raise ValueError(f"{path}, image {image_id}, column {column}: {value!r} is not 0 or 1")
-
-
-def _table(
-    path: Path, index: str, columns: list[str], optional: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """`_read`, with the images as index.
-
-    Raises:
-        ValueError: an image has two rows, or as `_read`.
-    """
-    table = _read(path, [index, *columns], optional)
-    twice = table[index][table[index].duplicated()]
-    if len(twice):
-        raise ValueError(f"{path} lists {twice.iloc[0]!r} twice: keep one row an image")
-    return table.set_index(index)
-
-
-def _read(path: Path, columns: list[str], optional: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Columns of a CSV as texts without white space around them; a blank cell is an empty text.
-
-    An optional column that is missing is blank throughout; other columns are not read.
-
-    Raises:
-        ValueError: a column is missing, or the file is no CSV.
-    """
+def _number(table: Table, row: tables.Row, image_id: str, column: str) -> float:
     try:
-        header = pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns
-        missing = [name for name in columns if name not in header]
-        if missing:
-            raise ValueError(
-                f"{path} has no column {', '.join(missing)}; it has {', '.join(header)}"
-            )
-        table = pd.read_csv(
-            path,
-            usecols=[*columns, *(name for name in optional if name in header)],
-            dtype=str,
-            keep_default_na=False,
-            encoding="utf-8-sig",
-        )
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no CSV table in UTF-8: {error}") from error
-    return table.reindex(columns=[*columns, *optional], fill_value="").apply(
-        lambda column: column.str.strip()
+        number = float(row.cells[column])
+    except ValueError:
+        _refuse(table, row, image_id, column)
+    if not math.isfinite(number):
+        _refuse(table, row, image_id, column)
+    return number
+
+
+def _refuse(table: Table, row: tables.Row, image_id: str, column: str) -> NoReturn:
+    raise TextError(
+        f"{table.at(row.line)}, image {image_id}, column {column}: {row.cells[column]!r} is not 0 "
+        "or 1"
     )

@@ -141,12 +141,21 @@ def check_excluded(excluded: list[Excluded], total: int, max_excluded: float, ro
         root: the dataset's folder, for the message.
 
     Raises:
-        ValueError: the fraction is larger; the message lists the first few with their reasons.
+        ValueError: the fraction is larger; the message lists a few, one of each reason first, with
+            how many are left out for it.
     """
     faults = [item for item in excluded if item.fault]
     if len(faults) <= max_excluded * total:
         return
-    lines = [f"  {item.path}: {item.reason}" for item in faults[:SHOWN]]
+    counts = Counter(item.reason for item in faults)
+    first = {item.reason: item for item in reversed(faults)}
+    # one of each reason before further ones of the same
+    shown = list(dict.fromkeys([*(first[reason] for reason, _ in counts.most_common()), *faults]))
+    lines = [
+        f"  {item.path}: {item.reason}"
+        + (f" ({counts[item.reason]} of them)" if item is first[item.reason] else "")
+        for item in shown[:SHOWN]
+    ]
     more = [f"  and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
     raise ValueError(
         "\n".join(

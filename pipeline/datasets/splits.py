@@ -5,8 +5,21 @@ import math
 from collections import Counter
 
 from pipeline.datasets import Record
+from pipeline.text_files import folded
 
-__all__ = ["split_of", "thin"]
+__all__ = ["CALLED", "split_named", "split_of", "thin"]
+
+CALLED = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""What folders and cells call each split; the names are those of Hugging Face's imagefolder."""
+
+
+def split_named(text: str) -> str | None:
+    """The split that a text names, whatever its case; None where it names none."""
+    return next((split for split, names in CALLED.items() if folded(text) in names), None)
 
 
 def split_of(group_id: str, fractions: dict[str, float], seed: int) -> str:

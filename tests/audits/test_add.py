@@ -256,3 +256,10 @@ def test_every_dataset_of_the_shipped_catalog_can_be_switched_on(here, name):
     shutil.copy(ROOT / "catalog.yaml", here)
     main(["add", "new", "--dataset", name, "--model", "vit-b-32-laion400m"])
     assert load_params().audits["new"].dataset == name
+
+
+def test_a_folder_of_classes_has_splits_drawn(here):
+    own = [word for key in OWN for word in (f"--{key}", OWN[key])]
+    own[own.index("mine")] = "tiny"
+    main(["add", "birds-tiny", "--dataset", "birds", "--model", "tiny", "--val-share", "0.2", *own])
+    assert load_params().dataset("birds").splits == {"train": 0.8, "val": 0.2}

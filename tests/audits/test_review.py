@@ -111,7 +111,11 @@ def test_a_downloaded_csv_is_taken(reviewable, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("text", "options", "said"),
     [
-        ("finding_id,verdict\n", ["--take", "f.csv"], "review: f.csv, line 1: column mode"),
+        (
+            "finding_id,verdict\n",
+            ["--take", "f.csv"],
+            "review: f.csv, line 1: no column mode, note",
+        ),
         ("", ["--take", "none.csv"], "none.csv does not exist"),
         ("", ["--merge", "f.csv", "f.csv"], "one file twice"),
         ("", ["--merge", "f.csv", f"reviews/{AUDIT}.csv"], "head -1 first.csv"),

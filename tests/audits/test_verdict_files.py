@@ -41,16 +41,19 @@ def test_as_a_spreadsheet_saves_it(tmp_path):
         b"\xef\xbb\xbfverdict,finding_id,date,note,mode,reviewer\r\n accept ,bat-3,,,,Bea\r\n"
     )
     assert read_verdicts(path, KNOWN) == {"bat-3": Verdict("bat-3", "accept", "", "", "Bea", "")}
+    rows = HEADER + "bat-3,Accept,Polysemy,,Ann,\n"
+    path.write_text(rows.replace(",", ";"), encoding="utf-16")
+    expected = Verdict("bat-3", "accept", "polysemy", "", "Ann", "")
+    assert read_verdicts(path, KNOWN) == {"bat-3": expected}
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "line 1: column finding_id is missing, there is none; the columns are finding_id, v"),
-        ("finding_id,verdict,mode,note,date\n", "line 1: column reviewer is missing"),
-        (HEADER.replace(",", ";"), "line 1: column finding_id is missing, there is finding_id;ver"),
+        ("", "line 1: no column finding_id, verdict, mode, note, reviewer, date; it has none"),
+        ("finding_id,verdict,mode,note,date\n", "line 1: no column reviewer; it has finding_id"),
         ("class," + HEADER, "line 1: column 'class' is unknown"),
-        ("mode," + HEADER, "line 1: a column is there twice"),
+        ("mode," + HEADER, "line 1: column mode is there 2 times"),
         (
             HEADER + "bat-3,accept,,,,\nbat-4,accept,,,,\n",
             "line 3, column finding_id: 'bat-4' is not allowed; is it one of bat-3",
@@ -71,11 +74,14 @@ def test_as_a_spreadsheet_saves_it(tmp_path):
         ),
         (
             HEADER + "bat-3,accept,,,,\ncrane-7,reject,,,,\nbat-3,reject,,,,\n",
-            "line 4, column finding_id: 'bat-3' is in line 2 already",
+            "line 4, lists the finding_id 'bat-3' twice, first in line 2",
         ),
-        (HEADER + "bat-3,accept,,one, two,Ann,\n", "line 2: not 6 fields"),
-        (HEADER + "bat-3,accept\n", "line 2: not 6 fields"),
-        (HEADER + 'bat-3,accept,,"never ends,Ann,\n', "line 2: not a CSV"),
+        (HEADER + "bat-3,accept,,one, two,Ann,\n", "line 2: has 7 cells, not 6"),
+        (HEADER + "bat-3,accept\n", "line 2: has 2 cells, not 6"),
+        (
+            HEADER + 'bat-3,accept,,"never ends,Ann,\n',
+            "line 2: not CSV: a double quote is not closed",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path, text, said):
@@ -92,7 +98,7 @@ def test_missing_files_and_other_files_are_refused(tmp_path):
     with pytest.raises(ReviewError, match=r"a.csv does not exist.*finding_id,verdict,mode"):
         read_verdicts(path, KNOWN)
     path.write_bytes("Gehäuse".encode("latin-1"))
-    with pytest.raises(ReviewError, match=r"not UTF-8.*save it as CSV in UTF-8"):
+    with pytest.raises(ReviewError, match=r"line 1: byte 0xe4 .* not UTF-8: save it"):
         read_verdicts(path, KNOWN)
     with pytest.raises(ReviewError, match=r"b.parquet does not exist: get it back"):
         read_pins(tmp_path / "b.parquet")

@@ -1,4 +1,4 @@
-"""Adapters: what a folder layout lists, without opening an image."""
+"""Names of classes, and what the tests of adapters share."""
 
 import csv
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import DatasetConfig, EmbedConfig
-from pipeline.datasets import Record, image_folder, isic
+from pipeline.datasets import isic
 from pipeline.datasets.classes import class_names, read_classes, short_name
 
 EMBED = EmbedConfig(
@@ -45,56 +45,6 @@ def write_csv(path: Path, rows: Sequence[Sequence[object]]) -> None:
         csv.writer(file).writerows(rows)
 
 
-# image folders
-
-
-def test_image_folder_lists_records_sorted(tmp_path: Path) -> None:
-    touch(tmp_path, "train/hot_dog/b.v2.jpg", "train/bat/a.PNG", "val/bat/a.png", "val/hot_dog/c")
-    touch(tmp_path, ".DS_Store", "train/.DS_Store", "train/bat/.hidden.png")
-    (tmp_path / "val/empty").mkdir()
-    listing = image_folder.records(tmp_path, folder_config(tmp_path), seed=0)
-    assert listing.labels == ["bat", "empty", "hot_dog"]
-    assert listing.excluded == []
-    assert listing.records == [
-        Record("train/bat/a", "train/bat/a.PNG", "train", "bat", "train/bat/a"),
-        Record(
-            "train/hot_dog/b.v2", "train/hot_dog/b.v2.jpg", "train", "hot_dog", "train/hot_dog/b.v2"
-        ),
-        Record("val/bat/a", "val/bat/a.png", "val", "bat", "val/bat/a"),
-        Record("val/hot_dog/c", "val/hot_dog/c", "val", "hot_dog", "val/hot_dog/c"),
-    ]
-
-
-def test_image_folder_leaves_out_namesakes_and_nested_folders(tmp_path: Path) -> None:
-    touch(tmp_path, "train/bat/a.jpg", "train/bat/a.png", "train/bat/more/b.png", "val/bat/a.jpg")
-    listing = image_folder.records(tmp_path, folder_config(tmp_path), seed=0)
-    assert [record.path for record in listing.records] == ["train/bat/a.jpg", "val/bat/a.jpg"]
-    assert [item.path for item in listing.excluded] == ["train/bat/a.png", "train/bat/more"]
-    assert "train/bat/a.jpg" in listing.excluded[0].reason
-
-
-@pytest.mark.parametrize(
-    ("paths", "error", "message"),
-    [
-        (["train/bat/a.jpg"], FileNotFoundError, "val is missing"),
-        (["val/bat/a.jpg"], FileNotFoundError, "train is missing"),
-        (["train/bat/a.jpg", "val/a.jpg"], ValueError, r"val holds 1 files .*'a\.jpg'"),
-        (["train/bat/a.jpg", "val/.keep"], ValueError, "val holds no class folder"),
-    ],
-)
-def test_image_folder_refuses_other_layouts(
-    tmp_path: Path, paths: list[str], error: type[Exception], message: str
-) -> None:
-    touch(tmp_path, *paths)
-    with pytest.raises(error, match=message):
-        image_folder.records(tmp_path, folder_config(tmp_path), seed=0)
-    with pytest.raises(error, match=message):
-        image_folder.layout(tmp_path)
-
-
-# names of classes
-
-
 def test_class_names_prefer_classes_csv(tmp_path: Path) -> None:
     names = [["label", "name"], ["bat", "bat, small animal with wings"], ["other", "x"]]
     write_csv(tmp_path / "classes.csv", names)
@@ -121,15 +71,34 @@ def test_class_names_of_wordnet_ids(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([["label", "title"], ["a", "b"]], "no column name"),
-        ([["label", "name"], ["a", "b"], ["a", "c"]], "'a' twice"),
-        ([["label", "name"], ["a", "b"], ["c", " "]], "line 3"),
+        ([["label", "title"], ["a", "b"]], "line 1: no column name.* is 'title' meant"),
+        ([["label", "name"], ["a", "b"], ["a", "c"]], "line 3, lists the label 'a' twice"),
+        ([["label", "name"], ["a", "b"], ["c", " "]], "line 3: name is blank"),
+        ([["label", "name"]], "names no class: give each a row"),
+        ([["label", "name", "note"], ["a", "b", "c", "d"]], "line 2: has 4 cells, not 3"),
     ],
 )
 def test_read_classes_refuses(tmp_path: Path, rows: list[list[object]], message: str) -> None:
     write_csv(tmp_path / "classes.csv", rows)
     with pytest.raises(ValueError, match=message):
         read_classes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "label,name\nn01,tench\nn02,English springer, springer spaniel\n",
+        'label,name\nn01,tench\nn02,"English springer, springer spaniel"\n',
+        'label, name\nn01, tench\nn02, "English springer, springer spaniel"\n',
+        "label,name,\nn01,tench,\nn02,English springer,springer spaniel\n",  # as Excel pads it
+        "Label;Name\nn01;tench\nn02;English springer, springer spaniel\n",
+        "\ufefflabel\tname\r\n\r\nn01\ttench\r\nn02\tEnglish springer, springer spaniel\r\n",
+    ],
+)
+def test_synonyms_need_no_quotes(tmp_path: Path, text: str) -> None:
+    (tmp_path / "classes.csv").write_bytes(text.encode())
+    names = {"n01": "tench", "n02": "English springer, springer spaniel"}
+    assert read_classes(tmp_path) == names
 
 
 def test_short_name_is_the_text_before_the_first_comma() -> None:

@@ -48,9 +48,9 @@ def test_classes_that_a_file_lacks_are_listed_up_to_ten(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("label,text\na,b\n", "no column description"),
-        ("label,description\na,b\nc, \n", "line 3: label and description must not be blank"),
-        ("label,description\na,b\na,c\n", "lists the label 'a' twice"),
+        ("label,text\na,b\n", "line 1: no column description; it has label, text; is .text. meant"),
+        ("label,description\na,b\nc, \n", "line 3: description is blank"),
+        ("label,description\na,b\na,c\n", "line 3, lists the label 'a' twice"),
     ],
 )
 def test_a_bad_file_is_named(tmp_path, text, said):

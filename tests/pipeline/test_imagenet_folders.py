@@ -91,9 +91,11 @@ def test_kaggle(kaggle: Path) -> None:
         Excluded(
             f"{val}3.JPEG", f"boxes of several classes in LOC_val_solution.csv: {TENCH}, {SHARK}"
         ),
-        Excluded(f"{val}4.JPEG", "no such file, but a row in LOC_val_solution.csv"),
         Excluded(f"{val}5.JPEG", "no row in LOC_val_solution.csv"),
     ]
+    [note] = listing.notes
+    assert note.startswith("1 of 4 rows of LOC_val_solution.csv have no image")
+    assert "(ILSVRC2012_val_00000004)" in note
     assert_all_open(kaggle, listing)
 
 
@@ -125,7 +127,7 @@ def test_a_flat_val_without_its_table_names_the_devkits_trap(tmp_path: Path, bas
     ("old", "new", "message"),
     [
         ("ImageId", "Image", "no column ImageId"),
-        ("00000002,", "00000001,", r"line 3 lists 'ILSVRC2012_val_00000001' twice"),
+        ("00000002,", "00000001,", r"line 3, lists the ImageId 'ILSVRC2012_val_00000001' twice"),
         (f",{TENCH} 111", ",490 111", "line 2: PredictionString is '490 111"),
         (" 290 320", " 290", "line 2: PredictionString"),
     ],

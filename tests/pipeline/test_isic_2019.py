@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.datasets import Record
+from pipeline.datasets.adapters import layout
 from pipeline.datasets.splits import split_of
 from tests.pipeline.invented_isic import (
     INPUT,
@@ -13,6 +14,7 @@ from tests.pipeline.invented_isic import (
     SPLITS,
     TRUTH,
     found,
+    isic_config,
     read,
     reasons,
     row,
@@ -52,20 +54,17 @@ def test_2019_leaves_out_what_it_cannot_use(tmp_path: Path) -> None:
         row("unknown", "UNK"),
         row("none"),
         row("both", "MEL", "NV"),
-        row("absent", "DF"),
         row("lesionless", "DF"),
     ]
     lesions = {str(line[0]): "L" for line in truth if line[0] != "lesionless"}
     write_2019(tmp_path, truth, lesions)
-    (tmp_path / INPUT / "absent.jpg").unlink()
     touch(tmp_path, f"{INPUT}/stray.jpg", f"{INPUT}/ATTRIBUTION.txt", f"{INPUT}/.hidden.jpg")
     listing = read(tmp_path)
     assert found(listing) == {"good": ("NV", "L"), "unknown": (None, "L")}
     why = reasons(listing)
-    assert why.keys() == {"none", "both", "absent", "lesionless", "stray"}
+    assert why.keys() == {"none", "both", "lesionless", "stray"}
     assert why["none"] == why["both"]
     assert "not exactly one" in why["none"]
-    assert why["absent"] == f"no such file, but a row in {TRUTH}"
     assert METADATA in why["lesionless"]
     assert why["stray"] == f"no row in {TRUTH}"
     assert all(item.fault for item in listing.excluded)
@@ -81,10 +80,15 @@ def test_two_files_of_one_image_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "old", "new", "message"),
     [
-        (TRUTH, "MEL,NV", "mel,nevus", f"{TRUTH} has no column MEL, NV; it has image"),
-        (METADATA, "lesion_id", "lesion", f"{METADATA} has no column lesion_id"),
-        (TRUTH, "b,0.0", "b,maybe", "image b, column MEL: 'maybe' is not 0 or 1"),
-        (TRUTH, "b,0.0", "a,0.0", "lists 'a' twice"),
+        (TRUTH, "MEL,NV", "mel,nevus", f"{TRUTH}, line 1: no column NV; it has image, mel"),
+        (
+            METADATA,
+            "lesion_id",
+            "lesion",
+            f"{METADATA}, line 1: no column lesion_id.* is 'lesion' meant",
+        ),
+        (TRUTH, "b,0.0", "b,maybe", "line 3, image b, column MEL: 'maybe' is not 0 or 1"),
+        (TRUTH, "b,0.0", "a,0.0", "line 3, lists the image 'a' twice, first in line 2"),
     ],
 )
 def test_2019_names_what_is_wrong_in_a_table(
@@ -102,5 +106,54 @@ def test_2019_names_what_is_wrong_in_a_table(
 def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
     write_2019(tmp_path, [row("a", "NV")], {"a": "L1"})
     (tmp_path / TRUTH).write_bytes(content)
-    with pytest.raises(ValueError, match=f"{TRUTH} (is no CSV|has no column)"):
+    with pytest.raises(ValueError, match=f"{TRUTH}, line (1: no column|2: byte 0xff)"):
         read(tmp_path)
+
+
+def test_2019_may_hold_a_part_of_its_images(tmp_path: Path) -> None:
+    names = [f"I_{i}" for i in range(1500)]
+    write_2019(tmp_path, [row(name, "NV") for name in names], dict.fromkeys(names, ""))
+    for name in names[5:]:
+        (tmp_path / INPUT / f"{name}.jpg").unlink()
+    listing = read(tmp_path)
+    assert [record.image_id for record in listing.records] == names[:5]
+    assert listing.excluded == []
+    [note] = listing.notes
+    assert note == (
+        f"1,495 of 1,500 rows of {TRUTH} have no image in {tmp_path / INPUT} (I_5, I_6, I_7 and "
+        "others): it is taken for a part of the release; if it should be whole, fetch the images "
+        "again"
+    )
+    for name in names[:5]:
+        (tmp_path / INPUT / f"{name}.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=f"{INPUT} holds none of the 1,500 images of"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["", "ISIC2019/", "ISIC2019/ISIC2019/"])
+def test_archives_may_unpack_into_doubled_folders(tmp_path: Path, folder: str) -> None:
+    place = tmp_path / folder
+    write_2019(place, [row("a", "NV"), row("b", "MEL")], {"a": "L1", "b": "L2"})
+    (place / INPUT).rename(tmp_path / "images")
+    (place / INPUT).mkdir()
+    (tmp_path / "images").rename(place / INPUT / INPUT)
+    listing = read(tmp_path)
+    assert [record.path for record in listing.records] == [
+        f"{folder}{INPUT}/{INPUT}/{name}.jpg" for name in ("a", "b")
+    ]
+    assert listing.notes == []
+
+
+def test_a_release_deeper_down_is_named(tmp_path: Path) -> None:
+    write_2019(tmp_path / "archive/data", [row("a", "NV")], {"a": "L1"})
+    with pytest.raises(ValueError, match=f"name {tmp_path / 'archive'} as root") as caught:
+        layout(isic_config(tmp_path))
+    assert "holds no release of ISIC" in str(caught.value)
+
+
+def test_2019_in_tables_that_a_spreadsheet_saved(tmp_path: Path) -> None:
+    write_2019(tmp_path, [row("a", "NV")], {"a": "L1"})
+    for table in (TRUTH, METADATA):
+        text = (tmp_path / table).read_text().replace(",", ";")
+        (tmp_path / table).write_text(text, encoding="utf-8-sig")
+    assert found(read(tmp_path)) == {"a": ("NV", "L1")}

@@ -64,7 +64,7 @@ def test_2020_leaves_out_copies_and_contradictions(tmp_path: Path) -> None:
         Excluded("train/e.jpg", "target is 0, but diagnosis is 'melanoma'"),
     ]
     table.write_text("one,two\na,b\n")
-    with pytest.raises(ValueError, match=r"Duplicates\.csv has no column image_name_1, image"):
+    with pytest.raises(ValueError, match=r"Duplicates\.csv, line 1: no column image_name_1, image"):
         read(tmp_path)
 
 

@@ -11,6 +11,8 @@ import yaml
 from pipeline import layout, locate
 from pipeline.datasets import image_folder, isic
 from pipeline.store import read_json
+from tests.pipeline.invented_isic import isic_config
+from tests.pipeline.test_datasets import folder_config
 
 ROOT = Path(__file__).parents[2]
 TENCH = "n01440764"
@@ -30,7 +32,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **changes: obj
 def make(folder: Path, *paths: str) -> None:
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text("path,label\n")
+        (folder / path).write_text("path,label,split\n")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_what_is_found_is_written(
 def test_releases_of_isic_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"ISIC 2019": tmp_path / "a", "HAM10000": tmp_path / "b"}
     monkeypatch.setattr(isic, "releases", lambda root: found, raising=False)
-    assert locate.locate("mine", "isic", tmp_path)["layout"] == "ISIC 2019, HAM10000"
+    assert locate.locate("mine", isic_config(tmp_path))["layout"] == "ISIC 2019, HAM10000"
 
 
 def fault(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> str:
@@ -82,6 +84,8 @@ def test_other_content_says_what_is_needed(tmp_path: Path, monkeypatch: pytest.M
     message = fault(tmp_path, monkeypatch, kind="csv", root="raw")
     assert "which does not look like kind csv" in message
     assert "raw/images.csv is missing" in message
+    message = fault(tmp_path, monkeypatch, kind="image_folder", root="raw")
+    assert "raw holds no folder: expected train/<class>/<image>" in message
     message = fault(tmp_path, monkeypatch, kind="imagenet", root="raw/a.jpg")
     assert "which is no folder" in message
 
@@ -127,8 +131,8 @@ def test_no_class_folder_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     seen = []
     visible = image_folder.visible
     monkeypatch.setattr(image_folder, "visible", lambda f: seen.append(f.name) or visible(f))
-    locate.locate("mine", "image_folder", tmp_path)
-    assert seen == ["train", "val"]
+    locate.locate("mine", folder_config(tmp_path))
+    assert seen == [tmp_path.name, "train", "val"]
 
 
 def test_a_fault_is_one_message_without_a_traceback_and_without_torch(tmp_path: Path) -> None:

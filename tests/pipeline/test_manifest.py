@@ -214,6 +214,17 @@ def test_check_excluded_tolerates_the_share_itself() -> None:
     check_excluded([*fine, *excluded], 14, 0.5, Path("raw"))
 
 
+def test_check_excluded_shows_one_of_each_reason_and_how_many_there_are() -> None:
+    missing = [Excluded(f"a{i}.png", "no such file") for i in range(90)]
+    with pytest.raises(ValueError, match="91 of 100 images") as error:
+        check_excluded([*missing, Excluded("b.png", "the file is empty")], 100, 0.01, Path("raw"))
+    assert [line.strip() for line in str(error.value).splitlines()[1:4]] == [
+        "a0.png: no such file (90 of them)",
+        "b.png: the file is empty (1 of them)",
+        "a1.png: no such file",
+    ]
+
+
 def test_fingerprint_follows_content_and_labels_alone() -> None:
     table = pd.DataFrame({"image_id": ["a", "b"], "sha256": ["1", "2"], "label": ["x", "y"]})
     expected = hashlib.sha256(b"1 x\n2 y\n").hexdigest()

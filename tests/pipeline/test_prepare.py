@@ -116,18 +116,21 @@ def test_distractors_are_those_whose_image_is_usable(
 ) -> None:
     root, out = tmp_path / "raw", tmp_path / "out"
     scenes(root)
-    (root / "test/bat").mkdir(parents=True)
-    (root / "test/bat/empty.png").touch()
-    draw(root / "test/bat/branch.png", 7)
+    (root / "more/bat").mkdir(parents=True)
+    (root / "more/bat/empty.png").touch()
+    draw(root / "more/bat/branch.png", 7)
     plain = adapters.ADAPTERS["image_folder"](root, folder_config(root), 0)
-    extra = [record(f"test/bat/{name}.png")._replace(label=None) for name in ("branch", "empty")]
+    extra = [
+        record(f"more/bat/{name}.png")._replace(split="test", label=None)
+        for name in ("branch", "empty")
+    ]
     sets = [Distractor(item.image_id, "bat", "branches") for item in extra]
     with_sets = Listing(sorted([*plain.records, *extra]), plain.labels, plain.excluded, sets)
     monkeypatch.setitem(adapters.ADAPTERS, "image_folder", lambda *_: with_sets)
     prepare("scenes", folder_config(root), 0, out, workers=1)
     table = read_table(out / "distractors.csv")
     assert table.to_dict("records") == [
-        {"image_id": "test/bat/branch", "label": "bat", "set": "branches"}
+        {"image_id": "more/bat/branch", "label": "bat", "set": "branches"}
     ]
     monkeypatch.setitem(adapters.ADAPTERS, "image_folder", lambda *_: plain)
     prepare("scenes", folder_config(root), 0, out, workers=1)
@@ -157,3 +160,30 @@ def test_releases_of_isic_with_a_picture_in_common(tmp_path: Path) -> None:
     prepare("skin", isic_config(root), 0, out, workers=1)
     alone = read_table(out / "manifest.parquet").set_index("image_id").split
     assert alone[:8].tolist() != alone[12:20].tolist()  # what it would be without
+
+
+def test_what_a_person_should_know_is_written_and_said(tmp_path: Path) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    write_2019(root, [row(f"i{i}", "NV") for i in range(9)], {f"i{i}": "" for i in range(9)})
+    for i in range(8):
+        picture(i).save(root / f"ISIC_2019_Training_Input/i{i}.jpg")
+    (root / "ISIC_2019_Training_Input/i8.jpg").unlink()
+    said = prepare("skin", isic_config(root, max_excluded=0.0), 0, out, workers=1)
+    [note] = json.loads((out / "dataset.json").read_text())["notes"]
+    assert note.startswith("1 of 9 rows of ISIC_2019_Training_GroundTruth.csv have no image")
+    assert said.endswith(f"dataset.json\n  {note}")
+
+
+def test_prepare_refuses_links_that_dvc_does_not_see(tmp_path: Path) -> None:
+    scenes(tmp_path / "disk")
+    scenes(tmp_path / "raw")
+    (tmp_path / "raw/train/fox").symlink_to(tmp_path / "disk/train/bat")
+    with pytest.raises(ValueError, match="train/fox is a symbolic link to the folder"):
+        prepare("scenes", folder_config(tmp_path / "raw"), 0, tmp_path / "out", workers=1)
+
+
+def test_a_licence_in_another_encoding_is_named(tmp_path: Path) -> None:
+    scenes(tmp_path / "raw")
+    (tmp_path / "raw/LICENSE.txt").write_bytes("Lizenz für alle".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"LICENSE\.txt, line 1: byte 0xfc"):
+        prepare("scenes", folder_config(tmp_path / "raw"), 0, tmp_path / "out", workers=1)

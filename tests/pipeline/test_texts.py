@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pipeline.texts import FORMS, Term, class_texts, prompts_of, read_vocabulary
+from audits.modes import KIND_MODES
+from pipeline.texts import FORMS, KINDS, Term, class_texts, prompts_of, read_vocabulary
 
 TEMPLATES = ["{}", "an image of a {}", "a {}"]
 VECTORS = {
@@ -71,22 +72,64 @@ def test_a_vocabulary_of_lines(tmp_path):
 
 def test_a_vocabulary_with_kinds(tmp_path):
     path = tmp_path / "terms.csv"
-    path.write_text('term,kind\n"globules, brown",lesion\nruler , context\nhair,\nskin\n')
+    path.write_text('term,kind\n"globules, brown",lesion\nruler , Context\nhair,\nHAIR,\n')
     assert read_vocabulary(path) == [
         Term("globules, brown", "lesion"),
         Term("ruler", "context"),
         Term("hair", None),
-        Term("skin", None),
+        Term("HAIR", None),
     ]
+
+
+def test_kinds_that_modes_rest_on_are_kinds_of_terms():
+    assert set(KIND_MODES) <= set(KINDS)
+
+
+@pytest.mark.parametrize("name", ["v.txt", "v.csv", "v.TSV"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_vocabulary_as_spreadsheets_and_editors_save_it(tmp_path, name, encoding, end):
+    kind = None if name == "v.txt" else "background"
+    lines = ["Schnee", "Grünfläche"] if kind is None else ["term;kind", "Schnee;background"]
+    lines += [] if kind is None else ["Gru\u0308nfläche;Background"]
+    (tmp_path / name).write_bytes(end.join([*lines, ""]).encode(encoding))
+    expected = [Term("Schnee", kind), Term("Grünfläche", kind)]
+    assert read_vocabulary(tmp_path / name) == expected
 
 
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
         ("v.txt", "\n \n", "no term"),
-        ("v.txt", "hair\nskin\n hair\n", "'hair' 2 times"),
-        ("v.csv", "term\nhair\n", r"lacks the columns \['kind'\]"),
-        ("v.csv", "term,kind\n,lesion\n", "term is empty"),
+        ("v.txt", "hair\nskin\n hair\n", "line 3: 'hair' is in line 1 already: keep one"),
+        ("v.txt", "term,kind\nhair,lesion\n", r"line 1: 'term,kind' is the header .* in \.csv"),
+        ("v.txt", "# words\nhair\n", "line 1: '# words' looks like a comment"),
+        ("v.csv", "term\nhair\n", "line 1: no column kind; it has term"),
+        ("v.csv", "term,kind\n,lesion\n", "line 2: term is blank"),
+        (
+            "v.csv",
+            "term,kind\nsnow,background\ngrass,backgroud\n",
+            "line 3: kind 'backgroud' is unknown; is background meant[?] Allowed: object, lesion, "
+            "background, context, writing, or nothing",
+        ),
+        ("v.csv", "term,kind\nmouse, computer,object\n", "line 2: has 3 cells.* in double quotes"),
+        (
+            "v.csv",
+            "term,kind,\nmouse, computer,object\n",
+            "line 2: has 'object' in a column without",
+        ),
+        (
+            "v.csv",
+            "term,kind\nsnow, background,\n",
+            "line 2: has 3 cells.*remove the comma at the e",
+        ),
+        ("v.csv", "term,kind,note\nmouse, computer,object\n", "line 2: kind 'computer' is unknown"),
+        ("v.csv", "kind,term\nobject,dog\nbackground\n", "line 3: has 1 cell, not 2"),
+        (
+            "v.csv",
+            "term,kind\nDesert,object\ndesert,background\n",
+            "line 3: 'desert' is of kind background, and in line 2, in another spelling, of kind",
+        ),
     ],
 )
 def test_a_bad_vocabulary_is_named(tmp_path, name, text, said):

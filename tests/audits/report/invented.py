@@ -95,6 +95,7 @@ def _dataset(root: Path) -> None:
         "licence": None,
         "excluded_classes": [{"label": "gnu", "reason": "it has no train image"}],
         "excluded": [{"path": "val/bat/broken.png", "reason": "truncated <image>"}],
+        "notes": ["5 of 9 rows of the table have no image"],
     }
     write_json(folder / "dataset.json", about)
 

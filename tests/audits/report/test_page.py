@@ -37,6 +37,12 @@ def test_page_escapes_names_from_the_data(report: Render) -> None:
     assert "truncated &lt;image&gt;" in html
 
 
+def test_notes_on_the_dataset_are_in_both_renderings(report: Render) -> None:
+    folder = report()
+    for name in ("report.html", "report.md"):
+        assert "5 of 9 rows of the table have no image" in (folder / name).read_text()
+
+
 def test_every_finding_is_in_both_renderings(report: Render) -> None:
     folder = report()
     html, markdown = (folder / "report.html").read_text(), (folder / "report.md").read_text()
