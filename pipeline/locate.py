@@ -1,6 +1,6 @@
 """Stage `locate`: make sure that a dataset from outside is where `params.yaml` says, as its kind.
 
-Looks at the names of a few files only, and whether the models of the dataset's audits can be had,
+Looks at names of files only, and whether the models of the dataset's audits can be had,
 so that a workflow which cannot run stops before it has opened an image. Writes `kind`, `root` and
 `layout`.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline import layout
 from pipeline.config import ConfigError, Params, load_params
 from pipeline.datasets.adapters import LAYOUT_OF
+from pipeline.datasets.names import check_utf8
 from pipeline.store import write_json
 
 
@@ -27,8 +28,8 @@ def locate(name: str, kind: str, root: Path) -> dict[str, str]:
         `kind`, `root`, and `layout`, the name of the layout or of the releases found.
 
     Raises:
-        ValueError: there is no such folder, or it does not look like its kind; the message says
-            how it should.
+        ValueError: there is no such folder, it does not look like its kind, or it holds names
+            that are not UTF-8; the message says how it should be.
     """
     try:
         found = LAYOUT_OF[kind](root)
@@ -39,6 +40,7 @@ def locate(name: str, kind: str, root: Path) -> dict[str, str]:
             f"{problem if root.exists() else 'does not exist'}: put the dataset there, or name its "
             f"place in params.yaml (audit add --root ...). {error}"
         ) from error
+    check_utf8(root)
     return {"kind": kind, "root": str(root), "layout": found}
 
 

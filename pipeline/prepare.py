@@ -1,9 +1,9 @@
 """Prepare a dataset: list its images, open each once, and write its manifest.
 
 Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image),
-`dataset.json` (version, counts, classes, licence, and what was left out, with the reasons) and
-`duplicates.csv` (pairs of images and what was done about each); and `distractors.csv`
-(image_id,label,set) where the dataset brings distractor sets of its own.
+`dataset.json` (version, counts, classes, licence, how pixels are taken, and what was left out, with
+the reasons) and `duplicates.csv` (pairs of images and what was done about each); and
+`distractors.csv` (image_id,label,set) where the dataset brings distractor sets of its own.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,7 +22,9 @@ from pipeline.datasets import Distractor
 from pipeline.datasets.adapters import ADAPTERS, KNOWN_NAMES
 from pipeline.datasets.classes import class_names
 from pipeline.datasets.manifest import build, check_excluded, describe
+from pipeline.datasets.names import utf8_only
 from pipeline.datasets.splits import split_of, thin
+from pipeline.pixels import KINDS, Reading
 from pipeline.store import write_json, write_table
 
 LICENCE = "LICENSE.txt"
@@ -52,7 +55,7 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
             f"datasets.{name}.root is {str(root)!r}, which is no folder: put the dataset there, "
             "or name its place in params.yaml"
         )
-    listing = ADAPTERS[config.kind](root, config, seed)
+    listing = utf8_only(ADAPTERS[config.kind](root, config, seed))
     listed = len(listing.records) + sum(item.fault for item in listing.excluded)
     check_excluded(listing.excluded, listed, config.max_excluded, root)
     names = class_names(root, listing.labels, KNOWN_NAMES[config.kind])
@@ -64,6 +67,7 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
         workers,
         config.near_duplicates,
         None if config.splits is None else partial(_draw, config, seed),
+        Reading(config.pixels),
     )
     description = describe(name, manifest, listing.excluded, names, _licence(config))
     # A version of the truth, for the stage that reads it depends on this file and not on the root.
@@ -81,8 +85,18 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
     return (
         f"{name}: {len(manifest.table)} images in {len(description['classes'])} classes, "
         f"{len(description['excluded'])} images and {len(manifest.excluded_classes)} classes "
-        f"left out, see {out / 'dataset.json'}"
+        f"left out{_noted(manifest.pixels)}, see {out / 'dataset.json'}"
     )
+
+
+def _noted(pixels: dict[str, Any]) -> str:
+    counts = {kind: pixels[kind] for kind in KINDS if kind in pixels}
+    if "deep" in counts:
+        counts[f"of more than 8 bits (taken at {pixels['bits']})"] = sum(
+            counts.pop("deep").values()
+        )
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return f", pixels {pixels['as']} ({said})" if said else ""
 
 
 def _draw(config: DatasetConfig, seed: int, group_id: str) -> str:

@@ -1,7 +1,6 @@
 """What is known of an audit, and the image and the prompts that are asked about."""
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,7 +10,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from jaxtyping import Float
-from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -20,6 +18,7 @@ from pipeline.attribution import Head
 from pipeline.config import Params
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip, text_embeddings
 from pipeline.models.files import read_texts
+from pipeline.pixels import Reading, Unusable, decode, reading_of
 from pipeline.sae import files
 from pipeline.sae.model import Sae
 from pipeline.store import read_json, read_table
@@ -54,6 +53,11 @@ class Audited:
     def crops(self) -> bool:
         """Whether the model sees nothing but the middle of an image that is not square."""
         return self.about["preprocessing"]["resize_mode"] == "shortest"
+
+    @property
+    def reading(self) -> Reading:
+        """How the pixels of images are taken."""
+        return reading_of(self.dataset)
 
     @property
     def short(self) -> dict[str, str]:
@@ -153,21 +157,17 @@ def read_picture(path: Path, audited: Audited) -> Picture:
     except OSError as error:
         raise OSError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            size = image.size
-            pixels = audited.clip.preprocess(image.convert("RGB"))[None]
-    # what Pillow's decoders raise on broken data; PNG's raises SyntaxError
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        unknown = isinstance(error, Image.UnidentifiedImageError)
-        reason = "it is of no format that Pillow reads" if unknown else str(error)
-        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+        rgb = decode(content, audited.reading).rgb
+    except Unusable as error:
+        raise ValueError(f"{path} cannot be used: {error}") from error
+    pixels = audited.clip.preprocess(rgb)[None]
     sha256 = hashlib.sha256(content).hexdigest()
     same = audited.manifest[audited.manifest["sha256"] == sha256]
     return Picture(
         path=path,
         content=content,
         sha256=sha256,
-        size=size,
+        size=rgb.size,
         x=class_tokens(audited.clip.model, pixels)[0],
         entry=None if same.empty else _entry(same.iloc[0]),
     )

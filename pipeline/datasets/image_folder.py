@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import Excluded, Listing, Record
+from pipeline.datasets.names import NOTE, is_litter, is_note
 
 __all__ = [
     "SPLITS",
@@ -26,8 +27,9 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     """The files of every class folder; a folder's name is the label.
 
     The image_id is that of `image_id_of`, and the group_id is the image_id. Hidden files and
-    folders are skipped. Folders inside a class folder, and files whose image_id is taken, are
-    exclusions. A class in either split is declared, be it empty.
+    folders and what desktops leave are skipped. Folders inside a class folder, and files whose
+    image_id is taken, are exclusions, and so are texts, which are no faults. A
+    class in either split is declared, be it empty.
 
     Args:
         root: the dataset's folder.
@@ -67,7 +69,9 @@ def split_listing(root: Path, split: str, base: str = "") -> Listing:
     for label in labels:
         for entry in visible(root / base / split / label):
             path = f"{split}/{label}/{entry.name}"
-            if entry.is_file():
+            if entry.is_file() and is_note(entry.name):
+                excluded.append(Excluded(prefix + path, NOTE, fault=False))
+            elif entry.is_file():
                 image_id = image_id_of(path)
                 found.append(Record(image_id, prefix + path, split, label, image_id))
             else:
@@ -109,9 +113,9 @@ def merged(listings: Iterable[Listing]) -> Listing:
 
 
 def visible(folder: Path) -> list[os.DirEntry[str]]:
-    """Entries by name, without the hidden ones; scandir spares a stat for each of a million."""
+    """Entries by name, without hidden ones and litter; scandir spares a million stats."""
     with os.scandir(folder) as entries:
-        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+        return sorted((e for e in entries if not is_litter(e.name)), key=lambda e: e.name)
 
 
 def _class_folders(root: Path, split: str, base: str) -> list[str]:
@@ -120,13 +124,17 @@ def _class_folders(root: Path, split: str, base: str) -> list[str]:
         raise FileNotFoundError(
             f"{folder} is missing: an image folder needs {split}/<class>/<image> under its root"
         )
-    entries = visible(folder)
-    files = [entry.name for entry in entries if not entry.is_dir()]
+    labels, files = [], []
+    for entry in visible(folder):
+        if entry.is_dir():
+            labels.append(entry.name)
+        elif not is_note(entry.name):
+            files.append(entry.name)
     if files:
         raise ValueError(
             f"{folder} holds {len(files)} files beside its class folders, the first {files[0]!r}: "
             f"move each image into the folder of its class, {split}/<class>/<image>"
         )
-    if not entries:
+    if not labels:
         raise ValueError(f"{folder} holds no class folder: expected {split}/<class>/<image>")
-    return [entry.name for entry in entries]
+    return labels

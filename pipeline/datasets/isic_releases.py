@@ -7,6 +7,8 @@ import csv
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.datasets.names import is_litter
+
 __all__ = ["RELEASES", "Release", "releases", "whole"]
 
 
@@ -79,7 +81,8 @@ def releases(root: Path) -> dict[str, Path]:
     """
     folders = [root]
     if root.is_dir():
-        folders += sorted(path for path in root.iterdir() if path.is_dir())
+        inside = (path for path in root.iterdir() if not is_litter(path.name))
+        folders += sorted(path for path in inside if path.is_dir())
     found: dict[str, Path] = {}
     for release in RELEASES:
         complete = [folder for folder in folders if None not in _parts(folder, release)]

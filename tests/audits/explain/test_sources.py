@@ -27,8 +27,8 @@ def test_a_file_that_is_no_whole_image_is_refused(audited, capsys):
     Path("cut.png").write_bytes(content[: len(content) // 2])
     Path("text.jpg").write_text("no image")
     for file, reason in (
-        ("cut.png", "cut.png cannot be read as an image"),
-        ("text.jpg", "text.jpg cannot be read as an image: it is of no format"),
+        ("cut.png", "cut.png cannot be used: corrupt: "),
+        ("text.jpg", "text.jpg cannot be used: not an image that Pillow"),
         ("gone.png", "gone.png cannot be read: No such file"),
         ("raw", "raw cannot be read: Is a directory"),
     ):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from audits.report.gallery import Gallery
+from pipeline.pixels import SHOWN
 from tests.audits.report.invented import DATASET, build
 
 
@@ -13,7 +14,9 @@ def test_gallery_scales_down_and_spreads_over_a_class(tmp_path: Path) -> None:
     build(tmp_path)
     manifest = pd.read_parquet(tmp_path / "data" / "manifests" / DATASET / "manifest.parquet")
     manifest.loc[manifest["image_id"] == "val/bold/1", "label"] = None
-    gallery = Gallery(manifest, tmp_path / "raw", {"bat": "bat", "bold": "b", "club": "c"}, 16)
+    gallery = Gallery(
+        manifest, tmp_path / "raw", SHOWN, {"bat": "bat", "bold": "b", "club": "c"}, 16
+    )
     images = gallery.of_class("bat", 2)
     assert [image.image_id for image in images] == ["val/bat/0", "val/bat/2"]
     assert gallery.spent == sum(len(image.uri) for image in images)
