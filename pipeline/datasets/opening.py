@@ -52,6 +52,9 @@ def open_all(
         hashed: whether perceptual hashes are wanted.
         workers: processes that decode; with more than one, a decoder that takes its process down
             costs that image alone.
+
+    Raises:
+        OSError: no process can be started.
     """
     # of one container, names of the same length are in order, and row 9 comes before row 10
     order = sorted(range(len(paths)), key=lambda i: (file_of(paths[i]), len(paths[i]), paths[i]))
@@ -84,16 +87,23 @@ def _by_processes(
 
 
 def _one_by_one(opening: Callable[[str], Opened], paths: list[str]) -> Iterator[Opened]:
-    pool = _pool(1)
+    pool = _living_pool()
     for path in paths:
         try:
             yield pool.submit(opening, path).result()
         except BrokenProcessPool:
-            yield Opened(
-                fault="decoding it kills the process: damaged, or too large for the memory"
-            )
-            pool = _pool(1)
+            yield Opened(fault="decoding it kills the process: damaged, or too large for memory")
+            pool = _living_pool()
     pool.shutdown()
+
+
+def _living_pool() -> ProcessPoolExecutor:
+    pool = _pool(1)
+    try:
+        pool.submit(int).result()
+    except BrokenProcessPool as error:  # which is no image's fault
+        raise OSError("processes that decode images die as they start: try --workers 1") from error
+    return pool
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

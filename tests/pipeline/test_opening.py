@@ -1,6 +1,7 @@
 """Opening images: what each gives, and what becomes of one that takes its process down."""
 
 import os
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,16 @@ def test_an_image_that_kills_its_process_costs_itself_alone() -> None:
     assert [image.sha256 for image in opened] == ["a", "", "c", "", "e"]
     assert [image.fault is not None for image in opened] == [False, True, False, True, False]
     assert "kills the process" in (opened[1].fault or "")
+
+
+def test_processes_that_cannot_start_are_no_image_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def submit(self, *_: object) -> None:
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(opening, "_pool", lambda _: Broken())
+    with pytest.raises(OSError, match="die as they start: try --workers 1"):
+        list(opening._one_by_one(killed_by_some, ["a"]))
 
 
 def test_images_have_their_kind_and_depth(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Thumbnails inside the page."""
 
+import base64
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
-from audits.report.gallery import Gallery
+from audits.report.gallery import Gallery, thumbnail_uri
 from pipeline.pixels import SHOWN
 from tests.audits.report.invented import DATASET, build
 
@@ -27,3 +30,24 @@ def test_gallery_scales_down_and_spreads_over_a_class(tmp_path: Path) -> None:
     ]
     with pytest.raises(ValueError, match="val/bat/99"):
         gallery.images(["val/bat/99"], 1)
+
+
+def test_thumbnails_are_of_the_picture_that_was_embedded() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = io.BytesIO()
+    Image.new("RGB", (64, 32)).save(content, "JPEG", exif=exif)
+    sizes = []
+    for reading in (SHOWN, SHOWN._replace(how="stored")):
+        uri = thumbnail_uri(content.getvalue(), reading, 16)
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+            sizes.append(image.size)
+    assert sizes == [(8, 16), (16, 8)]
+
+
+def test_an_image_that_is_damaged_by_now_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no image")
+    manifest = pd.DataFrame({"image_id": ["a"], "path": ["a.png"], "label": ["bat"]})
+    gallery = Gallery(manifest, tmp_path, SHOWN, {"bat": "bat"}, 16)
+    with pytest.raises(FileNotFoundError, match=r"a\.png is unusable though .*not an image that"):
+        gallery.images(["a"], 1)
