@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline import layout
 from pipeline.attribution import Head
 from pipeline.config import Params
+from pipeline.datasets.names import printable
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip, text_embeddings
 from pipeline.models.files import read_texts
 from pipeline.pixels import Reading, Unusable, decode, reading_of
@@ -79,6 +80,7 @@ class Picture(NamedTuple):
     """An image file."""
 
     path: Path
+    """As it can be written anywhere."""
     content: bytes
     sha256: str
     size: tuple[int, int]
@@ -164,7 +166,7 @@ def read_picture(path: Path, audited: Audited) -> Picture:
     sha256 = hashlib.sha256(content).hexdigest()
     same = audited.manifest[audited.manifest["sha256"] == sha256]
     return Picture(
-        path=path,
+        path=Path(printable(str(path))),
         content=content,
         sha256=sha256,
         size=rgb.size,

@@ -40,6 +40,15 @@ def test_a_class_that_is_not_there_is_refused_with_what_is_like_it(audited, caps
     assert "dataset zoo has no class 'Ship', perhaps 'n03' (ship); its 3 classes are in" in said
 
 
+def test_an_image_whose_name_is_not_utf8_is_explained(audited, capsys):
+    odd = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    shutil.copy("raw/n01/0.png", odd)
+    command.main(["--audit", "a", "--image", odd, "--class", "n01", "--html", "page.html"])
+    for text in (capsys.readouterr().out, Path("page.html").read_text(encoding="utf-8")):
+        assert "caf\\xe9.png" in text
+        text.encode()
+
+
 def test_a_prompt_that_the_model_would_not_read_whole_is_refused(audited, capsys):
     image = ("--image", "raw/n01/0.png")
     assert "takes up all 8 tokens" in refused(capsys, *image, "--prompt", "a b c d e f g h")
