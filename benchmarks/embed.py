@@ -26,6 +26,7 @@ from pipeline.embed import check_head, embed_shards, first_pixels
 from pipeline.images import batches, runs
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip
 from pipeline.models.forward import Forward, split_preprocess
+from pipeline.pixels import SHOWN
 from pipeline.store import write_json
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -74,7 +75,7 @@ def in_turns(
     """One run of the stage, with the bare pass over the same batch before each of its own."""
     start = time.perf_counter()
     pixels_of, normalize = split_preprocess(clip)
-    first = first_pixels(images, root, pixels_of)
+    first = first_pixels(images, root, SHOWN, pixels_of)
     forward = Forward(clip, class_tokens, normalize, config, first)
     check_head(clip.model, forward.normalized(first), head_of(clip.model))
     before = time.perf_counter() - start
@@ -88,7 +89,7 @@ def in_turns(
 
     out.mkdir()
     start = time.perf_counter()
-    embed_shards(images, root, pixels_of, both, "x", config, out, out.name)
+    embed_shards(images, root, SHOWN, pixels_of, both, "x", config, out, out.name)
     return Times(sum(bare), time.perf_counter() - start - sum(bare), before)
 
 
@@ -119,7 +120,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         clip = random_model(args.model, folder / "model")
-        stream = batches(images, root, clip.preprocess, rows, 0, "read into memory")
+        stream = batches(images, root, SHOWN, clip.preprocess, rows, 0, "read into memory")
         ready = [batch.pixels for batch in stream]
         before = peak()
         class_tokens(clip.model, ready[0])  # warm

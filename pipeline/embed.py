@@ -32,11 +32,13 @@ from pipeline.models.catalog import (
     tokens_and_embeddings,
 )
 from pipeline.models.forward import Forward, Ran, all_tokens, split_preprocess
+from pipeline.pixels import Reading, reading_of
 from pipeline.resume import resumable, work_key
 from pipeline.stage import begin
 from pipeline.store import (
     SHARD_PATTERN,
     atomic,
+    read_json,
     read_table,
     write_json,
 )
@@ -119,6 +121,7 @@ def columns_of(
 def embed_shards(
     images: pd.DataFrame,
     root: Path,
+    reading: Reading,
     pixels_of: Callable[[Image.Image], Tensor],
     forward: Callable[[Tensor], Tensor],
     column: str,
@@ -131,7 +134,8 @@ def embed_shards(
     Args:
         images: manifest rows: image_id, path, sha256.
         root: the dataset's folder.
-        pixels_of: an image as a tensor.
+        reading: how the files' pixels are taken.
+        pixels_of: a picture as a tensor.
         forward: a stack of them to vectors [n, d], or, where config asks for spatial tokens, to
             class token and all spatial tokens [n, 1 + t, d].
         column: name of the vectors or class tokens in the shards.
@@ -152,7 +156,7 @@ def embed_shards(
         columns = columns_of(forward(batch.pixels), hashes[rows.start : rows.stop], column, config)
         return vector_table(batch.image_ids, columns)
 
-    stream = batches(images, root, pixels_of, plan, config.workers, progress)
+    stream = batches(images, root, reading, pixels_of, plan, config.workers, progress)
     pairs = zip(stream, plan, strict=True)
     for number, shard in groupby(pairs, lambda pair: pair[1].start // edge):
         write_vectors(folder / f"part-{number:05d}.parquet", starmap(table, shard))
@@ -162,6 +166,7 @@ def embed_audit(
     clip: Clip,
     images: pd.DataFrame,
     root: Path,
+    reading: Reading,
     config: EmbedConfig,
     path: Path,
     progress: str,
@@ -175,24 +180,27 @@ def embed_audit(
         RuntimeError: the model's head is not LayerNorm and projection of its class token.
     """
     pixels_of, normalize = split_preprocess(clip)
-    first = first_pixels(images, root, pixels_of)
+    first = first_pixels(images, root, reading, pixels_of)
     if red_shift is not None:
         pixels_of = red_shifted(pixels_of, red_shift)
         config = config.model_copy(update={"spatial_tokens": 0})
     tokens = all_tokens if config.spatial_tokens else class_tokens
     forward = Forward(clip, tokens, normalize, config, first)
     check_head(clip.model, forward.normalized(first), head_of(clip.model))
-    with resumable(path, shards_key(clip, images, config, ["x", red_shift])) as folder:
-        embed_shards(images, root, pixels_of, forward, "x", config, folder, progress)
+    with resumable(path, shards_key(clip, images, config, ["x", red_shift, reading])) as folder:
+        embed_shards(images, root, reading, pixels_of, forward, "x", config, folder, progress)
     return forward.ran()
 
 
 def first_pixels(
-    images: pd.DataFrame, root: Path, pixels_of: Callable[[Image.Image], Tensor]
+    images: pd.DataFrame,
+    root: Path,
+    reading: Reading,
+    pixels_of: Callable[[Image.Image], Tensor],
 ) -> Tensor:
     """Pixels of the first few images, to check a model and settle its precision on."""
     few = images.iloc[:FIRST]
-    return next(batches(few, root, pixels_of, runs(len(few), FIRST), 0, "check")).pixels
+    return next(batches(few, root, reading, pixels_of, runs(len(few), FIRST), 0, "check")).pixels
 
 
 def write_head(
@@ -239,9 +247,11 @@ def main() -> None:
     name, params = begin(__doc__)
     audit = params.audit(name)
     clip = load_clip(layout.model(audit.model))
-    images = read_table(layout.manifest(audit.dataset) / "manifest.parquet")
+    manifest = layout.manifest(audit.dataset)
+    images = read_table(manifest / "manifest.parquet")
+    reading = reading_of(read_json(manifest / "dataset.json"))
     root = params.dataset(audit.dataset).root
-    ran = embed_audit(clip, images, root, audit.embed, layout.embeddings(name), "embed")
+    ran = embed_audit(clip, images, root, reading, audit.embed, layout.embeddings(name), "embed")
     model = params.models[audit.model]
     write_head(layout.head(name), clip, ran, audit.model, model, audit.embed.dtype)
 

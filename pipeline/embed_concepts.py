@@ -9,9 +9,10 @@ from pipeline.config import EmbedConfig, load_params
 from pipeline.embed import embed_shards, first_pixels, shards_key
 from pipeline.models.catalog import image_embeddings, load_clip, text_embeddings
 from pipeline.models.forward import Forward, split_preprocess
+from pipeline.pixels import reading_of
 from pipeline.resume import resumable
 from pipeline.stage import set_threads
-from pipeline.store import read_table, vector_column, write_table
+from pipeline.store import read_json, read_table, vector_column, write_table
 from pipeline.texts import Term, read_vocabulary
 
 
@@ -27,14 +28,17 @@ def main() -> None:
     clip = load_clip(layout.model(dataset.labeler))
     terms = [Term("", None), *read_vocabulary(dataset.vocabulary)]
     images = read_table(layout.manifest(name) / "manifest.parquet")
+    reading = reading_of(read_json(layout.manifest(name) / "dataset.json"))
     pixels_of, normalize = split_preprocess(clip)
-    first = first_pixels(images, dataset.root, pixels_of)
+    first = first_pixels(images, dataset.root, reading, pixels_of)
     forward = Forward(clip, image_embeddings, normalize, config, first)
     with resumable(
-        layout.concepts_embeddings(name), shards_key(clip, images, config, ["z"])
+        layout.concepts_embeddings(name), shards_key(clip, images, config, ["z", reading])
     ) as folder:
         progress = f"embed with {dataset.labeler}"
-        embed_shards(images, dataset.root, pixels_of, forward, "z", config, folder, progress)
+        embed_shards(
+            images, dataset.root, reading, pixels_of, forward, "z", config, folder, progress
+        )
         t = text_embeddings(clip, [term.term for term in terms])
         columns = {
             "term": [term.term for term in terms],

@@ -1,7 +1,6 @@
 """Images of a manifest, decoded and preprocessed in parallel."""
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pipeline.datasets.files import read_bytes
+from pipeline.pixels import Reading, Unusable, decode
 
 
 class Batch(NamedTuple):
@@ -28,11 +28,16 @@ class Batch(NamedTuple):
 
 class _Images(Dataset[Tensor]):
     def __init__(
-        self, images: pd.DataFrame, root: Path, preprocess: Callable[[Image.Image], Tensor]
+        self,
+        images: pd.DataFrame,
+        root: Path,
+        reading: Reading,
+        preprocess: Callable[[Image.Image], Tensor],
     ) -> None:
         self.paths = images["path"].tolist()
         self.sha256 = images["sha256"].tolist() if "sha256" in images else None
         self.root = root
+        self.reading = reading
         self.preprocess = preprocess
 
     def __len__(self) -> int:
@@ -44,9 +49,8 @@ class _Images(Dataset[Tensor]):
             content = read_bytes(self.root, path)
             if self.sha256 and hashlib.sha256(content).hexdigest() != self.sha256[index]:
                 raise OSError("its bytes have changed")
-            with Image.open(io.BytesIO(content)) as image:
-                return self.preprocess(image.convert("RGB"))
-        except OSError as error:
+            return self.preprocess(decode(content, self.reading).rgb)
+        except (OSError, Unusable) as error:
             raise OSError(
                 f"{self.root / path}: {error}. The image was as it should be when the manifest was "
                 "made: run `dvc repro prepare` to make it anew"
@@ -66,6 +70,7 @@ def runs(images: int, size: int, until: int | None = None) -> list[range]:
 def batches(
     images: pd.DataFrame,
     root: Path,
+    reading: Reading,
     preprocess: Callable[[Image.Image], Tensor],
     rows: Sequence[range],
     workers: int,
@@ -79,7 +84,8 @@ def batches(
     Args:
         images: image_id, path and, where the bytes are to be checked, sha256.
         root: folder that the paths are relative to.
-        preprocess: image to tensor, all of one shape.
+        reading: how the files' pixels are taken.
+        preprocess: RGB picture to tensor, all of one shape.
         rows: rows of `images` in each batch.
         workers: processes that decode; the result does not depend on it.
         progress: what the progress bar says.
@@ -88,7 +94,7 @@ def batches(
         OSError: an image of the manifest is missing, no longer readable or has changed; it names
             the file.
     """
-    dataset = _Images(images, root, preprocess)
+    dataset = _Images(images, root, reading, preprocess)
     ids = images["image_id"].to_numpy(dtype=object)
     with tqdm(total=sum(map(len, rows)), desc=progress, unit=" images") as bar:
         stream = _by_processes(dataset, rows, workers) if workers else _by_threads(dataset, rows)

@@ -11,6 +11,7 @@ import sys
 from pipeline import layout
 from pipeline.config import ConfigError, DatasetConfig, Params, load_params
 from pipeline.datasets.adapters import layout as layout_of
+from pipeline.datasets.names import check_utf8
 from pipeline.store import write_json
 
 
@@ -25,8 +26,8 @@ def locate(name: str, config: DatasetConfig) -> dict[str, str]:
         `kind`, `root`, and `layout`, the name of the layout or of the releases found.
 
     Raises:
-        ValueError: there is no such folder, or it does not look like its kind; the message says
-            how it should.
+        ValueError: there is no such folder, it does not look like its kind, or it holds names
+            that are not UTF-8; the message says how it should be.
     """
     root = config.root
     try:
@@ -38,6 +39,7 @@ def locate(name: str, config: DatasetConfig) -> dict[str, str]:
             f"{problem if root.exists() else 'does not exist'}: put the dataset there, or name its "
             f"place in params.yaml (audit add --root ...). {error}"
         ) from error
+    check_utf8(root)
     return {"kind": config.kind, "root": str(root), "layout": found}
 
 

@@ -4,8 +4,9 @@ An audit without a shortcut section leaves an empty folder.
 """
 
 from pipeline import layout
+from pipeline.pixels import reading_of
 from pipeline.stage import begin
-from pipeline.store import atomic, read_table
+from pipeline.store import atomic, read_json, read_table
 
 
 def main() -> None:
@@ -21,13 +22,16 @@ def main() -> None:
     from pipeline.models.catalog import load_clip
 
     clip = load_clip(layout.model(audit.model))
-    images = read_table(layout.manifest(audit.dataset) / "manifest.parquet")
+    manifest = layout.manifest(audit.dataset)
+    images = read_table(manifest / "manifest.parquet")
+    reading = reading_of(read_json(manifest / "dataset.json"))
     held_out = images[images["split"] != "train"].reset_index(drop=True)
     for shift, delta in audit.shortcut.red_shift.items():
         embed_audit(
             clip,
             held_out,
             params.dataset(audit.dataset).root,
+            reading,
             audit.embed,
             layout.perturbed(name) / str(shift),
             f"red {shift}",

@@ -1,8 +1,8 @@
 """Prepare a dataset: list its images, open each once, and write its manifest.
 
 Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image),
-`dataset.json` (version, counts, classes, licence, what was left out, with the reasons, and what a
-person should know of how the folder was read, where there is such) and
+`dataset.json` (version, counts, classes, licence, how pixels are taken, what was left out, with the
+reasons, and what a person should know of how the folder was read, where there is such) and
 `duplicates.csv` (pairs of images and what was done about each); and `distractors.csv`
 (image_id,label,set) where the dataset brings distractor sets of its own.
 """
@@ -13,6 +13,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,7 +23,9 @@ from pipeline.datasets import Distractor
 from pipeline.datasets.adapters import KNOWN_NAMES, listing
 from pipeline.datasets.classes import class_names
 from pipeline.datasets.manifest import build, check_excluded, describe
+from pipeline.datasets.names import utf8_only
 from pipeline.datasets.splits import split_of, thin
+from pipeline.pixels import KINDS, Reading
 from pipeline.store import write_json, write_table
 from pipeline.text_files import read_text
 
@@ -54,7 +57,7 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
             f"datasets.{name}.root is {str(root)!r}, which is no folder: put the dataset there, "
             "or name its place in params.yaml"
         )
-    found = listing(config, seed)
+    found = utf8_only(listing(config, seed))
     listed = len(found.records) + sum(item.fault for item in found.excluded)
     check_excluded(found.excluded, listed, config.max_excluded, root)
     names = class_names(root, found.labels, KNOWN_NAMES[config.kind])
@@ -66,6 +69,7 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
         workers,
         config.near_duplicates,
         None if config.splits is None else partial(_draw, config, seed),
+        Reading(config.pixels),
     )
     description = describe(name, manifest, found.excluded, names, _licence(config))
     if found.notes:
@@ -85,8 +89,19 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
     return (
         f"{name}: {len(manifest.table)} images in {len(description['classes'])} classes, "
         f"{len(description['excluded'])} images and {len(manifest.excluded_classes)} classes "
-        f"left out, see {out / 'dataset.json'}" + "".join(f"\n  {note}" for note in found.notes)
+        f"left out{_noted(manifest.pixels)}, see {out / 'dataset.json'}"
+        + "".join(f"\n  {note}" for note in found.notes)
     )
+
+
+def _noted(pixels: dict[str, Any]) -> str:
+    counts = {kind: pixels[kind] for kind in KINDS if kind in pixels}
+    if "deep" in counts:
+        counts[f"of more than 8 bits (taken at {pixels['bits']})"] = sum(
+            counts.pop("deep").values()
+        )
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return f", pixels {pixels['as']} ({said})" if said else ""
 
 
 def _draw(config: DatasetConfig, seed: int, group_id: str) -> str:

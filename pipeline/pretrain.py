@@ -25,6 +25,7 @@ from tqdm import tqdm
 from pipeline import layout
 from pipeline.config import PretrainConfig, load_params
 from pipeline.images import batches, runs
+from pipeline.pixels import SHOWN
 from pipeline.stage import set_threads, train_deterministically
 from pipeline.store import atomic, read_table, write_json, write_table
 
@@ -121,7 +122,7 @@ def captioned(table: pd.DataFrame, root: Path, config: PretrainConfig) -> Captio
     tokenize = get_tokenizer("ViT-B-32", context_length=config.context_length)
     manifest = pd.DataFrame({"image_id": images, "path": images})
     rows = runs(len(manifest), 256)
-    stream = batches(manifest, root, resizing(config), rows, config.workers, "decode")
+    stream = batches(manifest, root, SHOWN, resizing(config), rows, config.workers, "decode")
     pixels = torch.cat([(batch.pixels * 255).round().to(torch.uint8) for batch in stream])
     return Captioned(pixels, tokenize(texts.tolist()), choices)
 

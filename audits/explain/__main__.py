@@ -105,7 +105,8 @@ def run(chosen: argparse.Namespace) -> str:
     explanations = [explain(picture, one, audited) for one in asked]
     if chosen.html is not None:
         root = params.dataset(audit.dataset).root
-        gallery = Gallery(audited.manifest, root, audited.short, audit.report.thumbnail)
+        edge = audit.report.thumbnail
+        gallery = Gallery(audited.manifest, root, audited.reading, audited.short, edge)
         text = page(picture, explanations, audited, gallery, chosen.top, audit.report.gallery)
         with atomic(chosen.html) as temporary:
             temporary.write_text(text, encoding="utf-8")

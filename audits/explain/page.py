@@ -50,7 +50,7 @@ def page(
         title=f"What speaks for {wording.listed(prompts)} in this image",
         audited=audited,
         picture=picture,
-        picture_uri=thumbnail_uri(picture.content, PICTURE),
+        picture_uri=thumbnail_uri(picture.content, audited.reading, PICTURE),
         sections=[_section(explanation, gallery, top, images) for explanation in explanations],
         scores=scores[:SCORES],
         classes=len(scores),

@@ -1,7 +1,6 @@
 """What is known of an audit, and the image and the prompts that are asked about."""
 
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,15 +10,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 import torch
 from jaxtyping import Float
-from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
 from pipeline import layout
 from pipeline.attribution import Head
 from pipeline.config import Params
+from pipeline.datasets.names import printable
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip, text_embeddings
 from pipeline.models.files import read_texts
+from pipeline.pixels import Reading, Unusable, decode, reading_of
 from pipeline.sae import files
 from pipeline.sae.model import Sae
 from pipeline.store import read_json, read_table
@@ -56,6 +56,11 @@ class Audited:
         return self.about["preprocessing"]["resize_mode"] == "shortest"
 
     @property
+    def reading(self) -> Reading:
+        """How the pixels of images are taken."""
+        return reading_of(self.dataset)
+
+    @property
     def short(self) -> dict[str, str]:
         """Label → short name of each class."""
         return {entry["label"]: entry["short"] for entry in self.dataset["classes"]}
@@ -75,6 +80,7 @@ class Picture(NamedTuple):
     """An image file."""
 
     path: Path
+    """As it can be written anywhere."""
     content: bytes
     sha256: str
     size: tuple[int, int]
@@ -153,21 +159,17 @@ def read_picture(path: Path, audited: Audited) -> Picture:
     except OSError as error:
         raise OSError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            size = image.size
-            pixels = audited.clip.preprocess(image.convert("RGB"))[None]
-    # what Pillow's decoders raise on broken data; PNG's raises SyntaxError
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        unknown = isinstance(error, Image.UnidentifiedImageError)
-        reason = "it is of no format that Pillow reads" if unknown else str(error)
-        raise ValueError(f"{path} cannot be read as an image: {reason}") from error
+        rgb = decode(content, audited.reading).rgb
+    except Unusable as error:
+        raise ValueError(f"{path} cannot be used: {error}") from error
+    pixels = audited.clip.preprocess(rgb)[None]
     sha256 = hashlib.sha256(content).hexdigest()
     same = audited.manifest[audited.manifest["sha256"] == sha256]
     return Picture(
-        path=path,
+        path=Path(printable(str(path))),
         content=content,
         sha256=sha256,
-        size=size,
+        size=rgb.size,
         x=class_tokens(audited.clip.model, pixels)[0],
         entry=None if same.empty else _entry(same.iloc[0]),
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.datasets.files import read_bytes
+from pipeline.pixels import Reading, Unusable, decode
 
 QUALITY = 80
 # With text, charts and tables on top, the page stays near 3 MB, which mail and MLflow take well.
@@ -27,12 +28,13 @@ class Thumbnail:
     """Short name of the class the picture is labelled with, "no label" where it has none."""
 
 
-def thumbnail_uri(content: bytes, edge: int) -> str:
-    """A picture, scaled down to fit edge × edge pixels, as the `data:` URI of a JPEG."""
-    with Image.open(io.BytesIO(content)) as image:
-        # JPEG decoders can skip most of the work when the target is small.
-        image.draft("RGB", (2 * edge, 2 * edge))
-        small = image.convert("RGB")
+def thumbnail_uri(content: bytes, reading: Reading, edge: int) -> str:
+    """A picture, scaled down to fit edge × edge pixels, as the `data:` URI of a JPEG.
+
+    Raises:
+        Unusable: the bytes are no image, or a damaged one.
+    """
+    small = decode(content, reading, edge).rgb
     small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
@@ -43,12 +45,18 @@ class Gallery:
     """Thumbnails by image id; counts the bytes it has handed out."""
 
     def __init__(
-        self, manifest: pd.DataFrame, root: Path, names: dict[str, str], edge: int
+        self,
+        manifest: pd.DataFrame,
+        root: Path,
+        reading: Reading,
+        names: dict[str, str],
+        edge: int,
     ) -> None:
         """
         Args:
             manifest: columns `image_id`, `path` (relative to root) and `label`.
             root: folder of the raw dataset.
+            reading: how its files' pixels are taken.
             names: short name of each label.
             edge: longest side of a thumbnail, pixels.
         """
@@ -57,7 +65,7 @@ class Gallery:
         self._of_class = {
             str(label): sorted(ids) for label, ids in manifest.groupby("label")["image_id"]
         }
-        self._root, self._names, self._edge = root, names, edge
+        self._root, self._reading, self._names, self._edge = root, reading, names, edge
         self._made: dict[str, Thumbnail] = {}
         self.spent = 0
 
@@ -71,7 +79,7 @@ class Gallery:
 
         Raises:
             ValueError: the manifest has no such image.
-            FileNotFoundError: an image of the manifest is not on the disk any more.
+            FileNotFoundError: an image of the manifest is not on the disk any more, or no image.
         """
         thumbnails = [self._thumbnail(image_id) for image_id in image_ids[:count]]
         self.spent += sum(len(thumbnail.uri) for thumbnail in thumbnails)
@@ -97,11 +105,12 @@ class Gallery:
                 )
             try:
                 content = read_bytes(self._root, self._paths[image_id])
-            except OSError as error:
+                uri = thumbnail_uri(content, self._reading, self._edge)
+            except (OSError, Unusable) as error:
+                state = "missing" if isinstance(error, OSError) else "unusable"
                 raise FileNotFoundError(
-                    f"{self._root / self._paths[image_id]} is missing though the manifest lists it "
+                    f"{self._root / self._paths[image_id]} is {state} though the manifest lists it "
                     f"({error}): restore the dataset or run `dvc repro prepare` to leave it out"
                 ) from error
-            uri = thumbnail_uri(content, self._edge)
             self._made[image_id] = Thumbnail(uri, image_id, self.label_of(image_id))
         return self._made[image_id]

@@ -13,9 +13,11 @@ from audits.report.gallery import Gallery
 from audits.report.sections import planted, review, robustness, statistics
 from audits.report.sections.faithfulness import faithfulness
 from audits.report.sections.health import health
+from audits.report.sections.pixels import pixels
 from audits.report.sections.shortcut import shortcut
 from audits.report.sources import Sources
 from audits.report.templating import environment
+from pipeline.pixels import reading_of
 
 EXCLUDED = 50
 
@@ -44,7 +46,8 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
     The Markdown holds nothing that differs between two equal runs: no commit, no versions.
     """
     names = {entry["label"]: entry["short"] for entry in sources.dataset["classes"]}
-    gallery = Gallery(sources.manifest, settings.root, names, settings.thumbnail)
+    reading = reading_of(sources.dataset)
+    gallery = Gallery(sources.manifest, settings.root, reading, names, settings.thumbnail)
     facts = context(sources, settings, gallery)
     html = _environment(html=True).get_template("report.html.j2")
     markdown = _environment(html=False).get_template("report.md.j2")
@@ -64,14 +67,17 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
         "audit": sources.audit,
         "title": title,
         "summary": summary,
-        "limits": limits.limits(
-            sources.manifest,
-            len(sources.dataset["classes"]),
-            sources.model,
-            metrics["accuracy"].get("short"),
-            metrics["sae"],
-            len(sources.findings),
-        ),
+        "limits": [
+            *limits.limits(
+                sources.manifest,
+                len(sources.dataset["classes"]),
+                sources.model,
+                metrics["accuracy"].get("short"),
+                metrics["sae"],
+                len(sources.findings),
+            ),
+            *pixels(sources.dataset),
+        ],
         "dataset": sources.dataset,
         "model": sources.model,
         "settings": settings,

@@ -85,7 +85,7 @@ class Sources:
 
     audit: str
     dataset: dict[str, Any]
-    """`dataset.json`: name, fingerprint, counts, classes, licence, excluded."""
+    """`dataset.json`: name, fingerprint, counts, classes, licence, pixels, excluded."""
     manifest: pd.DataFrame
     model: dict[str, Any]
     """`model.json`: model, name, pretrained, weights_sha256, preprocessing, device, dtype, note."""

@@ -51,6 +51,9 @@ class DatasetConfig(Section):
     near_duplicates: Annotated[int, Field(ge=0, le=64)] | None
     """Images whose perceptual hashes of 256 bits differ in at most this many bits are duplicates,
     and none straddles a split; null looks for equal bytes only."""
+    pixels: Literal["shown", "stored"]
+    """`shown` takes an image as a viewer shows it: turned as its orientation tag says, and on white
+    where it is transparent; `stored` as open_clip does, neither. Either scales more than 8 bits."""
     max_excluded: Fraction
     """Share of unreadable images above which preparation stops."""
     licence: str | None

@@ -57,9 +57,8 @@ class Settled(NamedTuple):
 
 
 def perceptual_hash(image: Image.Image) -> bytes | None:
-    """256 bits of a loaded image; None where it holds too little to tell pictures apart by."""
-    # Palettes with transparency convert to RGBA alone without a warning.
-    grey = (image.convert("RGBA") if image.mode == "P" else image).convert("L")
+    """256 bits of an RGB picture; None where it holds too little to tell pictures apart by."""
+    grey = image.convert("L")
     # Shrinking by a whole number first is several times faster on large photographs.
     grey = grey.reduce(max(1, min(image.size) // (4 * SIDE)))
     small = grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import Excluded, Listing, Record
+from pipeline.datasets.names import NOTE, is_litter, is_note
 from pipeline.datasets.splits import CALLED, split_named, split_of
 from pipeline.text_files import nfc
 
@@ -59,10 +60,10 @@ class _Folders(NamedTuple):
 def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     """The files below every class folder, at any depth; a folder's name, in NFC, is the label.
 
-    The image_id is that of `image_id_of`, and the group_id is the image_id. Hidden files and
-    folders are skipped. Exclusions: files whose image_id is taken, images and folders beside the
-    splits or classes; these folders, and images of a test without class folders, are no faults.
-    A class in any split is declared, be it empty. Where there is test and no val, test serves as
+    The image_id is that of `image_id_of`, and the group_id is the image_id. Hidden files,
+    hidden folders and what desktops leave are skipped. Exclusions: files whose image_id is taken, images and folders beside the
+    splits or classes; these folders, texts, and images of a test without class folders, are no
+    faults. A class in any split is declared, be it empty. Where there is test and no val, test serves as
     val.
 
     Args:
@@ -156,9 +157,9 @@ def merged(listings: Iterable[Listing]) -> Listing:
 
 
 def visible(folder: Path) -> list[os.DirEntry[str]]:
-    """Entries by name, without the hidden ones; scandir spares a stat for each of a million."""
+    """Entries by name, without hidden ones and litter; scandir spares a million stats."""
     with os.scandir(folder) as entries:
-        return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+        return sorted((e for e in entries if not is_litter(e.name)), key=lambda e: e.name)
 
 
 def _folders(root: Path) -> _Folders:
@@ -239,7 +240,7 @@ def _class_folders(folder: Path) -> list[str]:
             f"{folder} is missing: an image folder needs {folder.name}/<class>/<image> there"
         )
     entries = visible(folder)
-    files = [entry.name for entry in entries if not entry.is_dir()]
+    files = [e.name for e in entries if not (e.is_dir() or is_note(e.name))]
     expected = f"{folder.name}/<class>/<image>"
     if files:
         raise ValueError(
@@ -249,7 +250,7 @@ def _class_folders(folder: Path) -> list[str]:
         )
     if not entries:
         raise ValueError(f"{folder} holds no class folder: expected {expected}")
-    return [entry.name for entry in entries]
+    return [entry.name for entry in entries if entry.is_dir()]
 
 
 def _class_listing(
@@ -263,7 +264,9 @@ def _class_listing(
         for below, is_file in files_below(top / inside):
             path = f"{inside}/{below}"
             full = f"{base}/{path}" if base else path
-            if is_file:
+            if is_file and is_note(below):
+                excluded.append(Excluded(full, NOTE, fault=False))
+            elif is_file:
                 image_id = image_id_of(path)
                 found.append(Record(image_id, full, split, nfc(name), image_id))
             else:

@@ -16,6 +16,7 @@ from pipeline.datasets.image_folder import (
     visible,
 )
 from pipeline.datasets.imagenet_labels import DEVKIT, WNID
+from pipeline.datasets.names import NOTE, is_note
 from pipeline.datasets.subset import absent
 from pipeline.tables import read_rows
 from pipeline.text_files import TextError, read_lines
@@ -87,7 +88,9 @@ def _flat_val(root: Path, base: str) -> Listing:
     for name in names:
         image = image_id_of(name)
         classes = answers.pop(image, None)
-        if classes is None:
+        if is_note(name):
+            excluded.append(Excluded(f"{prefix}/{name}", NOTE, fault=False))
+        elif classes is None:
             excluded.append(Excluded(f"{prefix}/{name}", f"no row in {SOLUTION}"))
         elif len(classes) > 1:
             reason = f"boxes of several classes in {SOLUTION}: {', '.join(sorted(classes))}"

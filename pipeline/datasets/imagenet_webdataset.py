@@ -6,13 +6,14 @@ image is `<key>.jpg` (or jpeg, png), its label `<key>.cls` or part of `<key>.jso
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.datasets import Excluded, Listing, Record
 from pipeline.datasets.files import read_bytes, tar_members
 from pipeline.datasets.image_folder import image_id_of, merged, visible
 from pipeline.datasets.imagenet_labels import WNID, check_name, wnid_of
+from pipeline.datasets.names import is_litter
 
 __all__ = ["has_tars", "records"]
 
@@ -68,7 +69,8 @@ def _samples(root: Path, tar: str, split: str) -> Listing:
     for member in tar_members(root / tar):
         folder, _, name = member.rpartition("/")
         stem, _, suffix = name.partition(".")
-        if stem and not (stem.startswith("__") and stem.endswith("__")):  # notes on the tar
+        notes = stem.startswith("__") and stem.endswith("__")  # on the tar
+        if not notes and not any(map(is_litter, PurePosixPath(member).parts)):
             key = f"{folder}/{stem}" if folder else stem
             samples.setdefault(key, {})[suffix.lower()] = member
     found: list[Record] = []

@@ -1,45 +1,23 @@
 """The manifest: every image opened once, hashed and measured, the unusable ones left out."""
 
 import hashlib
-import io
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from pipeline.datasets import Excluded, Record
 from pipeline.datasets.classes import short_name
-from pipeline.datasets.duplicates import perceptual_hash, settle
-from pipeline.datasets.files import file_of, read_bytes
+from pipeline.datasets.duplicates import settle
+from pipeline.datasets.opening import Opened, open_all
+from pipeline.pixels import KINDS, SHOWN, Reading
 
-__all__ = ["COLUMNS", "Manifest", "Opened", "build", "check_excluded", "describe", "fingerprint"]
+__all__ = ["COLUMNS", "Manifest", "build", "check_excluded", "describe", "fingerprint"]
 
 COLUMNS = ["image_id", "path", "split", "label", "group_id", "sha256", "width", "height"]
-CHUNK = 32  # images handed to a process at a time
-SHOWN = 5  # exclusions that an error lists
-
-
-class Opened(NamedTuple):
-    """What reading and decoding one image gave."""
-
-    sha256: str
-    """Of the bytes of the file; empty where it could not be read."""
-    width: int
-    """Pixels as stored, before any rotation that EXIF asks for; 0 where there is a fault."""
-    height: int
-    """As width."""
-    fault: str | None
-    """Why the image is unusable; None where it is fine."""
-    perceptual: bytes | None = None
-    """Perceptual hash; None where none is asked for, or the picture holds too little for one."""
+LISTED = 5  # exclusions that an error lists
 
 
 class Manifest(NamedTuple):
@@ -55,6 +33,8 @@ class Manifest(NamedTuple):
     """Columns duplicates.COLUMNS: pairs of images, and what was done about each."""
     duplicates_left_out: int
     """Count of the images among `excluded` that are duplicates."""
+    pixels: dict[str, Any]
+    """How the kept images' pixels are taken, as `dataset.json` says it."""
 
 
 def build(
@@ -65,6 +45,7 @@ def build(
     workers: int,
     near_duplicates: int | None = None,
     redraw: Callable[[str], str] | None = None,
+    reading: Reading = SHOWN,
 ) -> Manifest:
     """Open every image and keep the usable ones; the result does not depend on workers.
 
@@ -81,6 +62,7 @@ def build(
         near_duplicates: largest distance of near duplicates, of 256 bits; None looks for equal
             bytes alone.
         redraw: split of a group, where splits are drawn; None where the layout gives them.
+        reading: how pixels are taken.
 
     Raises:
         ValueError: more images than max_excluded are left out, or there is no usable image or no
@@ -89,7 +71,8 @@ def build(
     if not records:
         raise ValueError(f"{root} lists no usable image")
     records = sorted(records)
-    opened = _open_all(records, root, workers, near_duplicates is not None)
+    paths = [record.path for record in records]
+    opened = open_all(paths, root, reading, near_duplicates is not None, workers)
     images = dict(zip((record.image_id for record in records), opened, strict=True))
     readable = [record for record in records if images[record.image_id].fault is None]
     settled = settle(
@@ -118,7 +101,24 @@ def build(
     rows = [(*record, *images[record.image_id][:3]) for record in kept]
     # said, for a column without any text would have no type
     table = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[:6], "str"))
-    return Manifest(table, excluded, untrained, settled.pairs, len(settled.left_out))
+    pixels = _pixels([images[record.image_id] for record in kept], reading)
+    return Manifest(table, excluded, untrained, settled.pairs, len(settled.left_out), pixels)
+
+
+def _pixels(kept: list[Opened], reading: Reading) -> dict[str, Any]:
+    """How these images' pixels are taken, and how many are of each kind; zero counts are left out.
+
+    `bits` is what whole numbers are scaled from, the same for all so that none is brighter than
+    another by accident; `deep` counts the images of more than 8 bits by the bits that each needs.
+    """
+    counts = Counter(kind for image in kept for kind in image.kinds)
+    needed = Counter(image.bits for image in kept if "deep" in image.kinds)
+    return {
+        "as": reading.how,
+        "bits": max((image.bits for image in kept), default=8),
+        **{kind: counts[kind] for kind in KINDS if counts[kind] and kind != "deep"},
+        **({"deep": {str(bits): needed[bits] for bits in sorted(needed)}} if needed else {}),
+    }
 
 
 def _untrained(records: list[Record], labels: list[str]) -> dict[str, str]:
@@ -154,9 +154,9 @@ def check_excluded(excluded: list[Excluded], total: int, max_excluded: float, ro
     lines = [
         f"  {item.path}: {item.reason}"
         + (f" ({counts[item.reason]} of them)" if item is first[item.reason] else "")
-        for item in shown[:SHOWN]
+        for item in shown[:LISTED]
     ]
-    more = [f"  and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+    more = [f"  and {len(faults) - LISTED} more"] if len(faults) > LISTED else []
     raise ValueError(
         "\n".join(
             [
@@ -220,56 +220,10 @@ def describe(
             {"label": label, "name": names[label], "short": short_name(names[label])}
             for label in sorted(by_label)
         ],
+        "pixels": manifest.pixels,
         "excluded": [item._asdict() for item in excluded],
         "excluded_classes": [
             {"label": label, "reason": reason}
             for label, reason in sorted(manifest.excluded_classes.items())
         ],
     }
-
-
-def _open_all(records: list[Record], root: Path, workers: int, hashed: bool) -> list[Opened]:
-    """Opened images in the order of records, read in the order in which containers hold them."""
-    paths = [record.path for record in records]
-    # of one container, names of the same length are in order, and row 9 comes before row 10
-    order = sorted(range(len(paths)), key=lambda i: (file_of(paths[i]), len(paths[i]), paths[i]))
-    opened: dict[int, Opened] = {}
-    bar = tqdm(total=len(paths), desc="open images", unit=" images")
-    with bar, _mapper(workers) as mapper:
-        reading = mapper(partial(_open, root, hashed), [paths[i] for i in order])
-        for i, image in zip(order, reading, strict=True):
-            opened[i] = image
-            bar.update()
-    return [opened[i] for i in range(len(paths))]
-
-
-@contextmanager
-def _mapper(workers: int) -> Iterator[Callable[..., Iterator[Opened]]]:
-    """A `map` that runs in so many processes, or in this one."""
-    if workers == 1:
-        yield map
-        return
-    # spawn: a fork of a process with threads may hang
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield partial(pool.map, chunksize=CHUNK)
-
-
-def _open(root: Path, hashed: bool, path: str) -> Opened:
-    """Read, hash and decode one image to its last row."""
-    try:
-        content = read_bytes(root, path)
-    except OSError as error:
-        return Opened("", 0, 0, f"cannot be read: {error.strerror or error}")
-    if not content:
-        return Opened("", 0, 0, "the file is empty")
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            width, height = image.size
-            perceptual = perceptual_hash(image) if hashed else None
-    except UnidentifiedImageError:  # its message holds a memory address
-        return Opened("", 0, 0, "not an image that Pillow can read")
-    # what Pillow's decoders raise on broken data; PNG's raises SyntaxError
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        return Opened("", 0, 0, f"corrupt: {error}")
-    return Opened(hashlib.sha256(content).hexdigest(), width, height, None, perceptual)

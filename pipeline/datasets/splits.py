@@ -41,7 +41,7 @@ def split_of(group_id: str, fractions: dict[str, float], seed: int) -> str:
         sum(fractions.values()), 1.0, abs_tol=1e-9
     ):
         raise ValueError(f"splits: {fractions} must be fractions that sum to 1")
-    digest = hashlib.sha256(f"{seed}:{group_id}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{group_id}".encode(errors="surrogateescape")).digest()
     # 53 bits, so that the quotient is exact and stays below 1
     position = (int.from_bytes(digest[:8], "big") >> 11) / 2**53
     shares = {name: share for name, share in fractions.items() if share > 0}

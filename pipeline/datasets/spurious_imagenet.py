@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.datasets import Distractor, Excluded, Listing, Record
 from pipeline.datasets.image_folder import image_id_of, namesakes_out, visible
 from pipeline.datasets.imagenet_labels import wnid_of
+from pipeline.datasets.names import NOTE, is_note
 
 __all__ = ["listing"]
 
@@ -41,13 +42,17 @@ def listing(root: Path) -> Listing:
         for folder in visible(root / base):
             path = f"{base}/{folder.name}"
             if not folder.is_dir():
-                excluded.append(Excluded(path, "not in a folder of its class and component"))
+                reason = "not in a folder of its class and component"
+                excluded.append(Excluded(path, reason, fault=not is_note(folder.name)))
                 continue
             wnid_by_set[folder.name] = _wnid(folder.name, root / path)
             for entry in visible(root / path):
                 inside = f"{path}/{entry.name}"
                 if not entry.is_file():
                     excluded.append(Excluded(inside, "not a file"))
+                    continue
+                if is_note(entry.name):
+                    excluded.append(Excluded(inside, NOTE, fault=False))
                     continue
                 image_id = image_id_of(f"spurious_imagenet/{folder.name}/{entry.name}")
                 found.append(Record(image_id, inside, "test", None, image_id))

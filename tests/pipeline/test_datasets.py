@@ -22,6 +22,7 @@ def folder_config(root: Path, **changes: object) -> DatasetConfig:
         "splits": None,
         "every": 1,
         "near_duplicates": None,
+        "pixels": "shown",
         "max_excluded": 0.5,
         "licence": None,
         "labeler": "tiny",

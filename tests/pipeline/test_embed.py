@@ -31,6 +31,7 @@ from pipeline.images import batches, red_shifted, runs
 from pipeline.models.catalog import class_tokens, head_of, load_clip
 from pipeline.models.files import read_head, read_texts
 from pipeline.models.forward import Ran
+from pipeline.pixels import SHOWN
 from pipeline.store import read_json, shards, vector_column, write_table
 from pipeline.vectors import read_embeddings
 
@@ -96,13 +97,13 @@ def brightness_shards(images, root, config, folder) -> None:
     def pixels_of(image):
         return torch.from_numpy(np.array(image))
 
-    embed_shards(images, root, pixels_of, brightness, "z", config, folder, "test")
+    embed_shards(images, root, SHOWN, pixels_of, brightness, "z", config, folder, "test")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_rows_are_the_manifest_s_whatever_the_workers(clip, images, root, tmp_path, workers):
     config = EMBED.model_copy(update={"workers": workers})
-    ran = embed_audit(clip, images, root, config, tmp_path / "e", "embed")
+    ran = embed_audit(clip, images, root, SHOWN, config, tmp_path / "e", "embed")
     found = read_embeddings(tmp_path / "e", "x")
     assert ran == Ran("cpu", "float32", 1.0)
     assert found.image_ids.tolist() == images["image_id"].tolist()
@@ -130,7 +131,7 @@ def test_spatial_tokens_are_the_last_block_s(clip, images, root, tmp_path):
     tokens = last_block(clip, images, root).numpy()
     for count in (4, 9):  # 4 of 2 × 2 patches, and more than there are
         config = EMBED.model_copy(update={"spatial_tokens": count})
-        embed_audit(clip, images, root, config, tmp_path / str(count), "embed")
+        embed_audit(clip, images, root, SHOWN, config, tmp_path / str(count), "embed")
         assert np.allclose(spatial(tmp_path / str(count)), tokens[:, 1:], atol=1e-5)
         found = read_embeddings(tmp_path / str(count), "x")
         assert found.image_ids.tolist() == images["image_id"].tolist()
@@ -139,14 +140,14 @@ def test_spatial_tokens_are_the_last_block_s(clip, images, root, tmp_path):
 
 def test_the_draw_of_spatial_tokens_depends_on_the_image_alone(clip, images, root, tmp_path):
     config = EMBED.model_copy(update={"spatial_tokens": 3, "dtype": "float16"})
-    embed_audit(clip, images, root, config, tmp_path / "a", "embed")
+    embed_audit(clip, images, root, SHOWN, config, tmp_path / "a", "embed")
     drawn = drawn_tokens(images["sha256"].tolist(), 4, 3)
     tokens = last_block(clip, images, root).numpy()
     expected = np.stack([tokens[row, 1 + drawn[row]] for row in range(7)])
     assert np.allclose(spatial(tmp_path / "a"), expected, atol=2e-3)
     assert len(np.unique(drawn, axis=0)) > 1
     other = EMBED.model_copy(update={"spatial_tokens": 3, "batch_size": 3, "shard_rows": 4})
-    embed_audit(clip, images.iloc[::-1], root, other, tmp_path / "b", "embed")
+    embed_audit(clip, images.iloc[::-1], root, SHOWN, other, tmp_path / "b", "embed")
     assert np.allclose(spatial(tmp_path / "b")[::-1], expected, atol=1e-5)
 
 
@@ -163,8 +164,8 @@ def test_tokens_are_drawn_without_replacement_and_evenly():
 
 def test_class_tokens_alone_leave_no_other_column(clip, images, root, tmp_path):
     config = EMBED.model_copy(update={"spatial_tokens": 2})
-    embed_audit(clip, images, root, EMBED, tmp_path / "plain", "embed")
-    embed_audit(clip, images, root, config, tmp_path / "red", "embed", 0.2)
+    embed_audit(clip, images, root, SHOWN, EMBED, tmp_path / "plain", "embed")
+    embed_audit(clip, images, root, SHOWN, config, tmp_path / "red", "embed", 0.2)
     for folder in ("plain", "red"):
         assert pq.read_schema(shards(tmp_path / folder)[0]).names == ["image_id", "x"]
 
@@ -221,13 +222,13 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
         write(path, tables)
 
     config = EMBED.model_copy(update={"spatial_tokens": 3})
-    embed_audit(clip, images, root, config, whole, "embed")
+    embed_audit(clip, images, root, SHOWN, config, whole, "embed")
     monkeypatch.setattr(embed, "write_vectors", stopped)
     with pytest.raises(KeyboardInterrupt):
-        embed_audit(clip, images, root, config, again, "embed")
+        embed_audit(clip, images, root, SHOWN, config, again, "embed")
     assert not again.exists()
     monkeypatch.setattr(embed, "write_vectors", counted)
-    embed_audit(clip, images, root, config, again, "embed")
+    embed_audit(clip, images, root, SHOWN, config, again, "embed")
     assert made == ["part-00001.parquet", "part-00002.parquet"]
     for name in (path.name for path in shards(whole)):
         assert (again / name).read_bytes() == (whole / name).read_bytes()
@@ -243,10 +244,13 @@ def test_the_key_of_shards_is_of_what_decides_them(clip, images):
         shards_key(clip, images, EMBED.model_copy(update={"precision": "bfloat16"}), ["x"]),
         shards_key(clip, images, EMBED.model_copy(update={"spatial_tokens": 1}), ["x"]),
         shards_key(clip, images, EMBED, ["x", 0.2]),
+        shards_key(clip, images, EMBED, ["x", SHOWN]),
+        shards_key(clip, images, EMBED, ["x", SHOWN._replace(how="stored")]),
+        shards_key(clip, images, EMBED, ["x", SHOWN._replace(bits=12)]),
         shards_key(replace(clip, weights_sha256="other"), images, EMBED, ["x"]),
         shards_key(replace(clip, preprocessing={"size": 31}), images, EMBED, ["x"]),
     ]
-    assert len({key, *others}) == 9
+    assert len({key, *others}) == 12
 
 
 def test_the_head_check_passes_the_model_s_head_and_no_other(clip):
@@ -263,19 +267,33 @@ def test_a_truncated_image_names_its_file(clip, tmp_path):
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:2000])
     images = pd.DataFrame({"image_id": ["a", "b"], "path": ["whole.png", "cut.png"]})
     with pytest.raises(OSError, match=r"cut\.png.*dvc repro prepare"):
-        list(batches(images, tmp_path, clip.preprocess, [range(2)], 0, "test"))
+        list(batches(images, tmp_path, SHOWN, clip.preprocess, [range(2)], 0, "test"))
 
 
 def test_a_missing_image_names_its_file_from_a_worker(clip, tmp_path):
     images = pd.DataFrame({"image_id": ["a"], "path": ["gone.png"]})
     with pytest.raises(OSError, match=r"gone\.png"):
-        list(batches(images, tmp_path, clip.preprocess, [range(1)], 1, "test"))
+        list(batches(images, tmp_path, SHOWN, clip.preprocess, [range(1)], 1, "test"))
+
+
+def test_a_deep_image_is_embedded_as_its_8_bits_are(clip, tmp_path):
+    grey = np.asarray(Image.effect_noise((40, 40), 60))
+    Image.fromarray(grey).save(tmp_path / "8.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    Image.fromarray(grey.astype(np.float32) / 255).save(tmp_path / "f.tiff")
+    paths = ["8.png", "16.png", "f.tiff"]
+    images = pd.DataFrame({"image_id": paths, "path": paths, "sha256": ["1", "2", "3"]})
+    images["sha256"] = [hashlib.sha256((tmp_path / p).read_bytes()).hexdigest() for p in paths]
+    embed_audit(clip, images, tmp_path, SHOWN, EMBED, tmp_path / "out", "test")
+    found = read_embeddings(tmp_path / "out", "x").values
+    assert np.allclose(found[0], found[1], atol=1e-4)
+    assert np.allclose(found[0], found[2], atol=1e-4)
 
 
 def test_an_image_that_has_changed_since_the_manifest_is_refused(clip, images, root):
     changed = images.assign(sha256=["0" * 64, *images["sha256"][1:]])
     with pytest.raises(OSError, match=r"5\.png: its bytes have changed.*dvc repro prepare"):
-        list(batches(changed, root, clip.preprocess, [range(2)], 0, "test"))
+        list(batches(changed, root, SHOWN, clip.preprocess, [range(2)], 0, "test"))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +310,7 @@ def test_red_shift_by_hand(delta, red):
 def test_a_red_shift_changes_the_vectors_and_only_by_its_size(clip, images, root, tmp_path):
     plain = tokens_one_by_one(clip, images, root)
     for shift, changed in ((0.0, False), (0.4, True)):
-        embed_audit(clip, images, root, EMBED, tmp_path / str(shift), "test", shift)
+        embed_audit(clip, images, root, SHOWN, EMBED, tmp_path / str(shift), "test", shift)
         found = read_embeddings(tmp_path / str(shift), "x")
         assert (np.abs(found.values - plain).max() > 1e-2) == changed
 

@@ -3,14 +3,19 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 
 from pipeline.datasets import Distractor, Listing, adapters
 from pipeline.datasets.duplicates import COLUMNS as PAIR_COLUMNS
 from pipeline.datasets.manifest import COLUMNS, fingerprint
+from pipeline.images import batches, to_bytes
+from pipeline.pixels import reading_of
 from pipeline.prepare import prepare
-from pipeline.store import read_table
+from pipeline.store import read_json, read_table
 from tests.pipeline.invented_isic import NEVUS, isic_config, row, write_2019, write_2024
 from tests.pipeline.test_datasets import folder_config
 from tests.pipeline.test_duplicates import picture
@@ -51,11 +56,12 @@ def test_prepare_writes_the_manifest_and_what_describes_it(tmp_path: Path) -> No
             {"label": "bat", "name": "bat, animal", "short": "bat"},
             {"label": "dog", "name": "dog", "short": "dog"},
         ],
+        "pixels": {"as": "shown", "bits": 8},
         "excluded": [
             {
                 "path": "val/bat/notes.txt",
-                "reason": "not an image that Pillow can read",
-                "fault": True,
+                "reason": "a text by its suffix, not an image",
+                "fault": False,
             }
         ],
         "excluded_classes": [{"label": "fox", "reason": "no usable image"}],
@@ -187,3 +193,46 @@ def test_a_licence_in_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "raw/LICENSE.txt").write_bytes("Lizenz für alle".encode("cp1252"))
     with pytest.raises(ValueError, match=r"LICENSE\.txt, line 1: byte 0xfc"):
         prepare("scenes", folder_config(tmp_path / "raw"), 0, tmp_path / "out", workers=1)
+
+
+def test_deep_images_are_scaled_alike_and_counted(tmp_path: Path) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    scenes(root)
+    for number, high in enumerate((4000, 200)):
+        values = np.linspace(0, high, 35).round().astype(np.uint16).reshape(5, 7)
+        Image.fromarray(values).save(root / f"train/bat/deep{number}.png")
+    Image.fromarray(np.full((4, 4), -1, dtype=np.int32)).save(root / "train/bat/odd.tiff")
+    summary = prepare("scenes", folder_config(root), 0, out, workers=1)
+    assert (
+        "1 images and 0 classes left out, pixels shown (2 of more than 8 bits (taken at 12))"
+        in (summary)
+    )
+    about = read_json(out / "dataset.json")
+    assert about["pixels"] == {"as": "shown", "bits": 12, "deep": {"8": 1, "12": 1}}
+    assert about["excluded"][0]["reason"].startswith("its pixels are whole numbers from -1 to -1")
+    images = read_table(out / "manifest.parquet")
+    images = images[images.image_id.str.contains("deep")].reset_index(drop=True)
+    (batch,) = batches(images, root, reading_of(about), to_bytes, [range(2)], 0, "test")
+    high = [int(picture.max()) for picture in batch.pixels]
+    assert high == [round(4000 / 4095 * 255), round(200 / 4095 * 255)]
+
+
+def test_pixels_are_shown_or_stored_as_the_dataset_says(tmp_path: Path) -> None:
+    root = tmp_path / "raw"
+    scenes(root)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(3).save(root / "val/bat/phone.jpg", exif=exif)
+    taken = {}
+    for how in ("shown", "stored"):
+        summary = prepare("scenes", folder_config(root, pixels=how), 0, tmp_path / how, workers=1)
+        assert f"pixels {how} (1 rotated)" in summary
+        about = read_json(tmp_path / how / "dataset.json")
+        assert about["pixels"] == {"as": how, "bits": 8, "rotated": 1}
+        images = read_table(tmp_path / how / "manifest.parquet")
+        images = images[images.image_id == "val/bat/phone"]
+        assert images[["width", "height"]].iloc[0].tolist() == [150, 110]
+        (batch,) = batches(images, root, reading_of(about), to_bytes, [range(1)], 0, "test")
+        taken[how] = batch.pixels[0]
+    assert taken["shown"].shape == (150, 110, 3)
+    assert torch.equal(taken["shown"], taken["stored"].rot90(-1))

@@ -27,6 +27,7 @@ from pipeline.config import (
 )
 from pipeline.embed import embed_audit, write_head
 from pipeline.models.catalog import load_clip, text_embeddings
+from pipeline.pixels import SHOWN
 from pipeline.sae import files
 from pipeline.sae.model import Sae
 from pipeline.store import vector_column, write_json, write_shard, write_table
@@ -62,10 +63,9 @@ def build(clip_folder: Path) -> None:
     manifest = _images()
     folder = layout.manifest("zoo")
     write_table(folder / "manifest.parquet", manifest)
-    write_json(
-        folder / "dataset.json", {"name": "zoo", "fingerprint": "0123" * 16, "classes": CLASSES}
-    )
-    ran = embed_audit(clip, manifest, Path("raw"), EMBED, layout.embeddings("a"), "embed")
+    about = {"name": "zoo", "fingerprint": "0123" * 16, "classes": CLASSES}
+    write_json(folder / "dataset.json", about | {"pixels": {"as": "shown", "bits": 8}})
+    ran = embed_audit(clip, manifest, Path("raw"), SHOWN, EMBED, layout.embeddings("a"), "embed")
     config = ModelConfig(name="local-dir:data/models/m", note="Trained on <nothing>.")
     write_head(layout.head("a"), clip, ran, "m", config, "float32")
     t = text_embeddings(clip, [entry["short"] for entry in CLASSES])

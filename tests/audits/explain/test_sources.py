@@ -27,8 +27,8 @@ def test_a_file_that_is_no_whole_image_is_refused(audited, capsys):
     Path("cut.png").write_bytes(content[: len(content) // 2])
     Path("text.jpg").write_text("no image")
     for file, reason in (
-        ("cut.png", "cut.png cannot be read as an image"),
-        ("text.jpg", "text.jpg cannot be read as an image: it is of no format"),
+        ("cut.png", "cut.png cannot be used: corrupt: "),
+        ("text.jpg", "text.jpg cannot be used: not an image that Pillow"),
         ("gone.png", "gone.png cannot be read: No such file"),
         ("raw", "raw cannot be read: Is a directory"),
     ):
@@ -38,6 +38,15 @@ def test_a_file_that_is_no_whole_image_is_refused(audited, capsys):
 def test_a_class_that_is_not_there_is_refused_with_what_is_like_it(audited, capsys):
     said = refused(capsys, "--image", "raw/n01/0.png", "--class", "Ship")
     assert "dataset zoo has no class 'Ship', perhaps 'n03' (ship); its 3 classes are in" in said
+
+
+def test_an_image_whose_name_is_not_utf8_is_explained(audited, capsys):
+    odd = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    shutil.copy("raw/n01/0.png", odd)
+    command.main(["--audit", "a", "--image", odd, "--class", "n01", "--html", "page.html"])
+    for text in (capsys.readouterr().out, Path("page.html").read_text(encoding="utf-8")):
+        assert "caf\\xe9.png" in text
+        text.encode()
 
 
 def test_a_prompt_that_the_model_would_not_read_whole_is_refused(audited, capsys):

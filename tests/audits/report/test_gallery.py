@@ -1,11 +1,15 @@
 """Thumbnails inside the page."""
 
+import base64
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
-from audits.report.gallery import Gallery
+from audits.report.gallery import Gallery, thumbnail_uri
+from pipeline.pixels import SHOWN
 from tests.audits.report.invented import DATASET, build
 
 
@@ -13,7 +17,9 @@ def test_gallery_scales_down_and_spreads_over_a_class(tmp_path: Path) -> None:
     build(tmp_path)
     manifest = pd.read_parquet(tmp_path / "data" / "manifests" / DATASET / "manifest.parquet")
     manifest.loc[manifest["image_id"] == "val/bold/1", "label"] = None
-    gallery = Gallery(manifest, tmp_path / "raw", {"bat": "bat", "bold": "b", "club": "c"}, 16)
+    gallery = Gallery(
+        manifest, tmp_path / "raw", SHOWN, {"bat": "bat", "bold": "b", "club": "c"}, 16
+    )
     images = gallery.of_class("bat", 2)
     assert [image.image_id for image in images] == ["val/bat/0", "val/bat/2"]
     assert gallery.spent == sum(len(image.uri) for image in images)
@@ -24,3 +30,24 @@ def test_gallery_scales_down_and_spreads_over_a_class(tmp_path: Path) -> None:
     ]
     with pytest.raises(ValueError, match="val/bat/99"):
         gallery.images(["val/bat/99"], 1)
+
+
+def test_thumbnails_are_of_the_picture_that_was_embedded() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = io.BytesIO()
+    Image.new("RGB", (64, 32)).save(content, "JPEG", exif=exif)
+    sizes = []
+    for reading in (SHOWN, SHOWN._replace(how="stored")):
+        uri = thumbnail_uri(content.getvalue(), reading, 16)
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+            sizes.append(image.size)
+    assert sizes == [(8, 16), (16, 8)]
+
+
+def test_an_image_that_is_damaged_by_now_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("no image")
+    manifest = pd.DataFrame({"image_id": ["a"], "path": ["a.png"], "label": ["bat"]})
+    gallery = Gallery(manifest, tmp_path, SHOWN, {"bat": "bat"}, 16)
+    with pytest.raises(FileNotFoundError, match=r"a\.png is unusable though .*not an image that"):
+        gallery.images(["a"], 1)

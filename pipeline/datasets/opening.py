@@ -1,0 +1,129 @@
+"""Opening every image of a dataset once: hashed, decoded and measured, in several processes."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from pipeline.datasets.duplicates import perceptual_hash
+from pipeline.datasets.files import file_of, read_bytes
+from pipeline.datasets.names import printable
+from pipeline.pixels import Reading, Unusable, decode
+
+__all__ = ["Opened", "open_all"]
+
+CHUNK = 32  # images handed to a process at a time
+
+
+class Opened(NamedTuple):
+    """What reading and decoding one image gave."""
+
+    sha256: str = ""
+    """Of the bytes of the file; empty where it could not be read."""
+    width: int = 0
+    """Pixels as stored, before any rotation that EXIF asks for; 0 where there is a fault."""
+    height: int = 0
+    """As width."""
+    fault: str | None = None
+    """Why the image is unusable; None where it is fine."""
+    perceptual: bytes | None = None
+    """Perceptual hash; None where none is asked for, or the picture holds too little for one."""
+    kinds: tuple[str, ...] = ()
+    """What it is counted as, of pixels.KINDS."""
+    bits: int = 8
+    """The fewest that hold its values, of pixels.DEPTHS."""
+
+
+def open_all(
+    paths: list[str], root: Path, reading: Reading, hashed: bool, workers: int
+) -> list[Opened]:
+    """Opened images in the order of paths, read in the order in which containers hold them.
+
+    Args:
+        paths: of the images, relative to root.
+        root: the dataset's folder.
+        reading: how their pixels are taken.
+        hashed: whether perceptual hashes are wanted.
+        workers: processes that decode; with more than one, a decoder that takes its process down
+            costs that image alone.
+
+    Raises:
+        OSError: no process can be started.
+    """
+    # of one container, names of the same length are in order, and row 9 comes before row 10
+    order = sorted(range(len(paths)), key=lambda i: (file_of(paths[i]), len(paths[i]), paths[i]))
+    opened: dict[int, Opened] = {}
+    opening = partial(_open, root, reading, hashed)
+    ordered = [paths[i] for i in order]
+    stream = map(opening, ordered) if workers == 1 else _by_processes(opening, ordered, workers)
+    with tqdm(total=len(paths), desc="open images", unit=" images") as bar:
+        for i, image in zip(order, stream, strict=True):
+            opened[i] = image
+            bar.update()
+    return [opened[i] for i in range(len(paths))]
+
+
+def _by_processes(
+    opening: Callable[[str], Opened], paths: list[str], workers: int
+) -> Iterator[Opened]:
+    done = 0
+    while done < len(paths):
+        try:
+            with _pool(workers) as pool:
+                for image in pool.map(opening, paths[done:], chunksize=CHUNK):
+                    yield image
+                    done += 1
+        except BrokenProcessPool:
+            # One of those that were in work did it: they go one at a time.
+            suspects = paths[done : done + workers * CHUNK]
+            yield from _one_by_one(opening, suspects)
+            done += len(suspects)
+
+
+def _one_by_one(opening: Callable[[str], Opened], paths: list[str]) -> Iterator[Opened]:
+    pool = _living_pool()
+    for path in paths:
+        try:
+            yield pool.submit(opening, path).result()
+        except BrokenProcessPool:
+            yield Opened(fault="decoding it kills the process: damaged, or too large for memory")
+            pool = _living_pool()
+    pool.shutdown()
+
+
+def _living_pool() -> ProcessPoolExecutor:
+    pool = _pool(1)
+    try:
+        pool.submit(int).result()
+    except BrokenProcessPool as error:  # which is no image's fault
+        raise OSError("processes that decode images die as they start: try --workers 1") from error
+    return pool
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # spawn: a fork of a process with threads may hang
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+def _open(root: Path, reading: Reading, hashed: bool, path: str) -> Opened:
+    """Read, hash and decode one image to its last row."""
+    try:
+        content = read_bytes(root, path)
+    except (OSError, ValueError) as error:  # ValueError of a name that no file can have
+        said = (error.strerror if isinstance(error, OSError) else None) or error
+        return Opened(fault=printable(f"cannot be read: {said}"))
+    if not content:
+        return Opened(fault="the file is empty")
+    try:
+        image = decode(content, reading)
+    except Unusable as error:
+        return Opened(fault=printable(str(error)))
+    perceptual = perceptual_hash(image.rgb) if hashed else None
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Opened(sha256, *image.size, None, perceptual, image.kinds, image.bits)
