@@ -60,11 +60,11 @@ class _Folders(NamedTuple):
 def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     """The files below every class folder, at any depth; a folder's name, in NFC, is the label.
 
-    The image_id is that of `image_id_of`, and the group_id is the image_id. Hidden files,
-    hidden folders and what desktops leave are skipped. Exclusions: files whose image_id is taken, images and folders beside the
-    splits or classes; these folders, texts, and images of a test without class folders, are no
-    faults. A class in any split is declared, be it empty. Where there is test and no val, test serves as
-    val.
+    The image_id is that of `image_id_of`, and the group_id is the image_id. Hidden files and
+    folders, and what desktops leave, are skipped. Exclusions: files whose image_id is taken, images
+    and folders beside the splits or classes, texts. These folders, texts, and images of a test
+    without class folders, are no faults. A class in any split is declared, be it empty. Where there
+    is test and no val, test serves as val.
 
     Args:
         root: the dataset's folder.

@@ -79,7 +79,7 @@ def utf8_only(listing: Listing) -> Listing:
         labels=[label for label in listing.labels if _is_utf8(label)],
         excluded=sorted(item._replace(reason=printable(item.reason)) for item in excluded),
         distractors=[item for item in listing.distractors if item.image_id not in gone],
-        notes=[printable(note) for note in listing.notes],
+        notes=tuple(map(printable, listing.notes)),
     )
 
 
