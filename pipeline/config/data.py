@@ -23,7 +23,7 @@ class EmbedConfig(Section):
     """Images in one Parquet shard."""
     dtype: Literal["float16", "float32"]
     """Precision in which embeddings are stored."""
-    spatial_tokens: Annotated[int, Field(ge=0)] = 0
+    spatial_tokens: Annotated[int, Field(ge=0)]
     """Spatial tokens of each image that are stored beside its class token, drawn by the image's
     hash; 0 for none, and as many as the model has, or more, for all. An audit's only."""
     device: Literal["auto", "cpu", "cuda", "mps"]

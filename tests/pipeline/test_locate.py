@@ -1,5 +1,6 @@
 """The stage that looks for a dataset before anything runs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -21,7 +22,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **changes: obj
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["datasets"][name] = {**params["datasets"]["scenes"], **changes}
     params["outside"]["datasets"].append(name)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["locate", "--dataset", name])
     locate.main()
@@ -98,7 +99,7 @@ def models_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str,
     params["models"]["mine"] = model
     params["audits"]["again"] = params["audits"]["scenes-tiny"] | {"model": "mine"}
     params["outside"]["models"] = [] if model["name"] == "local-dir:data/models/mine" else ["mine"]
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
     make(folder, "data/raw/scenes/train/bat/a.png", "data/raw/scenes/val/bat/b.png")
     monkeypatch.setattr(sys, "argv", ["locate", "--dataset", "scenes"])
     with pytest.raises(SystemExit) as stop:
