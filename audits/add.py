@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from audits.check import start_tables
 from audits.params_text import Addition, edited
-from audits.verdict_files import start
 from pipeline import layout
 from pipeline.config import (
     HERE,
@@ -24,6 +24,7 @@ from pipeline.config import (
     merged,
     read_catalog,
 )
+from pipeline.problems import of_audit
 from pipeline.store import atomic
 
 __all__ = ["Request", "add", "plan", "register"]
@@ -142,6 +143,7 @@ def _model(
                 f"--model-name {given['name']} does not say where its weights are: give "
                 "--pretrained with a tag of open_clip's or the file of a checkpoint"
             )
+        _check_tag(key, given)
         return dict(given)
     if "pretrained" in given:
         raise ConfigError(
@@ -155,6 +157,20 @@ def _model(
         f"open_clip_model.safetensors into {models / key}/ first, or give --model-name (for the "
         "audited model)"
     )
+
+
+def _check_tag(key: str, given: dict[str, str]) -> None:
+    """Refuse a name and a tag of which open_clip knows that they cannot be had, or not together.
+
+    Raises:
+        ConfigError: it does; a hub repository, a folder or a checkpoint may yet come.
+    """
+    if ":" in given["name"] or Path(given["pretrained"]).suffix:
+        return
+    # Imported late: open_clip takes seconds.
+    from pipeline.models.hub import check
+
+    check(key, ModelConfig.model_validate(given), ask_hub=False)
 
 
 def checked(text: str) -> Params:
@@ -196,7 +212,7 @@ def add(request: Request, dry_run: bool) -> str:
         return "".join(difflib.unified_diff(*lines, "params.yaml", "params.yaml, with the audit"))
     with atomic(PARAMS) as temporary:
         temporary.write_text(new, encoding="utf-8", newline="\r\n" if crlf else "\n")
-    start(request.name)
+    start_tables(after, request.name)
     return summary(request, addition, after)
 
 
@@ -213,7 +229,10 @@ def summary(request: Request, addition: Addition, params: Params) -> str:
             *(f"weights      {key}: {_weights(key, params.models[key])}" for key in keys),
             f"verdicts     {layout.reviews(request.name)}, and what they are about in "
             f"{layout.reviewed(request.name)}: commit both",
+            f"descriptions {layout.descriptions(request.dataset)}, of classes, if you have better "
+            "ones than their names: commit it",
             *(f"about        {line}" for line in addition.about),
+            *(f"missing      {line}" for line in of_audit(params, request.name, ask_hub=False)),
             f"next         dvc repro publish@{request.name}",
         ]
     )
@@ -237,7 +256,8 @@ examples:
   audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion400m
   audit add birds-mine --dataset birds --kind image_folder --root /data/birds \\
       --vocabulary vocabularies/birds.csv --labeler mine --model mine
-  audit add birds-b16 --dataset birds --model b16 --model-name ViT-B-16 --pretrained openai
+  audit add birds-b16 --dataset birds --model b16 --model-name ViT-B-16-quickgelu \\
+      --pretrained openai
 
 A dataset or a model is one that params.yaml or catalog.yaml has, or one of your own: a dataset with
 the options of a dataset, a model as an open_clip folder data/models/KEY or with --model-name.

@@ -122,7 +122,7 @@ def _unclear(text: str) -> list[str]:
     shared = {
         event.start_mark.line + 1
         for event in yaml.parse(text, Loader=yaml.SafeLoader)
-        if getattr(event, "anchor", None) or _merges(event)
+        if event.start_mark and (getattr(event, "anchor", None) or _merges(event))
     }
     if not shared:
         return _repeated(yaml.compose(text, Loader=yaml.SafeLoader), "")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,9 +24,17 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **changes: obj
     params["datasets"][name] = {**params["datasets"]["scenes"], **changes}
     params["outside"]["datasets"].append(name)
     (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
+    with_texts(folder, name)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["locate", "--dataset", name])
     locate.main()
+
+
+def with_texts(folder: Path, name: str) -> None:
+    """The vocabulary of scenes and an empty table of descriptions."""
+    (folder / "vocabularies" / "descriptions").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "vocabularies" / "scenes.csv", folder / "vocabularies")
+    (folder / layout.descriptions(name)).write_text("label,description\n")
 
 
 def make(folder: Path, *paths: str) -> None:
@@ -51,7 +60,8 @@ def test_what_is_found_is_written(
     expected: str,
 ) -> None:
     make(tmp_path / "raw" / "mine", *paths)
-    run(tmp_path, monkeypatch, "mine", kind=kind, root="raw/mine")
+    splits = {"train": 0.5, "val": 0.5} if kind == "csv" else None
+    run(tmp_path, monkeypatch, "mine", kind=kind, root="raw/mine", splits=splits)
     source = read_json(tmp_path / layout.source("mine"))
     assert source == {"kind": kind, "root": "raw/mine", "layout": expected}
 
@@ -59,7 +69,9 @@ def test_what_is_found_is_written(
 def test_releases_of_isic_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"ISIC 2019": tmp_path / "a", "HAM10000": tmp_path / "b"}
     monkeypatch.setattr(isic, "releases", lambda root: found, raising=False)
-    assert locate.locate("mine", "isic", tmp_path)["layout"] == "ISIC 2019, HAM10000"
+    (tmp_path / "raw").mkdir()
+    run(tmp_path, monkeypatch, "mine", kind="isic", root="raw", splits={"train": 0.5, "val": 0.5})
+    assert read_json(layout.source("mine"))["layout"] == "ISIC 2019, HAM10000"
 
 
 def fault(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> str:
@@ -128,8 +140,8 @@ def test_no_class_folder_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     seen = []
     visible = image_folder.visible
     monkeypatch.setattr(image_folder, "visible", lambda f: seen.append(f.name) or visible(f))
-    locate.locate("mine", "image_folder", tmp_path)
-    assert seen == ["train", "val"]
+    run(tmp_path, monkeypatch, "mine", root=str(tmp_path))
+    assert set(seen) == {"train", "val"}
 
 
 def test_a_fault_is_one_message_without_a_traceback_and_without_torch(tmp_path: Path) -> None:
