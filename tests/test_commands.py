@@ -6,6 +6,7 @@ nothing here knows fails, so that none is documented untried.
 
 import argparse
 import ast
+import contextlib
 import importlib
 import re
 import shlex
@@ -59,7 +60,17 @@ def commands(text: str) -> list[str]:
     return [*found, *(" ".join(span.split()) for span in spans)]
 
 
-DOCUMENTED = [(name, command) for name, text in texts() for command in commands(text)]
+def documented() -> Iterator[tuple[str, str]]:
+    """Section of a document, or file of a module, and each command in it."""
+    for name, text in texts():
+        own = name.removesuffix("/__main__.py").removesuffix(".py").replace("/", ".")
+        for section in text.split("\n## "):
+            title = f"{name}, {section.splitlines()[0]}" if name.endswith(".md") else name
+            # A module's own name is no command.
+            yield from ((title, c) for c in commands(section) if c != f"python -m {own}")
+
+
+DOCUMENTED = list(documented())
 
 
 def parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,9 +81,13 @@ def parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         SystemExit: the program refuses it.
     """
     words = shlex.split(command, comments=True)
+    if words[:2] == ["python", "-m"]:
+        words = [word.strip("[]") for word in words]  # options that may be left out
     while re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
     program, *rest = words
+    if re.fullmatch(r"(audit|dvc) \w+", command):  # its name
+        rest.append("--help")
     if program == "python" and rest[0] == "-c":
         compile(rest[1], "documented", "exec")
     elif program == "python" and rest[0] == "-m":
@@ -80,7 +95,8 @@ def parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elif program == "audit":
         _parse_module("audits", rest, monkeypatch)
     elif program == "dvc":
-        parse_args(rest)
+        with contextlib.suppress(SystemExit) if "--help" in rest else contextlib.nullcontext():
+            parse_args(rest)
         unknown = {w for w in rest if re.fullmatch(r"[a-z_]+@\S+", w)} - _of_known_stages(rest)
         assert not unknown, f"dvc.yaml has no stage of {unknown}"
     elif program == "make":
@@ -109,8 +125,9 @@ def _parse_module(module: str, arguments: list[str], monkeypatch: pytest.MonkeyP
     main = importlib.import_module(f"{module}.__main__" if package else module).main
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parsed)
-    with pytest.raises(ParsedError):
+    with pytest.raises(SystemExit if "--help" in arguments else ParsedError) as stopped:
         main()
+    assert getattr(stopped.value, "code", 0) == 0
 
 
 def _parse_pip(words: list[str]) -> None:
@@ -163,5 +180,7 @@ def test_a_wrong_command_would_be_noticed(command, monkeypatch):
 
 
 def test_commands_are_found_as_docs_write_them():
-    text = "Type `dvc repro\n-f`:\n\n    audit add x \\\n        --model y  # why\n    $ foo b    # z\n"
+    text = (
+        "Type `dvc repro\n-f`:\n\n    audit add x \\\n      --model y  # why\n    $ foo b   # z\n"
+    )
     assert commands(text) == ["audit add x --model y", "foo b", "dvc repro -f"]
