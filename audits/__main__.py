@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from audits import add, history
+from audits import add, check, history
 from pipeline.config import ConfigError
 
 
@@ -11,11 +11,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one subcommand; what a user can put right is one message and exit code 1."""
     parser = argparse.ArgumentParser(
         prog="audit",
-        description="Switch audits on and compare the versions of their datasets. Run it in the "
-        "repository's root; `dvc repro publish@NAME` runs an audit.",
+        description="Switch audits on, see what they lack, and compare the versions of "
+        "their datasets. Run it in the repository's root; `dvc repro publish@NAME` runs an audit.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add.register(commands)
+    check.register(commands)
     history.register(commands)
     chosen = parser.parse_args(arguments)
     try:

@@ -7,18 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from audits.check import start_tables
 from audits.params_text import Addition, edited
-from audits.verdict_files import start
 from pipeline import layout
-from pipeline.config import HERE, ConfigError, ModelConfig, Params, load_params
+from pipeline.config import (
+    HERE,
+    AuditConfig,
+    ConfigError,
+    DatasetConfig,
+    ModelConfig,
+    Params,
+    Section,
+    default_audit,
+    default_dataset,
+    load_params,
+    merged,
+    read_catalog,
+)
+from pipeline.problems import of_audit
 from pipeline.store import atomic
 
 __all__ = ["Request", "add", "plan", "register"]
 
 PARAMS = Path("params.yaml")
-CATALOG = Path("catalog.yaml")
 MODELS = layout.DATA / "models"
 NEEDED = ("kind", "root", "vocabulary", "labeler")
 """What a dataset of one's own has to say."""
@@ -67,8 +78,8 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
         labeler = _model(dataset["labeler"], {}, params, catalog, models)
         if labeler is not None:
             added[dataset["labeler"]] = labeler
-    settings = catalog["audits"].get(request.dataset, {})
-    audit = {"dataset": request.dataset, "model": request.model, **settings}
+    asked = {"dataset": request.dataset, "model": request.model}
+    audit = _ordered(merged(default_audit(catalog, request.dataset), asked), AuditConfig)
     about = [
         f"{name}: {entry.pop(ABOUT)}"
         for entries in (datasets, added)
@@ -95,15 +106,21 @@ def _dataset(request: Request, params: Params, catalog: dict[str, Any]) -> dict[
                     f"{value!r}: change it there, or give this dataset another name"
                 )
         return None
-    entry = catalog["datasets"].get(name, {}) | given
+    entry = default_dataset(catalog, name) | given
     if missing := [f"--{key}" for key in NEEDED if key not in entry]:
         raise ConfigError(
             f"unknown dataset {name!r}: params.yaml has {sorted(params.datasets)}, catalog.yaml "
             f"{sorted(catalog['datasets'])}; for one of your own also give {', '.join(missing)}"
         )
-    if entry["kind"] == "isic" and "splits" not in entry:
+    if entry["kind"] == "isic" and entry["splits"] is None:
         raise ConfigError(f"dataset {name!r} of kind isic has no splits: give --val-share 0.2, say")
-    return entry
+    return _ordered(entry, DatasetConfig)
+
+
+def _ordered(entry: dict[str, Any], section: type[Section]) -> dict[str, Any]:
+    """An entry with its keys in the order in which they are documented, others last."""
+    known = [key for key in section.model_fields if key in entry]
+    return {key: entry[key] for key in (*known, *sorted(entry.keys() - set(known)))}
 
 
 def _model(
@@ -126,6 +143,7 @@ def _model(
                 f"--model-name {given['name']} does not say where its weights are: give "
                 "--pretrained with a tag of open_clip's or the file of a checkpoint"
             )
+        _check_tag(key, given)
         return dict(given)
     if "pretrained" in given:
         raise ConfigError(
@@ -139,6 +157,20 @@ def _model(
         f"open_clip_model.safetensors into {models / key}/ first, or give --model-name (for the "
         "audited model)"
     )
+
+
+def _check_tag(key: str, given: dict[str, str]) -> None:
+    """Refuse a name and a tag of which open_clip knows that they cannot be had, or not together.
+
+    Raises:
+        ConfigError: it does; a hub repository, a folder or a checkpoint may yet come.
+    """
+    if ":" in given["name"] or Path(given["pretrained"]).suffix:
+        return
+    # Imported late: open_clip takes seconds.
+    from pipeline.models.hub import check
+
+    check(key, ModelConfig.model_validate(given), ask_hub=False)
 
 
 def checked(text: str) -> Params:
@@ -165,14 +197,10 @@ def add(request: Request, dry_run: bool) -> str:
         dry_run: leave the file alone and return the difference.
 
     Raises:
-        ConfigError: catalog.yaml is no YAML; else see `plan`, `edited` and `checked`.
+        ConfigError: see `read_catalog`, `plan`, `edited` and `checked`.
     """
     params = load_params(PARAMS)
-    try:
-        catalog = yaml.safe_load(CATALOG.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{CATALOG} is not valid YAML: {error}") from error
-    addition = plan(request, params, catalog, MODELS)
+    addition = plan(request, params, read_catalog(), MODELS)
     with PARAMS.open(encoding="utf-8", newline="") as file:
         text = file.read()
     crlf = "\r\n" in text
@@ -184,7 +212,7 @@ def add(request: Request, dry_run: bool) -> str:
         return "".join(difflib.unified_diff(*lines, "params.yaml", "params.yaml, with the audit"))
     with atomic(PARAMS) as temporary:
         temporary.write_text(new, encoding="utf-8", newline="\r\n" if crlf else "\n")
-    start(request.name)
+    start_tables(after, request.name)
     return summary(request, addition, after)
 
 
@@ -201,7 +229,10 @@ def summary(request: Request, addition: Addition, params: Params) -> str:
             *(f"weights      {key}: {_weights(key, params.models[key])}" for key in keys),
             f"verdicts     {layout.reviews(request.name)}, and what they are about in "
             f"{layout.reviewed(request.name)}: commit both",
+            f"descriptions {layout.descriptions(request.dataset)}, of classes, if you have better "
+            "ones than their names: commit it",
             *(f"about        {line}" for line in addition.about),
+            *(f"missing      {line}" for line in of_audit(params, request.name, ask_hub=False)),
             f"next         dvc repro publish@{request.name}",
         ]
     )
@@ -225,7 +256,8 @@ examples:
   audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion400m
   audit add birds-mine --dataset birds --kind image_folder --root /data/birds \\
       --vocabulary vocabularies/birds.csv --labeler mine --model mine
-  audit add birds-b16 --dataset birds --model b16 --model-name ViT-B-16 --pretrained openai
+  audit add birds-b16 --dataset birds --model b16 --model-name ViT-B-16-quickgelu \\
+      --pretrained openai
 
 A dataset or a model is one that params.yaml or catalog.yaml has, or one of your own: a dataset with
 the options of a dataset, a model as an open_clip folder data/models/KEY or with --model-name.
@@ -241,7 +273,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help="the audit's name, a-z 0-9 - _")
+    parser.add_argument("name", metavar="NAME", help="the audit's name: a letter, then a-z 0-9 - _")
     parser.add_argument("--dataset", required=True, metavar="KEY", help="what it is audited on")
     parser.add_argument("--model", required=True, metavar="KEY", help="what is audited")
     parser.add_argument("--dry-run", action="store_true", help="print the difference only")

@@ -1,7 +1,7 @@
 """Adding entries to params.yaml as a text.
 
-Every comment, anchor and blank line stays as it is. YAML libraries that write a file back change
-some: ruamel.yaml turns `null` into nothing.
+Every comment and blank line stays as it is. YAML libraries that write a file back change some:
+ruamel.yaml turns `null` into nothing.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from pipeline.config import ConfigError
 
 __all__ = ["Addition", "edited"]
 
-MERGED = {"datasets": "dataset", "audits": "audit"}
-"""Section → what its entries merge: a key of defaults and the anchor on it."""
+WIDTH = 100
+"""Characters of a line at most, where a mapping is written in one."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Addition:
     """What is to be put into params.yaml."""
 
     entries: dict[str, dict[str, dict[str, Any]]]
-    """Section → name → entry, without what it merges."""
+    """Section → name → entry."""
     outside: dict[str, list[str]]
     """Key of outside → names."""
     about: list[str]
@@ -49,31 +49,28 @@ def edited(text: str, addition: Addition) -> str:
         done = False
     if not done:
         blocks = [
-            f"{section}:\n" + _block(section, name, entry, 2)
+            f"{section}:\n" + _block(name, entry, 2)
             for section, entries in addition.entries.items()
             for name, entry in entries.items()
         ]
         raise ConfigError(
-            "params.yaml is not laid out as it came (sections of one entry a line, anchors "
-            "&dataset and &audit under defaults), so it has to be edited by hand. Add\n"
+            "params.yaml is not laid out as it came (sections of one entry a line), so it has to "
+            "be edited by hand. Add\n"
             + "".join(blocks)
-            + "".join(f"outside.{key}: {', '.join(names)}\n" for key, names in _filled(addition))
+            + "".join(
+                f"outside.{key}: {', '.join(names)}\n"
+                for key, names in addition.outside.items()
+                if names
+            )
         )
     return new
 
 
-def _filled(addition: Addition) -> list[tuple[str, list[str]]]:
-    return [(key, names) for key, names in addition.outside.items() if names]
-
-
 def _expected(old: dict[str, Any], addition: Addition) -> dict[str, Any]:
     """What the new text has to say."""
-    new = dict(old)
-    for section, entries in addition.entries.items():
-        merged = old.get("defaults", {}).get(MERGED[section], {}) if section in MERGED else {}
-        new[section] = old[section] | {name: merged | entry for name, entry in entries.items()}
-    new["outside"] = {key: names + addition.outside[key] for key, names in old["outside"].items()}
-    return new
+    added = {section: old[section] | entries for section, entries in addition.entries.items()}
+    outside = {key: names + addition.outside[key] for key, names in old["outside"].items()}
+    return old | added | {"outside": outside}
 
 
 def _with_entry(text: str, section: str, name: str, entry: dict[str, Any]) -> str:
@@ -85,13 +82,13 @@ def _with_entry(text: str, section: str, name: str, entry: dict[str, Any]) -> st
         start, end = value.start_mark.index, value.end_mark.index
         line_end = text.index("\n", end) + 1
         opened = text[:start].rstrip(" ") + text[end:line_end]
-        return opened + _block(section, name, entry, 2) + text[line_end:]
+        return opened + _block(name, entry, 2) + text[line_end:]
     lines = text.splitlines(keepends=True)
     end = top[at + 1][0].start_mark.line if at + 1 < len(top) else len(lines)
     # Blank lines and unindented comments before the next section belong to that one.
     while not lines[end - 1].strip() or lines[end - 1].startswith("#"):
         end -= 1
-    lines.insert(end, _block(section, name, entry, value.start_mark.column))
+    lines.insert(end, _block(name, entry, value.start_mark.column))
     return "".join(lines)
 
 
@@ -117,25 +114,41 @@ def _top(text: str) -> list[tuple[yaml.Node, Any]]:
     return root.value
 
 
-def _block(section: str, name: str, entry: dict[str, Any], indent: int) -> str:
-    """Lines of an entry, with what it merges."""
-    body = yaml.dump(entry, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
-    lines = [f"<<: *{MERGED[section]}"] if section in MERGED else []
-    lines += body.splitlines()
-    key = yaml.safe_dump({name: None}).partition(":")[0]
-    return f"{' ' * indent}{key}:\n" + "".join(f"{' ' * (indent + 2)}{line}\n" for line in lines)
+def _block(name: str, entry: dict[str, Any], indent: int) -> str:
+    """Lines of an entry."""
+    lines = [f"{_flow(name)}:", *(f"  {line}" for line in _lines(entry, indent + 2))]
+    return "".join(f"{' ' * indent}{line}\n" for line in lines)
+
+
+def _lines(entry: dict[str, Any], indent: int) -> list[str]:
+    """Lines of a mapping that starts at a column: what fits is written in one line a key."""
+    lines = []
+    for key, value in entry.items():
+        line = f"{_flow(key)}: {_flow(value)}"
+        if isinstance(value, dict) and value and indent + len(line) > WIDTH:
+            lines += [f"{_flow(key)}:", *(f"  {part}" for part in _lines(value, indent + 2))]
+        else:
+            lines.append(line)
+    return lines
+
+
+def _flow(value: Any) -> str:
+    """A value in one line, as params.yaml is written."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6
+    ).removesuffix("...\n")
+    return text.removesuffix("\n")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes as params.yaml is written."""
+    """Writes mappings and lists in one line, and no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _mapping(dumper: yaml.SafeDumper, data: dict[str, Any]) -> yaml.Node:
-    flow = all(isinstance(value, float) for value in data.values())
-    return dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=flow)
+    return dumper.represent_mapping("tag:yaml.org,2002:map", data, flow_style=True)
 
 
 def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:

@@ -113,6 +113,7 @@ def main() -> None:
         workers=args.workers,
         shard_rows=max(args.batch_size, len(images) // 4),
         dtype="float32",
+        spatial_tokens=0,
         device="cpu",
         precision="float32",
     )

@@ -18,7 +18,9 @@ def main() -> None:
     dataset = params.dataset(audit.dataset)
     classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
     labels, names = [c["label"] for c in classes], [c["name"] for c in classes]
-    described = descriptions(dataset.descriptions, labels, names)
+    table = dataset.descriptions == "table"
+    source = layout.descriptions(audit.dataset) if table else dataset.descriptions
+    described = descriptions(source, labels, names)
     tables = []
     for form in FORMS:
         t = class_texts(

@@ -12,6 +12,21 @@ def source(dataset: str) -> Path:
     return DATA / "sources" / f"{dataset}.json"
 
 
+def checked_texts(dataset: str) -> Path:
+    """File that says that a dataset's vocabulary and descriptions can be read."""
+    return DATA / "checked" / "texts" / f"{dataset}.json"
+
+
+def checked_model(name: str) -> Path:
+    """File that says that a model is worth fetching."""
+    return DATA / "checked" / "models" / f"{name}.json"
+
+
+def descriptions(dataset: str) -> Path:
+    """Table `label,description` of a dataset's classes, kept in Git; empty where none is needed."""
+    return Path("vocabularies") / "descriptions" / f"{dataset}.csv"
+
+
 def model(name: str) -> Path:
     """open_clip folder of a model: `open_clip_config.json` and `open_clip_model.safetensors`."""
     return DATA / "models" / name

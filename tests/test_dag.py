@@ -64,6 +64,22 @@ def test_a_stage_depends_on_the_code_it_imports(name):
     assert python == code_of(stages()[name])
 
 
+def test_what_can_be_known_beforehand_is_checked_before_anything_costly():
+    found = stages()
+    assert "data/checked/models/${item}.json" in found["fetch"]["deps"]
+    assert "data/checked/texts/${key}.json" in found["prepare"]["deps"]
+    assert "data/sources/${key}.json" in found["check_texts"]["deps"]
+
+
+def test_no_stage_depends_on_the_words_of_other_datasets():
+    """A file that is put into vocabularies/ for one dataset makes nothing of another one stale."""
+    for name, stage in stages().items():
+        words = {dep for dep in stage["deps"] if dep.startswith("vocabularies")}
+        assert all("${" in dep for dep in words), name
+    table = "vocabularies/descriptions/${item.dataset}.csv"
+    assert table in stages()["embed_texts"]["deps"]
+
+
 def test_imports_are_followed():
     files = {path.name for path in imported_files(ROOT / "audits" / "failures.py")}
     assert {"failures.py", "inputs.py", "reference.py", "attribution.py", "store.py"} <= files

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,7 @@ def test_another_audit_would_rerun_nothing(repository):
     path = repository / "params.yaml"
     kept = path.read_text(encoding="utf-8")
     raw = yaml.safe_load(kept)
-    raw["audits"]["lesions-again"] = raw["audits"]["lesions-tiny"]
+    raw["audits"]["lesions-again"] = deepcopy(raw["audits"]["lesions-tiny"])
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
     try:
         said = run(repository, "dvc", "status", TARGET, "report@lesions-tiny").stdout

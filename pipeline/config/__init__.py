@@ -21,6 +21,13 @@ from pipeline.config.audits import (
     StabilityConfig,
 )
 from pipeline.config.base import ConfigError, Count, Fraction, Name, Positive, Section
+from pipeline.config.catalog import (
+    CATALOG,
+    default_audit,
+    default_dataset,
+    merged,
+    read_catalog,
+)
 from pipeline.config.data import (
     HERE,
     DatasetConfig,
@@ -33,6 +40,7 @@ from pipeline.config.params import Params, load_params
 from pipeline.config.samples import LesionsConfig, PretrainConfig, SamplesConfig, ScenesConfig
 
 __all__ = [
+    "CATALOG",
     "HERE",
     "AuditConfig",
     "ConceptsConfig",
@@ -63,5 +71,9 @@ __all__ = [
     "Section",
     "ShortcutConfig",
     "StabilityConfig",
+    "default_audit",
+    "default_dataset",
     "load_params",
+    "merged",
+    "read_catalog",
 ]

@@ -23,7 +23,7 @@ class EmbedConfig(Section):
     """Images in one Parquet shard."""
     dtype: Literal["float16", "float32"]
     """Precision in which embeddings are stored."""
-    spatial_tokens: Annotated[int, Field(ge=0)] = 0
+    spatial_tokens: Annotated[int, Field(ge=0)]
     """Spatial tokens of each image that are stored beside its class token, drawn by the image's
     hash; 0 for none, and as many as the model has, or more, for all. An audit's only."""
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -66,9 +66,10 @@ class DatasetConfig(Section):
     """How images run through the labeler."""
     templates: Annotated[list[str], Field(min_length=1)]
     """Prompt templates, each with one `{}` for the class name."""
-    descriptions: Literal["class_name", "wordnet"] | Path
+    descriptions: Literal["class_name", "wordnet", "table"]
     """What extended prompts say of a class: its full name; its full name and WordNet's definition,
-    for labels such as n01440764; or the file of a table `label,description` in vocabularies/."""
+    for labels such as n01440764; or what the table `label,description` says that every dataset has
+    in vocabularies/descriptions/."""
 
     @model_validator(mode="after")
     def _check(self) -> "DatasetConfig":
@@ -85,16 +86,12 @@ class DatasetConfig(Section):
                 f"embed.spatial_tokens is {self.embed.spatial_tokens}: it must be 0 for a labeler, "
                 "of which one embedding an image is kept; set it in the audit's embed"
             )
-        if isinstance(self.descriptions, Path) and (
-            self.descriptions.parent != Path("vocabularies") or self.descriptions.suffix != ".csv"
-        ):
-            raise ValueError(
-                f"descriptions is {str(self.descriptions)!r}: it must be class_name, wordnet or "
-                "vocabularies/<file>.csv; that folder is watched for changes"
-            )
         for template in self.templates:
-            if template.count("{}") != 1:
-                raise ValueError(f"template {template!r} must hold exactly one {{}}")
+            # One more brace, or a name in braces, would stop the prompts' formatting.
+            if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+                raise ValueError(
+                    f"template {template!r} must hold exactly one {{}}, no other brace"
+                )
         return self
 
 

@@ -1,13 +1,14 @@
 """All of params.yaml, read and checked."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.config.audits import AuditConfig
 from pipeline.config.base import ConfigError, Count, Name, Section
+from pipeline.config.catalog import CATALOG, default_audit, default_dataset, read_catalog
 from pipeline.config.data import HERE, DatasetConfig, ModelConfig, OutsideConfig
 from pipeline.config.samples import PretrainConfig, SamplesConfig
 
@@ -25,8 +26,6 @@ class Params(Section):
     datasets: dict[Name, DatasetConfig]
     models: dict[Name, ModelConfig]
     audits: dict[Name, AuditConfig]
-    defaults: dict[str, object] = Field(default_factory=dict)
-    """YAML anchors that datasets and audits merge; not read otherwise."""
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
@@ -98,29 +97,93 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and check params.yaml.
 
     Raises:
-        ConfigError: the file is missing or is no YAML, a key is unknown or missing, or a value is
-            not allowed; the message has a line for each, with the key and the value.
+        ConfigError: the file is missing or is no YAML, shares values or names one twice, a key is
+            unknown or missing, or a value is not allowed; the message has a line for each, with the
+            key and the value.
     """
     if not path.exists():
         raise ConfigError(f"{path} does not exist: run from the repository's root")
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        text = path.read_text(encoding="utf-8-sig")
+        if problems := [f"{path}, {problem}" for problem in _unclear(text)]:
+            raise ConfigError("\n".join(problems))
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(path, dict(problem)) for problem in error.errors()]
+        lines = [_explain(path, raw, dict(problem)) for problem in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 
-def _explain(path: Path, problem: dict[str, object]) -> str:
+def _unclear(text: str) -> list[str]:
+    """What is written so that DVC and a reader might take it differently."""
+    shared = {
+        event.start_mark.line + 1
+        for event in yaml.parse(text, Loader=yaml.SafeLoader)
+        if event.start_mark and (getattr(event, "anchor", None) or _merges(event))
+    }
+    if not shared:
+        return _repeated(yaml.compose(text, Loader=yaml.SafeLoader), "")
+    lines = ", ".join(map(str, sorted(shared)))
+    return [
+        f"lines {lines}: anchors (&name), aliases (*name) and merge keys (<<) share values between "
+        "entries, of which `dvc exp run -S` would change all or none without a word: write each "
+        "value out where it is used, as `audit add` does"
+    ]
+
+
+def _merges(event: yaml.Event) -> bool:
+    return isinstance(event, yaml.ScalarEvent) and event.value == "<<" and event.implicit[0]
+
+
+def _repeated(node: yaml.Node | None, where: str) -> list[str]:
+    """Keys that a mapping has twice, of which YAML would take the last."""
+    if isinstance(node, yaml.SequenceNode):
+        return [line for part in node.value for line in _repeated(part, where)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    found, lines = [], dict[str, int]()
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        first = lines.setdefault(str(key.value), line)
+        if first != line:
+            found.append(
+                f"line {line}: {where}{key.value} stands in line {first} already: keep one of them"
+            )
+        found += _repeated(value, f"{where}{key.value}.")
+    return found
+
+
+def _explain(path: Path, raw: object, problem: dict[str, Any]) -> str:
     location = problem["loc"]
-    key = ".".join(str(part) for part in location) if isinstance(location, tuple) else ""
+    key = ".".join(map(str, location))
     if problem["type"] == "extra_forbidden":
         return f"{path}: unknown key {key} (value {problem['input']!r}): remove it or fix its name"
     if problem["type"] == "missing":
-        return f"{path}: key {key} is missing"
+        return f"{path}: key {key} is missing{_remedy(path, raw, location)}"
     value = problem["input"]
     shown = f" is {value!r}" if isinstance(value, str | int | float | bool | None) else ""
     return f"{path}: {key or 'params'}{shown}: {problem['msg']}"
+
+
+def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
+    """The line to add for a key that is missing, where the catalog has a value for it."""
+    section, *name_and_keys = location
+    if section not in ("datasets", "audits") or len(name_and_keys) < 2:
+        return ""
+    name, *keys = name_and_keys
+    try:
+        catalog = read_catalog(path.with_name(CATALOG.name))
+        value: Any = (
+            default_dataset(catalog, name)
+            if section == "datasets"
+            else default_audit(catalog, raw[section][name].get("dataset"))
+        )
+        for key in keys:
+            value = value[key]
+    except (ConfigError, LookupError, TypeError):
+        return ""
+    line = yaml.safe_dump({keys[-1]: value}, default_flow_style=True, sort_keys=False, width=10**6)
+    return f": add to {'.'.join(location[:-1])} the line\n  {line.strip()[1:-1]}"

@@ -58,14 +58,21 @@ def resolve(key: str, config: ModelConfig) -> Source:
     return Source(content, path, config.tokenizer or config.name)
 
 
-def check(key: str, config: ModelConfig) -> None:
+def check(key: str, config: ModelConfig, *, ask_hub: bool = True) -> None:
     """Make sure that a model can be had, without downloading its weights.
+
+    Args:
+        key: its name in params.yaml.
+        config: its entry there.
+        ask_hub: without, only what is known here is checked: names, tags and files.
 
     Raises:
         ConfigError: as `resolve`.
     """
+    if not ask_hub and config.name.startswith("hf-hub:"):
+        return
     _, weights = _find(key, config)
-    if isinstance(weights, HubFile):
+    if ask_hub and isinstance(weights, HubFile):
         weights.look()
 
 

@@ -9,10 +9,18 @@ import yaml
 from audits.__main__ import main
 from audits.add import Request, plan
 from audits.params_text import Addition, edited
-from pipeline.config import ConfigError, load_params
+from pipeline.config import (
+    AuditConfig,
+    ConfigError,
+    DatasetConfig,
+    load_params,
+    read_catalog,
+)
 
 ROOT = Path(__file__).parents[2]
+DEFAULTS = read_catalog(ROOT / "catalog.yaml")["defaults"]
 CATALOG = {
+    "defaults": DEFAULTS,
     "datasets": {
         "flowers": {
             "kind": "image_folder",
@@ -37,12 +45,7 @@ CATALOG = {
     },
     "audits": {
         "moles": {
-            "sae": {
-                **yaml.safe_load((ROOT / "params.yaml").read_text())["defaults"]["audit"]["sae"],
-                "components": 300,
-                "learning_rate": 0.00005,
-                "decay_after": [3, 4],
-            }
+            "sae": {"components": 300, "learning_rate": 0.00005, "decay_after": [3, 4]},
         }
     },
 }
@@ -86,16 +89,16 @@ def test_everything_else_stays_byte_for_byte(here):
     changed = before.replace("  datasets: []\n", "  datasets: [moles]\n")
     changed = changed.replace("  models: []\n", "  models: [b32]\n")
     lines = added_lines(changed, after)
-    names = [line.strip() for line in lines if line.endswith(":\n")]
-    assert names == ["moles:", "b32:", "moles-b32:", "sae:"]
+    names = [line.strip() for line in lines if line.startswith("  ") and line[2] != " "]
+    assert names == ["moles:", "b32:", "moles-b32:"]
     # Each entry stands at the end of its section, before the next section's comment.
-    assert '    templates: ["{}", "a dermoscopic image of a {}", "a {}"]\n  moles:\n' in after
+    assert "    descriptions: class_name\n  moles:\n" in after
     assert "\n    pretrained: laion400m_e32\n\n# One entry for each audit" in after
     assert "      learning_rate: 0.00005\n" in after and "      decay_after: [3, 4]\n" in after
     assert "    splits: {train: 0.75, val: 0.25}\n" in after
 
 
-def test_what_was_there_parses_as_before_and_the_new_entry_merges_the_defaults(here):
+def test_what_was_there_parses_as_before_and_the_new_entries_hold_every_key(here):
     before = load_params(here / "params.yaml")
     main(["add", "moles-b32", "--dataset", "moles", "--model", "b32"])
     after = load_params(here / "params.yaml")
@@ -106,7 +109,11 @@ def test_what_was_there_parses_as_before_and_the_new_entry_merges_the_defaults(h
     audit = after.audits["moles-b32"]
     assert (audit.sae.components, audit.sae.learning_rate) == (300, 0.00005)
     assert audit.failures == before.audits["scenes-tiny"].failures
-    assert after.datasets["moles"].near_duplicates == before.defaults["dataset"]["near_duplicates"]
+    assert audit.sae.k == DEFAULTS["audit"]["sae"]["k"]
+    assert after.datasets["moles"].near_duplicates == DEFAULTS["dataset"]["near_duplicates"]
+    raw = yaml.safe_load((here / "params.yaml").read_text(encoding="utf-8"))
+    assert list(raw["audits"]["moles-b32"]) == list(AuditConfig.model_fields)
+    assert list(raw["datasets"]["moles"]) == list(DatasetConfig.model_fields)
     assert after.outside.datasets == ["moles"]
     assert after.outside.models == ["b32"]
 
@@ -120,12 +127,12 @@ def test_a_second_audit_of_the_same_dataset_adds_only_itself(here, capsys):
     assert load_params().outside.models == ["b32", "namer"]
     main(["add", "flowers-namer", "--dataset", "flowers", "--model", "namer"])
     lines = added_lines(first, (here / "params.yaml").read_text())
-    assert [line.split(":")[0].strip() for line in lines] == [
-        "flowers-namer",
-        "<<",
-        "dataset",
-        "model",
+    assert [line.strip() for line in lines[:3]] == [
+        "flowers-namer:",
+        "dataset: flowers",
+        "model: namer",
     ]
+    assert not any(line.startswith("  ") and line[2] != " " for line in lines[1:])
 
 
 def test_data_and_model_of_ones_own(here, capsys):
@@ -216,21 +223,21 @@ def test_lists_are_added_to_as_they_are_written(old, new):
 def test_sections_are_added_to_as_they_are_written():
     text = shipped()
     start = text.index("audits:\n")
-    wide = text[:start] + "audits:\n    a:\n        <<: *audit\n        dataset: scenes # last\n"
-    assert edited(wide, addition()).endswith(
-        "# last\n    birds-b32:\n      <<: *audit\n      dataset: birds\n      model: b32\n"
+    wide = text[:start] + "audits:\n    a:\n        dataset: scenes # last\n"
+    assert (
+        "# last\n    birds-b32:\n      dataset: birds\n      model: b32\n      embed:\n"
+        in edited(wide, addition())
     )
     empty = text[:start] + "audits: {} # none yet\n# the end"
-    assert edited(empty, addition()).endswith(
-        "audits: # none yet\n  birds-b32:\n    <<: *audit\n    dataset: birds\n    model: b32\n"
-        "# the end\n"
-    )
+    new = edited(empty, addition())
+    assert "audits: # none yet\n  birds-b32:\n    dataset: birds\n    model: b32\n" in new
+    assert new.endswith("    report: {gallery: 8, thumbnail: 96}\n# the end\n")
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        shipped().replace("&dataset", "&other").replace("*dataset", "*other"),
+        shipped().replace("audits:\n", "audits: &all\n") + "more: *all\n",
         shipped()[: shipped().index("audits:\n")] + "audits: {a: {dataset: scenes, model: tiny}}\n",
     ],
 )

@@ -11,8 +11,9 @@ from pipeline.datasets import isic
 from pipeline.datasets.classes import class_names, read_classes, short_name
 
 EMBED = EmbedConfig(
-    batch_size=2, workers=0, shard_rows=3, dtype="float32", device="cpu", precision="float32"
-)
+    batch_size=2, workers=0, shard_rows=3, dtype="float32",
+    spatial_tokens=0, device="cpu", precision="float32",
+)  # fmt: skip
 
 
 def folder_config(root: Path, **changes: object) -> DatasetConfig:

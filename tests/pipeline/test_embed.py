@@ -36,8 +36,9 @@ from pipeline.store import read_json, shards, vector_column, write_table
 from pipeline.vectors import read_embeddings
 
 EMBED = EmbedConfig(
-    batch_size=2, workers=0, shard_rows=3, dtype="float32", device="cpu", precision="float32"
-)
+    batch_size=2, workers=0, shard_rows=3, dtype="float32",
+    spatial_tokens=0, device="cpu", precision="float32",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

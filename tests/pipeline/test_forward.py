@@ -15,8 +15,9 @@ from pipeline.models.catalog import class_tokens, load_clip
 from pipeline.models.forward import Forward, all_tokens, pick_device, split_preprocess
 
 EMBED = EmbedConfig(
-    batch_size=8, workers=0, shard_rows=8, dtype="float32", device="cpu", precision="float32"
-)
+    batch_size=8, workers=0, shard_rows=8, dtype="float32",
+    spatial_tokens=0, device="cpu", precision="float32",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

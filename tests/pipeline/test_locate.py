@@ -1,6 +1,8 @@
 """The stage that looks for a dataset before anything runs."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,6 @@ import yaml
 from pipeline import layout, locate
 from pipeline.datasets import image_folder, isic
 from pipeline.store import read_json
-from tests.pipeline.invented_isic import isic_config
-from tests.pipeline.test_datasets import folder_config
 
 ROOT = Path(__file__).parents[2]
 TENCH = "n01440764"
@@ -23,10 +23,18 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **changes: obj
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["datasets"][name] = {**params["datasets"]["scenes"], **changes}
     params["outside"]["datasets"].append(name)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
+    with_texts(folder, name)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["locate", "--dataset", name])
     locate.main()
+
+
+def with_texts(folder: Path, name: str) -> None:
+    """The vocabulary of scenes and an empty table of descriptions."""
+    (folder / "vocabularies" / "descriptions").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "vocabularies" / "scenes.csv", folder / "vocabularies")
+    (folder / layout.descriptions(name)).write_text("label,description\n")
 
 
 def make(folder: Path, *paths: str) -> None:
@@ -52,7 +60,8 @@ def test_what_is_found_is_written(
     expected: str,
 ) -> None:
     make(tmp_path / "raw" / "mine", *paths)
-    run(tmp_path, monkeypatch, "mine", kind=kind, root="raw/mine")
+    splits = None
+    run(tmp_path, monkeypatch, "mine", kind=kind, root="raw/mine", splits=splits)
     source = read_json(tmp_path / layout.source("mine"))
     assert source == {"kind": kind, "root": "raw/mine", "layout": expected}
 
@@ -60,7 +69,9 @@ def test_what_is_found_is_written(
 def test_releases_of_isic_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"ISIC 2019": tmp_path / "a", "HAM10000": tmp_path / "b"}
     monkeypatch.setattr(isic, "releases", lambda root: found, raising=False)
-    assert locate.locate("mine", isic_config(tmp_path))["layout"] == "ISIC 2019, HAM10000"
+    (tmp_path / "raw").mkdir()
+    run(tmp_path, monkeypatch, "mine", kind="isic", root="raw", splits={"train": 0.5, "val": 0.5})
+    assert read_json(layout.source("mine"))["layout"] == "ISIC 2019, HAM10000"
 
 
 def fault(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> str:
@@ -102,7 +113,7 @@ def models_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str,
     params["models"]["mine"] = model
     params["audits"]["again"] = params["audits"]["scenes-tiny"] | {"model": "mine"}
     params["outside"]["models"] = [] if model["name"] == "local-dir:data/models/mine" else ["mine"]
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
     make(folder, "data/raw/scenes/train/bat/a.png", "data/raw/scenes/val/bat/b.png")
     monkeypatch.setattr(sys, "argv", ["locate", "--dataset", "scenes"])
     with pytest.raises(SystemExit) as stop:
@@ -131,8 +142,8 @@ def test_no_class_folder_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     seen = []
     visible = image_folder.visible
     monkeypatch.setattr(image_folder, "visible", lambda f: seen.append(f.name) or visible(f))
-    locate.locate("mine", folder_config(tmp_path))
-    assert seen == [tmp_path.name, "train", "val"]
+    run(tmp_path, monkeypatch, "mine", root=str(tmp_path))
+    assert set(seen) == {tmp_path.name, "train", "val"}
 
 
 def test_a_fault_is_one_message_without_a_traceback_and_without_torch(tmp_path: Path) -> None:

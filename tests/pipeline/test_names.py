@@ -1,6 +1,7 @@
 """Names that are no images of anyone's, and names that no later stage could write down."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -18,11 +19,11 @@ from pipeline.datasets.names import (
     utf8_only,
 )
 from pipeline.datasets.splits import split_of
-from pipeline.locate import locate
 from pipeline.prepare import prepare
 from tests.pipeline.invented_imagenet import jpeg
 from tests.pipeline.test_datasets import folder_config
 from tests.pipeline.test_files import write_tar
+from tests.pipeline.test_locate import fault
 from tests.pipeline.test_manifest import draw
 from tests.pipeline.test_prepare import scenes
 
@@ -145,14 +146,15 @@ def test_prepare_leaves_out_members_of_a_tar_that_are_not_utf8(tmp_path: Path) -
 
 
 @bytes_in_names
-def test_locate_names_what_dvc_cannot_take(tmp_path: Path) -> None:
-    scenes(tmp_path)
-    locate("mine", "image_folder", tmp_path)
-    draw(tmp_path / f"val/dog/{ODD}.png", 91)
-    (tmp_path / ODD).mkdir()
-    with pytest.raises(ValueError, match=r"/caf\\xe9, .*/val/dog/caf\\xe9.png: DVC takes no"):
-        locate("mine", "image_folder", tmp_path)
+def test_locate_names_what_dvc_cannot_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "raw"
+    scenes(root)
+    check_utf8(root)
+    draw(root / f"val/dog/{ODD}.png", 91)
+    (root / ODD).mkdir()
+    message = fault(tmp_path, monkeypatch, root="raw")
+    assert re.search(r"/caf\\xe9, .*/val/dog/caf\\xe9.png: DVC takes no", message)
     for number in range(6):
-        (tmp_path / f"{ODD}{number}").touch()
+        (root / f"{ODD}{number}").touch()
     with pytest.raises(ValueError, match=r" and 3 more: DVC .*convmv"):
-        check_utf8(tmp_path)
+        check_utf8(root)

@@ -41,8 +41,9 @@ CLASSES = [
 IMAGES = 12
 COMPONENTS, K = 14, 5
 EMBED = EmbedConfig(
-    batch_size=5, workers=0, shard_rows=8, dtype="float32", device="cpu", precision="float32"
-)
+    batch_size=5, workers=0, shard_rows=8, dtype="float32",
+    spatial_tokens=0, device="cpu", precision="float32",
+)  # fmt: skip
 
 
 def params() -> Params:
