@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from pipeline.config import ConfigError
-from pipeline.models.folder import reason
+from pipeline.models.folder import LOADING_ERRORS, reason
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 """Of files of weights that are read."""
@@ -46,13 +46,23 @@ MAGIC = {
 """First bytes → framework of weights that are not read, whatever their name."""
 
 ACTING = {"os", "posix", "nt", "sys", "subprocess", "shutil", "socket", "importlib", "runpy"}
-ACTING |= {"ctypes", "pty", "webbrowser", "builtins.eval", "builtins.exec", "builtins.__import__"}
+ACTING |= {
+    "commands",
+    "ctypes",
+    "pty",
+    "webbrowser",
+    "builtins.eval",
+    "builtins.exec",
+    "builtins.__import__",
+}
 """What no record of a training names. Nothing of it would be run: its owner is to be told."""
 
 ONLY_WEIGHTS = (
     "Only tensors are read: save nothing but the weights, "
     'torch.save(model.state_dict(), "weights.pt"), where the model was trained'
 )
+
+CALLS = "as a pickle it would call "
 
 
 class Content(NamedTuple):
@@ -188,20 +198,18 @@ def _read_shards(index: Path) -> Content:
 
 
 def _read_pickle(path: Path) -> Content:
-    zipped = zipfile.is_zipfile(path)
-    names: list[str] = []
+    zipped, names = zipfile.is_zipfile(path), list[str]()
     try:
         if zipped:
             names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        _refuse_acting(path, names)
+        if acting := [name for name in names if {name, name.partition(".")[0]} & ACTING]:
+            raise UnpicklingError(f"{CALLS}{', '.join(acting)}")
         with torch.serialization.safe_globals([(_stand_in(name), name) for name in names]):
             data = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:
         said = _refused(error, names)
         raise ConfigError(f"{path} does not load: {said}. {ONLY_WEIGHTS}") from error
-    except (RuntimeError, OSError, ValueError, TypeError, LookupError, EOFError) as error:
-        raise ConfigError(_damaged(path, error)) from error
-    except (AttributeError, AssertionError, OverflowError, MemoryError) as error:
+    except LOADING_ERRORS as error:
         raise ConfigError(_damaged(path, error)) from error
     return Content(data, names)
 
@@ -214,25 +222,20 @@ def _stand_in(name: str) -> Any:
     return type(own, (Unread,), {"__module__": module})  # so that torch's errors name it
 
 
-def _refuse_acting(path: Path, names: list[str]) -> None:
-    acting = [name for name in names if name in ACTING or name.partition(".")[0] in ACTING]
-    if acting:
-        raise ConfigError(
-            f"{path} does not load: as a pickle it would call {', '.join(acting)}, which no "
-            "weights need; nothing was called. Do not open it with other tools, and take the "
-            f"weights from elsewhere. {ONLY_WEIGHTS.partition(':')[0]}"
-        )
-
-
 def _refused(error: UnpicklingError, names: list[str]) -> str:
     """What torch's reader refuses, without its advice to read it all the same."""
     text = str(error)
+    if text.startswith(CALLS):
+        return (
+            f"{text}, which no weights need; nothing was called. Do not open it with other tools, "
+            "and take the weights from elsewhere"
+        )
     for begin in ("Unsupported global: GLOBAL ", "but got <class '", "unsupported GLOBAL "):
         if begin in text:
             named = re.split(r"['\s]", text.partition(begin)[2])[0]
             return f"it holds {named}, which is neither a tensor nor a plain container"
     if "unrecognized function" in text:
-        return f"as a pickle it would call what is made of {', '.join(names)}; nothing was called"
+        return f"{CALLS}what is made of {', '.join(names)}; nothing was called"
     if "Unsupported operand" in text:
         return "it is a pickle of another protocol than torch.save writes"
     return "it is no file that torch.save has written"

@@ -79,7 +79,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
     touched = tmp_path / "touched"
     for function, argument, said in (
         (pathlib.Path.touch, touched, "would call what is made of builtins.getattr"),
-        (subprocess.call, ["touch", str(touched)], "would call subprocess.call"),
+        (subprocess.call, ["touch", str(touched)], "would call (commands|subprocess).call"),
         (eval, f"open({str(touched)!r}, 'w')", "would call builtins.eval"),
     ):
         torch.save({"a": torch.ones(2), "b": Acts(function, argument)}, tmp_path / "w.pt")
