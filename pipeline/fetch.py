@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 
 from pipeline import layout
 from pipeline.config import ConfigError, ModelConfig, load_params
+from pipeline.models.building import build, tokenizer_of
 from pipeline.models.catalog import load_clip, weights_sha256
 from pipeline.models.folder import CONFIG, WEIGHTS
-from pipeline.models.hub import build, resolve, tokenizer_of
+from pipeline.models.hub import resolve
 from pipeline.store import atomic, write_json
 
 RECORD = "source.json"

@@ -7,32 +7,24 @@ open_clip run or load something else is refused (`pipeline.models.folder`).
 
 import difflib
 import importlib.util
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import open_clip
-from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+from open_clip.tokenizer import SimpleTokenizer
 
 from pipeline.config import HERE, ConfigError, ModelConfig
 from pipeline.models import huggingface, vocabulary
 from pipeline.models.folder import (
     CHECKPOINT,
     CONFIG,
-    LOADING_ERRORS,
     WEIGHTS,
     check_config,
-    check_weights,
     read_config,
-    reason,
 )
 from pipeline.models.places import Folder, Place, Repository, safe_first
-from pipeline.models.tensors import SUFFIXES, files, read, refuse_foreign
-from pipeline.models.weights import find, of_adapters
-from pipeline.store import write_json
+from pipeline.models.tensors import SUFFIXES, files, of_adapters, refuse_foreign
 
 TOKENIZER = ("hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode")
 """Keys of text_cfg that choose the tokenizer."""
@@ -68,15 +60,6 @@ class Source(NamedTuple):
     weights: Path
     tokenizer: str | Path | None
     notes: list[str]
-
-
-class Built(NamedTuple):
-    """A model with its weights."""
-
-    model: Any
-    """One of open_clip's classes, on the CPU in float32."""
-    notes: list[str]
-    """What is not obvious about how it was made of its source."""
 
 
 def resolve(key: str, config: ModelConfig) -> Source:
@@ -314,60 +297,3 @@ def _need_transformers(key: str) -> None:
             f"models.{key} has a tokenizer of Hugging Face's: install it with "
             "`pip install transformers sentencepiece`"
         )
-
-
-def build(source: Source) -> Built:
-    """The model of a source, with weights read as data only.
-
-    Raises:
-        ConfigError: the weights are damaged, another model's, or hold what cannot be read as data.
-    """
-    where = str(source.weights)
-    try:
-        with TemporaryDirectory() as temporary, _quiet():
-            write_json(Path(temporary) / CONFIG, source.config)
-            model = open_clip.create_model(f"local-dir:{temporary}", load_weights=False)
-    except LOADING_ERRORS as error:
-        raise ConfigError(
-            f"open_clip cannot build the model for {where}: {reason(error)}"
-        ) from error
-    try:
-        found = find(model, read(source.weights), where)
-    except ConfigError as error:
-        assumed = f". Of its source is known: {'; '.join(source.notes)}" if source.notes else ""
-        raise ConfigError(f"{error}{assumed}") from error
-    model.load_state_dict(found.tensors)
-    check_weights(model, {}, where)
-    return Built(model, [*source.notes, *found.notes])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without open_clip's warning that a model has no weights yet."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def tokenizer_of(source: Source, model: Any) -> Any:
-    """The tokenizer of a source, with the context length of its model.
-
-    Raises:
-        ConfigError: it cannot be loaded.
-    """
-    length = open_clip.get_model_tokenize_cfg(model)["context_length"]
-    try:
-        if source.tokenizer is None:
-            return SimpleTokenizer(context_length=length)
-        if isinstance(source.tokenizer, Path):
-            return HFTokenizer(
-                str(source.tokenizer), context_length=length, trust_remote_code=False
-            )
-        return open_clip.get_tokenizer(source.tokenizer, context_length=length)
-    except LOADING_ERRORS as error:
-        raise ConfigError(
-            f"the tokenizer of {source.tokenizer} does not load: {reason(error)}"
-        ) from error

@@ -88,8 +88,9 @@ def model_config(path: Path, where: str) -> Converted:
     _check_kind(content, where)
     vision, text = (_section(content, name) for name in ("vision_config", "text_config"))
     notes = [
-        f"{where} says nothing of {name}, so transformers' defaults hold, those of ViT-B/32 (the "
-        "weights cannot say num_attention_heads and hidden_act)"
+        f"{where} says nothing of {name}, so transformers' defaults hold, ViT-B/32's; if the "
+        "model is another, write there what it was trained as (num_attention_heads and hidden_act "
+        "cannot be read off the weights)"
         for name, section in (("vision_config", vision), ("text_config", text))
         if not section
     ]

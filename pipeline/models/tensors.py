@@ -185,6 +185,14 @@ def of_other_framework(framework: str) -> str:
     )
 
 
+def of_adapters(what: str) -> str:
+    """That weights are LoRA's, and what to do."""
+    return (
+        f"it holds adapters of LoRA ({what}), which change a model and are none: merge them into "
+        "it and save that, with peft `model.merge_and_unload().save_pretrained(FOLDER)`"
+    )
+
+
 def _read_shards(index: Path) -> Content:
     data: dict[str, Any] = {}
     unread: set[str] = set()

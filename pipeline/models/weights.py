@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.config import ConfigError
 from pipeline.models.layouts import Layout, Shapes, layouts
-from pipeline.models.tensors import ONLY_WEIGHTS, Content
+from pipeline.models.tensors import ONLY_WEIGHTS, Content, of_adapters
 
 WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Modules that torch.compile, FSDP and activation checkpointing put around others, at any depth."""
@@ -165,7 +165,7 @@ def _candidates(place: str, tensors: dict[str, Tensor], shapes: Shapes) -> list[
             if not BESIDE.fullmatch(name) and not (most == 1 and (prefix + name).startswith(others))
         ]
         misshapen = {}
-        for key in layout.keys() - set(missing):
+        for key in sorted(layout.keys() - set(missing)):
             shape = layout[key].shape(tensors, prefix)
             scalar = key.startswith("logit_") and shape in ((), (1,))
             if shape != shapes[key] and not scalar:
@@ -222,14 +222,6 @@ def _refuse_adapters(names: Mapping[str, Tensor], where: str) -> None:
     adapters = [name for name in names if "lora_" in name]
     if adapters:
         raise ConfigError(f"{where} does not load: {of_adapters(_some(adapters))}")
-
-
-def of_adapters(what: str) -> str:
-    """That weights are LoRA's, and what to do."""
-    return (
-        f"it holds adapters of LoRA ({what}), which change a model and are none: merge them into "
-        "it and save that, with peft `model.merge_and_unload().save_pretrained(FOLDER)`"
-    )
 
 
 def _why(candidates: list[Candidate], shapes: Shapes, unread: list[str]) -> str:

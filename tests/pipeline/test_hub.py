@@ -18,8 +18,9 @@ from safetensors.torch import load_file
 
 from pipeline.config import ConfigError, ModelConfig, PreprocessConfig
 from pipeline.models import places
+from pipeline.models.building import build, tokenizer_of
 from pipeline.models.catalog import load_clip, weights_sha256
-from pipeline.models.hub import build, check, resolve, tokenizer_of
+from pipeline.models.hub import check, resolve
 
 STATED = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
 PREPROCESS = PreprocessConfig(**STATED, interpolation="bilinear", resize_mode="longest")

@@ -184,7 +184,7 @@ def test_weights_that_the_configuration_says_nothing_of_are_not_guessed_at(tmp_p
         "the model's is [",
         "another architecture",
         "config.json says nothing of vision_config",
-        "num_attention_heads and hidden_act",
+        "num_attention_heads and hidden_act cannot",
     ):
         assert said in str(error.value)
 
