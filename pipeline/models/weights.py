@@ -88,13 +88,16 @@ def find(model: nn.Module, content: Content, where: str) -> Found:
         ConfigError: they are not there, of another architecture, adapters of LoRA, quantised, or
             there are several of which none is more likely than another.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    state = model.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     candidates: list[Candidate] = []
     notes: list[str] = []
     for place, mapping in mappings(content.data):
         names = {WRAPPERS.sub("", name): tensor for name, tensor in mapping.items()}
         _refuse_adapters(mapping, where)
-        if len(names) == len(mapping) and names.keys() != mapping.keys():
+        if len(names) < len(mapping):  # the same names with wrappers and without
+            names = mapping
+        elif names.keys() != mapping.keys():
             removed = sorted({name for key in mapping for name in WRAPPERS.findall(key)})
             notes.append(f"{', '.join(removed)} taken out of the names")
         candidates += _candidates(place, convert_state_dict(model, names), shapes)
@@ -104,7 +107,7 @@ def find(model: nn.Module, content: Content, where: str) -> Found:
     taken = _choose(fitting, where)
     values = taken.values()
     for name, tensor in values.items():
-        if model.state_dict()[name].is_floating_point() and tensor.dtype not in FLOATS:
+        if state[name].is_floating_point() and tensor.dtype not in FLOATS:
             raise ConfigError(
                 f"{where} does not load: {name} is {tensor.dtype}: the weights are quantised; save "
                 "them in float16 or float32"
