@@ -11,11 +11,14 @@ from safetensors.torch import save_file
 
 from pipeline import layout
 from pipeline.config import ConfigError, ModelConfig, load_params
+from pipeline.models.building import build, tokenizer_of
 from pipeline.models.catalog import load_clip, weights_sha256
 from pipeline.models.folder import CONFIG, WEIGHTS
-from pipeline.models.hub import build, resolve, tokenizer_of
+from pipeline.models.hub import resolve
 from pipeline.store import atomic, write_json
 
+RECORD = "source.json"
+"""What a folder is of, and what is not obvious about how it was made of it; for persons."""
 PROBES = ["", "a photo of a bat", "Fußball – 東京 & “melanoma”, 2.5 mm", "word " * 100]
 """Prompts that tell tokenizers apart: none, plain, other scripts, more than any context."""
 
@@ -28,7 +31,9 @@ def fetch(key: str, config: ModelConfig, folder: Path) -> str:
         RuntimeError: what was written is not what was fetched.
     """
     source = resolve(key, config)
-    model = build(source)
+    model, notes = build(source)
+    for note in notes:
+        print(f"models.{key}: {note}", file=sys.stderr)
     sha256 = weights_sha256(model)
     tokenize = tokenizer_of(source, model)
     with atomic(folder) as temporary:
@@ -40,6 +45,8 @@ def fetch(key: str, config: ModelConfig, folder: Path) -> str:
             temporary / CONFIG,
             {"model_cfg": source.config["model_cfg"], "preprocess_cfg": preprocessing},
         )
+        entry = {"name": config.name, "pretrained": config.pretrained}
+        write_json(temporary / RECORD, {**entry, "weights": source.weights.name, "notes": notes})
         if isinstance(tokenize, HFTokenizer):
             tokenize.save_pretrained(temporary)
         del model, tensors

@@ -1,49 +1,65 @@
 """Where a model of params.yaml comes from: a tag, a hub repository, a checkpoint, another folder.
 
-Nothing that is fetched is run: weights are read as tensors only, and a configuration that would
-make open_clip run or load something else is refused (`pipeline.models.folder`).
+Repositories and folders may be open_clip's or transformers'. Nothing that is fetched is run:
+weights are read as data only (`pipeline.models.tensors`), and a configuration that would make
+open_clip run or load something else is refused (`pipeline.models.folder`).
 """
 
 import difflib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import open_clip
+from open_clip.tokenizer import SimpleTokenizer
 
 from pipeline.config import HERE, ConfigError, ModelConfig
-from pipeline.models.download import HubFile, safe_first
+from pipeline.models import huggingface, vocabulary
 from pipeline.models.folder import (
     CHECKPOINT,
     CONFIG,
-    LOADING_ERRORS,
     WEIGHTS,
     check_config,
-    check_weights,
     read_config,
-    reason,
 )
-from pipeline.store import write_json
+from pipeline.models.places import Folder, Place, Repository, safe_first
+from pipeline.models.tensors import SUFFIXES, files, of_adapters, refuse_foreign
 
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
-"""Of checkpoint files."""
 TOKENIZER = ("hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode")
 """Keys of text_cfg that choose the tokenizer."""
+ADAPTERS = "adapter_config.json"
+"""By which a folder of peft's is known."""
 
-Found: TypeAlias = tuple[dict[str, Any], Path | HubFile]
-"""Content of an `open_clip_config.json`, and where the weights are."""
+
+class Remote(NamedTuple):
+    """Weights that need not be here yet."""
+
+    place: Place
+    names: tuple[str, ...]
+    """The preferred one first."""
 
 
-class Source(NamedTuple):
-    """A model before it is built."""
+class Found(NamedTuple):
+    """A model before its weights are fetched."""
 
     config: dict[str, Any]
     """Content of an `open_clip_config.json`: model_cfg and preprocess_cfg."""
+    weights: Path | Remote
+    tokenizer: str | Path | None
+    """Name by which open_clip finds the tokenizer, folder of one that transformers reads, or None
+    for CLIP's own."""
+    notes: list[str]
+    """What had to be assumed."""
+
+
+class Source(NamedTuple):
+    """A model before it is built; as `Found`, the weights being here."""
+
+    config: dict[str, Any]
     weights: Path
-    tokenizer: str
-    """Name by which open_clip finds the tokenizer."""
+    tokenizer: str | Path | None
+    notes: list[str]
 
 
 def resolve(key: str, config: ModelConfig) -> Source:
@@ -53,13 +69,17 @@ def resolve(key: str, config: ModelConfig) -> Source:
         ConfigError: something is missing or contradicts itself, or the hub cannot be reached; the
             message says what to do.
     """
-    content, weights = _find(key, config)
-    path = weights.get() if isinstance(weights, HubFile) else weights
-    return Source(content, path, config.tokenizer or config.name)
+    found = _find(key, config)
+    path = found.weights
+    if isinstance(path, Remote):
+        place, path = path.place, path.place.get(*path.names)
+        for file in files(path):
+            place.get(file.name)
+    return Source(found.config, path, found.tokenizer, found.notes)
 
 
 def check(key: str, config: ModelConfig, *, ask_hub: bool = True) -> None:
-    """Make sure that a model can be had, without downloading its weights.
+    """Make sure that a model can be had, without downloading or loading its weights.
 
     Args:
         key: its name in params.yaml.
@@ -67,37 +87,42 @@ def check(key: str, config: ModelConfig, *, ask_hub: bool = True) -> None:
         ask_hub: without, only what is known here is checked: names, tags and files.
 
     Raises:
-        ConfigError: as `resolve`.
+        ConfigError: as `resolve`, or the first bytes of the weights say that they are none.
     """
     if not ask_hub and config.name.startswith("hf-hub:"):
         return
-    _, weights = _find(key, config)
-    if ask_hub and isinstance(weights, HubFile):
-        weights.look()
+    weights = _find(key, config).weights
+    if not isinstance(weights, Remote):
+        for file in files(weights):
+            refuse_foreign(file)
+    elif ask_hub:
+        weights.place.look(*weights.names)
 
 
 def _find(key: str, config: ModelConfig) -> Found:
-    if config.name.startswith("hf-hub:"):
-        content, weights = _of_repository(key, config)
-    elif config.name.startswith("local-dir:"):
-        content, weights = _of_folder(key, config)
+    scheme, _, rest = config.name.partition(":")
+    if scheme == "hf-hub" and rest:
+        found = _of_place(key, config, Repository(key, rest))
+    elif scheme == "local-dir" and rest:
+        found = _of_place(key, config, _folder(key, config, Path(rest)))
     elif ":" in config.name:
         raise ConfigError(
             f"models.{key}.name is {config.name!r}: it must be open_clip's name of a model, "
             "hf-hub:<repository> or local-dir:<folder>"
         )
     else:
-        content, weights = _of_name(key, config)
-    check_config(content, f"models.{key} ({config.name})")
-    text = content["model_cfg"]["text_cfg"]
+        found = _of_name(key, config)
+    check_config(found.config, f"models.{key} ({config.name})")
+    text = found.config["model_cfg"]["text_cfg"]
     if config.tokenizer is not None:
         settings = _architecture(f"models.{key}.tokenizer", config.tokenizer)["text_cfg"]
         for setting in TOKENIZER:
             text.pop(setting, None)
         text |= {setting: settings[setting] for setting in TOKENIZER if setting in settings}
+        found = found._replace(tokenizer=config.tokenizer)
     if text.get("hf_tokenizer_name"):
         _need_transformers(key)
-    return content, weights
+    return found
 
 
 def _of_name(key: str, config: ModelConfig) -> Found:
@@ -116,7 +141,8 @@ def _of_name(key: str, config: ModelConfig) -> Found:
         said = {k: tag[k] for k in ("mean", "std", "interpolation", "resize_mode")}
         stated = _preprocess(key, config, said, f"open_clip's tag {config.pretrained}")
         content = {"model_cfg": architecture, "preprocess_cfg": stated}
-        return content, HubFile(key, repository, safe_first(filename or CHECKPOINT))
+        names = safe_first(filename or CHECKPOINT)
+        return Found(content, Remote(Repository(key, repository), names), config.name, [])
     weights = Path(config.pretrained)
     if not weights.is_file():
         raise ConfigError(
@@ -131,24 +157,84 @@ def _of_name(key: str, config: ModelConfig) -> Found:
             "are preprocessed: give mean, std, interpolation and resize_mode as it was trained with"
         )
     stated = config.preprocess.model_dump(mode="json")
-    return {"model_cfg": architecture, "preprocess_cfg": stated}, weights
+    content = {"model_cfg": architecture, "preprocess_cfg": stated}
+    return Found(content, weights, config.name, [])
 
 
-def _of_repository(key: str, config: ModelConfig) -> Found:
-    repository = config.name.removeprefix("hf-hub:")
-    path = HubFile(key, repository, [CONFIG]).get()
-    content = _content(key, config, path, f"{repository}'s {CONFIG}")
-    return content, HubFile(key, repository, safe_first(CHECKPOINT))
-
-
-def _of_folder(key: str, config: ModelConfig) -> Found:
+def _folder(key: str, config: ModelConfig, path: Path) -> Folder:
     if config.name == f"{HERE}/{key}":
         raise ConfigError(
             f"models.{key} lies in {config.name} already: there is nothing to fetch; take {key} "
             "out of outside.models"
         )
-    folder = Path(config.name.removeprefix("local-dir:"))
-    content = _content(key, config, folder / CONFIG, str(folder / CONFIG))
+    if not path.is_dir():
+        raise ConfigError(f"models.{key}.name is {config.name!r}: {path} is no folder")
+    return Folder(key, path)
+
+
+def _of_place(key: str, config: ModelConfig, place: Place) -> Found:
+    """The model of a folder or of a repository, as open_clip or transformers has saved it."""
+    path = place.find(CONFIG)
+    if path is None and place.find(huggingface.CONFIG) is not None:
+        return _of_transformers(key, config, place)
+    if path is None and place.find(ADAPTERS) is not None:
+        raise ConfigError(f"models.{key}: {place.name}: {of_adapters(ADAPTERS)}")
+    path = path or place.get(CONFIG, huggingface.CONFIG)
+    said = path if isinstance(place, Folder) else f"{place.name}'s {CONFIG}"
+    content = _content(key, config, path, str(said))
+    if isinstance(place, Folder):
+        return Found(content, _weights_in(key, place.path), config.name, [])
+    return Found(content, Remote(place, safe_first(CHECKPOINT)), config.name, [])
+
+
+def _of_transformers(key: str, config: ModelConfig, place: Place) -> Found:
+    """A model as transformers' `CLIPModel.save_pretrained` leaves it."""
+    model = huggingface.model_config(
+        place.get(huggingface.CONFIG), f"{place.name}/{huggingface.CONFIG}"
+    )
+    notes = [f"converted from transformers' CLIPModel of {place.name}", *model.notes]
+    stated: dict[str, Any] = {}
+    origin = f"{place.name}, without {' or '.join(huggingface.PREPROCESSORS)},"
+    if path := place.find(*huggingface.PREPROCESSORS):
+        origin = f"{place.name}/{path.name}"
+        size = model.config["vision_cfg"]["image_size"]
+        stated, more = huggingface.preprocessing(path, size, origin)
+        notes += more
+    content = {
+        "model_cfg": model.config,
+        "preprocess_cfg": _preprocess(key, config, stated, origin),
+    }
+    tokenizer = None
+    if config.tokenizer is None:
+        tokenizer = _tokenizer_in(key, place, model.config["text_cfg"], notes)
+    names = huggingface.WEIGHTS
+    weights = place.get(*names) if isinstance(place, Folder) else Remote(place, names)
+    return Found(content, weights, tokenizer, notes)
+
+
+def _tokenizer_in(key: str, place: Place, text: dict[str, Any], notes: list[str]) -> Path | None:
+    """Folder of a place's own tokenizer; None, perhaps with a note, where it is CLIP's own."""
+    own, size = vocabulary.is_clips_own(place), SimpleTokenizer().vocab_size
+    if own is False:
+        there = [path for name in vocabulary.FILES if (path := place.find(name))]
+        text["hf_tokenizer_name"] = place.name
+        return there[0].parent
+    if text["vocab_size"] != size:
+        has = "CLIP's own tokenizer" if own else "no tokenizer, where CLIP's own would be taken"
+        raise ConfigError(
+            f"models.{key}: {place.name} has {has}, of {size} tokens, but a text tower of "
+            f"{text['vocab_size']}: put the tokenizer that it was trained with there, or name one "
+            f"of open_clip's as models.{key}.tokenizer"
+        )
+    if own is None:
+        notes.append(
+            f"{place.name} has no tokenizer: CLIP's own is taken, which has as many tokens"
+        )
+    return None
+
+
+def _weights_in(key: str, folder: Path) -> Path:
+    """The one file of weights in an open_clip folder."""
     found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     named = [path for path in found if path.name == WEIGHTS] or found
     if len(named) != 1:
@@ -156,7 +242,7 @@ def _of_folder(key: str, config: ModelConfig) -> Found:
             f"models.{key}: {folder} holds {[path.name for path in found] or 'no weights'}: it "
             f"must hold {WEIGHTS} or a single file that ends in one of {SUFFIXES}"
         )
-    return content, named[0]
+    return named[0]
 
 
 def _content(key: str, config: ModelConfig, path: Path, origin: str) -> dict[str, Any]:
@@ -218,45 +304,3 @@ def _need_transformers(key: str) -> None:
             f"models.{key} has a tokenizer of Hugging Face's: install it with "
             "`pip install transformers sentencepiece`"
         )
-
-
-def build(source: Source) -> Any:
-    """The model of a source, on the CPU in float32, with weights read as tensors only.
-
-    Raises:
-        ConfigError: the weights are damaged, another model's, or hold more than tensors.
-    """
-    try:
-        state = open_clip.factory.load_state_dict(str(source.weights), weights_only=True)
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        del state  # open_clip reads them again: twice the time, but not twice the memory
-        with TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            write_json(folder / CONFIG, source.config)
-            safe = source.weights.suffix == ".safetensors"
-            (folder / (WEIGHTS if safe else CHECKPOINT)).symlink_to(source.weights.resolve())
-            model = open_clip.create_model(
-                f"local-dir:{folder}", weights_only=True, require_pretrained=True
-            )
-    except LOADING_ERRORS as error:
-        raise ConfigError(
-            f"{source.weights} does not load: {reason(error)}. Only tensors are read, and all that "
-            "the model has must be there"
-        ) from error
-    check_weights(model, shapes, str(source.weights))
-    return model
-
-
-def tokenizer_of(source: Source, model: Any) -> Any:
-    """The tokenizer of a source, with the context length of its model.
-
-    Raises:
-        ConfigError: it cannot be loaded.
-    """
-    length = open_clip.get_model_tokenize_cfg(model)["context_length"]
-    try:
-        return open_clip.get_tokenizer(source.tokenizer, context_length=length)
-    except LOADING_ERRORS as error:
-        raise ConfigError(
-            f"the tokenizer of {source.tokenizer} does not load: {reason(error)}"
-        ) from error

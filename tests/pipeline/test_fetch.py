@@ -62,7 +62,7 @@ def test_the_stage_takes_a_repository_from_hugging_face_s_cache(project, clip_fo
 def test_the_stage_fails_with_one_message(project):
     done = run(project)
     assert done.returncode == 1
-    assert done.stderr.startswith("models.mine: cannot fetch open_clip_config.json of https://")
+    assert done.stderr.startswith("models.mine: cannot fetch open_clip_config.json or ")
     assert "Traceback" not in done.stderr
     assert not (project / "data").exists()
 
@@ -72,7 +72,7 @@ def test_a_folder_says_all_that_open_clip_assumes_and_repeats(clip_folder, tmp_p
     sha256 = {fetch("k", entry, tmp_path / name) for name in ("one", "two")}
     assert sha256 == {load_clip(tmp_path / "one").weights_sha256}
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["open_clip_config.json", "open_clip_model.safetensors"]
+    assert files == ["open_clip_config.json", "open_clip_model.safetensors", "source.json"]
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     config = json.loads((tmp_path / "one" / files[0]).read_text())

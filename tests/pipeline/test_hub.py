@@ -3,7 +3,6 @@
 A hub cache in a folder stands for the hub, laid out as huggingface_hub does it.
 """
 
-import hashlib
 import json
 import pickle
 import shutil
@@ -18,9 +17,10 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.config import ConfigError, ModelConfig, PreprocessConfig
-from pipeline.models import download
+from pipeline.models import places
+from pipeline.models.building import build, tokenizer_of
 from pipeline.models.catalog import load_clip, weights_sha256
-from pipeline.models.hub import build, check, resolve, tokenizer_of
+from pipeline.models.hub import check, resolve
 
 STATED = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
 PREPROCESS = PreprocessConfig(**STATED, interpolation="bilinear", resize_mode="longest")
@@ -28,23 +28,8 @@ CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 
 
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty hub cache, and no network: `cache(repository, {name: content})` puts files in."""
-    folder = tmp_path / "hub"
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-
-    def put(repository: str, files: dict[str, bytes]) -> None:
-        place = folder / f"models--{repository.replace('/', '--')}"
-        for part in ("refs", "blobs", "snapshots/0123"):
-            (place / part).mkdir(parents=True)
-        (place / "refs" / "main").write_text("0123")
-        for name, content in files.items():
-            blob = hashlib.sha256(content).hexdigest()
-            (place / "blobs" / blob).write_bytes(content)
-            (place / "snapshots" / "0123" / name).symlink_to(f"../../blobs/{blob}")
-
-    return put
+def cache(hub_cache):
+    return hub_cache
 
 
 @pytest.fixture
@@ -86,14 +71,14 @@ def test_a_tag_is_taken_from_the_cache_with_its_preprocessing(cache, tiny, clip_
     assert source.config["model_cfg"] == tiny
     assert source.config["preprocess_cfg"]["mean"] == [0.1, 0.2, 0.3]
     assert source.config["preprocess_cfg"]["resize_mode"] == "squash"
-    model = build(source)
+    model = build(source).model
     assert weights_sha256(model) == load_clip(clip_folder).weights_sha256
     assert open_clip.get_model_preprocess_cfg(model)["interpolation"] == "bilinear"
 
 
 def test_a_tag_s_weights_may_be_no_safetensors(cache, tiny, clip_folder, weights, tmp_path):
     cache("lab/tiny", {"open_clip_pytorch_model.bin": saved(tmp_path / "w", weights)})
-    model = build(resolve("k", ModelConfig(name="Tiny", pretrained="seen")))
+    model = build(resolve("k", ModelConfig(name="Tiny", pretrained="seen"))).model
     assert weights_sha256(model) == load_clip(clip_folder).weights_sha256
 
 
@@ -116,7 +101,7 @@ def test_a_hub_repository_is_taken_from_the_cache(cache, clip_folder):
     cache("lab/other", files_of(clip_folder))
     source = resolve("k", ModelConfig(name="hf-hub:lab/other"))
     assert source.config["preprocess_cfg"]["resize_mode"] == "squash"
-    assert weights_sha256(build(source)) == load_clip(clip_folder).weights_sha256
+    assert weights_sha256(build(source).model) == load_clip(clip_folder).weights_sha256
 
 
 def test_a_repository_that_states_no_mean_needs_params_to_say_it(cache, clip_folder):
@@ -135,7 +120,7 @@ def test_a_repository_s_tokenizer_can_be_replaced(cache, clip_folder):
     cache("lab/other", files_of(clip_folder, {"text_cfg": other}))
     source = resolve("k", ModelConfig(name="hf-hub:lab/other", tokenizer="ViT-L-14"))
     assert not set(other) & set(source.config["model_cfg"]["text_cfg"])
-    tokenize = tokenizer_of(source, build(source))
+    tokenize = tokenizer_of(source, build(source).model)
     assert tokenize(["a bat"]).equal(open_clip.get_tokenizer("ViT-L-14")(["a bat"])[:, :8])
     with pytest.raises(ConfigError, match=r"tokenizer is 'ViT-L/14': .*near to it are \['ViT-L-14"):
         resolve("k", ModelConfig(name="hf-hub:lab/other", tokenizer="ViT-L/14"))
@@ -166,7 +151,7 @@ def test_a_checkpoint_is_read_with_stated_preprocessing(
     path = tmp_path / f"epoch_3{suffix}"
     torch.save(content, path)
     entry = ModelConfig(name="Tiny", pretrained=str(path), preprocess=PREPROCESS)
-    model = build(resolve("k", entry))
+    model = build(resolve("k", entry)).model
     assert weights_sha256(model) == load_clip(clip_folder).weights_sha256
     done = open_clip.get_model_preprocess_cfg(model)
     assert (done["mean"], done["interpolation"]) == ([0.1, 0.2, 0.3], "bilinear")
@@ -239,19 +224,19 @@ def test_another_folder_is_a_source(clip_folder, weights, tmp_path):
     torch.save(weights, folder / "epoch_1.pt")
     entry = ModelConfig(name=f"local-dir:{folder}")
     sha256 = load_clip(clip_folder).weights_sha256
-    assert weights_sha256(build(resolve("k", entry))) == sha256
+    assert weights_sha256(build(resolve("k", entry)).model) == sha256
     torch.save({}, folder / "epoch_2.pt")
     with pytest.raises(ConfigError, match=r"holds \['epoch_1.pt', 'epoch_2.pt'\]: it must hold"):
         resolve("k", entry)
     shutil.copy(clip_folder / WEIGHTS, folder)
-    assert weights_sha256(build(resolve("k", entry))) == sha256
+    assert weights_sha256(build(resolve("k", entry)).model) == sha256
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
         ({"name": "local-dir:data/models/k"}, "k lies in .* already.*out of outside.models"),
-        ({"name": "local-dir:nowhere"}, r"nowhere/open_clip_config\.json cannot be read"),
+        ({"name": "local-dir:nowhere"}, "local-dir:nowhere': nowhere is no folder"),
         ({"name": "s3:bucket/model"}, "hf-hub:<repository> or local-dir:<folder>"),
         ({"name": "ViT-B/32", "pretrained": "openai"}, "no such model; near to it are .*ViT-B-32"),
         ({"name": "ViT-B-32"}, r"pretrained is null.*random weights: name one of \['openai'"),
@@ -281,7 +266,7 @@ def test_without_network_and_cache_the_message_says_what_to_do(cache, tmp_path):
 
 
 def test_a_hub_that_does_not_answer_is_given_up(cache, monkeypatch):
-    monkeypatch.setattr(download, "PATIENCE", 0.2)
+    monkeypatch.setattr(places, "PATIENCE", 0.2)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: time.sleep(5))
     start = time.monotonic()
     with pytest.raises(ConfigError, match=r"lab/other \(no answer within 0.2 s\)"):
