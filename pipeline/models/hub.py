@@ -25,7 +25,7 @@ from pipeline.models.folder import (
     read_config,
     reason,
 )
-from pipeline.store import write_json
+from pipeline.store import is_litter, write_json
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 """Of checkpoint files."""
@@ -142,7 +142,8 @@ def _of_folder(key: str, config: ModelConfig) -> Found:
         )
     folder = Path(config.name.removeprefix("local-dir:"))
     content = _content(key, config, folder / CONFIG, str(folder / CONFIG))
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    found = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES]
+    found = [path for path in found if not is_litter(path)]
     named = [path for path in found if path.name == WEIGHTS] or found
     if len(named) != 1:
         raise ConfigError(

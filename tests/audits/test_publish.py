@@ -98,10 +98,11 @@ def test_database_that_a_kill_left_unfinished_is_made_anew(
 ) -> None:
     (tmp_path / "mlflow.db.new").write_text("half made")
     (tmp_path / "mlflow.db.new-journal").write_text("half made")
+    (tmp_path / "mlflow.db.new.bak").write_text("a person's")
     connected = []
 
     def connect(uri: str) -> None:
-        assert list(tmp_path.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db.new.bak"]
         (tmp_path / "mlflow.db.new").write_text("whole")
         connected.append(uri)
 
@@ -109,7 +110,7 @@ def test_database_that_a_kill_left_unfinished_is_made_anew(
     publish.make_database(tmp_path / "mlflow.db")
     publish.make_database(tmp_path / "mlflow.db")
     assert connected == [f"sqlite:///{tmp_path / 'mlflow.db.new'}"]
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.new.bak"]
     assert (tmp_path / "mlflow.db").read_text() == "whole"
 
 

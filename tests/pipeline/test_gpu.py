@@ -22,11 +22,11 @@ from tests.pipeline.invented_device import DEVICE, Held, Refused, gpu
 @pytest.fixture(scope="module", autouse=True)
 def deterministic():
     """As in training; and one thread, for others wait longer than such small products take."""
-    threads = torch.get_num_threads()
+    threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.use_deterministic_algorithms(before)
     torch.set_num_threads(threads)
 
 
