@@ -34,7 +34,6 @@ def test_run_holds_all_of_the_version(together: Path) -> None:
         "dataset.fingerprint": "print-scenes",
         "model.tag": "local-dir:data/models/tiny",
         "model.weights_sha256": "ab12",
-        "git.commit": "c0ffee",
     }
     assert expected.items() <= run.data.tags.items()
     assert run.inputs is not None
@@ -51,13 +50,26 @@ def test_run_holds_all_of_the_version(together: Path) -> None:
     assert str(together / "mlartifacts") in run.info.artifact_uri
 
 
+def test_the_run_names_the_commit_that_it_was_published_at(
+    together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"commit": "c0ffee", "dirty": False}
+    monkeypatch.setattr(versions, "git_state", lambda folder: state)
+    call(monkeypatch, "--audit", "lesions-tiny")
+    (run,) = runs_of(together, "lesions")
+    assert (run.data.tags["git.commit"], run.data.tags["git.dirty"]) == ("c0ffee", "False")
+    state["commit"] = "decaf"
+    call(monkeypatch, "--audit", "lesions-tiny")
+    assert len(runs_of(together, "lesions")) == 1
+
+
 def test_publishing_twice_makes_no_second_run(
     together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call(monkeypatch, "--audit", "lesions-tiny")
     first = (repository / "data/published/lesions/lesions-tiny.json").read_bytes()
     provenance = repository / "reports/lesions-tiny/provenance.json"
-    provenance.write_text(provenance.read_text().replace("c0ffee", "decaf"))
+    provenance.write_text(provenance.read_text().replace("ab12", "cd34"))
     call(monkeypatch, "--audit", "lesions-tiny")
     assert (repository / "data/published/lesions/lesions-tiny.json").read_bytes() == first
     assert len(runs_of(together, "lesions")) == 1
