@@ -120,7 +120,7 @@ def test_a_second_repro_does_nothing(repository):
 def test_a_report_made_anew_at_another_commit_is_the_same(repository):
     """Else no commit could hold the reports that its own code makes."""
     who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
-    run(repository, "git", "add", "--force", "dvc.lock", "reports")
+    run(repository, "git", "add", "dvc.lock", "reports")
     run(repository, "git", *who, "commit", "-qm", "reports")
     run(repository, "dvc", "repro", "--force", "--single-item", "report@lesions-tiny")
     said = run(repository, "git", "status", "--porcelain", "--", "dvc.lock", "reports").stdout
