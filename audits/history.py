@@ -20,7 +20,7 @@ from audits.comparison import COLUMNS, Difference, compare
 from audits.version import manifest_digest
 from pipeline import layout
 from pipeline.config import load_params
-from pipeline.store import read_json, read_table
+from pipeline.store import files_in, read_json, read_table
 
 __all__ = ["HistoryError", "Version", "find", "register", "versions"]
 
@@ -157,8 +157,11 @@ def _dvc_hash(commit: str, dataset: str) -> str | None:
 def folder_hash(folder: Path) -> str:
     """DVC's hash of a folder: MD5 of the JSON list of its files' MD5, with the suffix `.dir`."""
     files = [
-        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": path.name}
-        for path in sorted(folder.iterdir())
+        {
+            "md5": hashlib.md5(path.read_bytes()).hexdigest(),
+            "relpath": path.relative_to(folder).as_posix(),
+        }
+        for path in files_in(folder)
     ]
     return hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest() + ".dir"
 

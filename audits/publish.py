@@ -79,8 +79,8 @@ def make_database(database: Path) -> None:
     if database.exists():
         return
     fresh = database.with_name(f"{database.name}.new")
-    for left in database.parent.glob(f"{fresh.name}*"):
-        left.unlink()
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     connect(f"sqlite:///{fresh}")
     os.replace(fresh, database)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from audits.checkout import git_state
 from pipeline import layout
 from pipeline.config import Params
 from pipeline.store import read_json, read_table
@@ -206,9 +207,9 @@ def read_version(params: Params, audit: str) -> Version:
         "model.tag": model.pretrained or model.name,
         "model.weights_sha256": provenance["model"]["weights_sha256"],
     }
-    # The two are null where the report was made outside a Git checkout.
+    # The two are null outside a Git checkout.
     git = {
-        f"git.{key}": str(value) for key, value in provenance["git"].items() if value is not None
+        f"git.{key}": str(value) for key, value in git_state(Path()).items() if value is not None
     }
     return Version(
         audit=audit,

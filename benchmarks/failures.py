@@ -12,7 +12,6 @@ leave it, and audited by the stages as `dvc repro` runs them, each a process of 
 import argparse
 import multiprocessing
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -195,7 +194,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", type=Path, required=True, help="folder for the files, made anew")
+    parser.add_argument(
+        "--work", type=Path, required=True, help="folder for the files, empty or new"
+    )
     parser.add_argument("--images", type=int, default=1_281_167)
     parser.add_argument("--val-images", type=int, default=50_000)
     parser.add_argument("--classes", type=int, default=1000)
@@ -204,8 +205,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--plants", type=int, default=50)
     args = parser.parse_args()
-    shutil.rmtree(args.work, ignore_errors=True)
-    args.work.mkdir(parents=True)
+    args.work.mkdir(parents=True, exist_ok=True)
+    if any(args.work.iterdir()):
+        parser.error(f"--work {args.work} holds files: name an empty or a new folder")
     os.chdir(args.work)
     # In another process, for a stage's peak would hold that of the process that starts it.
     maker = multiprocessing.get_context("spawn").Process(target=write, args=(args,))

@@ -58,8 +58,8 @@ def prepared(work: Path, seed: int, null: bool) -> Path:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            cached = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(source, target, ignore=cached, dirs_exist_ok=True)
         else:
             shutil.copy(source, target)
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

@@ -200,7 +200,8 @@ def act_grad_prompts(
     directions = head.gamma[:, None] * (head.w_proj @ t.T)  # [d, c]
     table = atoms[used] @ (directions - directions.mean(dim=0))  # [used, c]
     relevance = torch.empty(*slot.shape, len(t), dtype=x.dtype)
-    for rows in blocks(len(x), min(ORDERED_ROWS, TABLE_ENTRIES // relevance[0].numel())):
+    entries = max(1, slot.shape[1] * len(t))  # of an image
+    for rows in blocks(len(x), min(ORDERED_ROWS, TABLE_ENTRIES // entries)):
         c, sigma = _normed(x[rows], head)
         z = project(x[rows], head)
         z_hat = unit(z)
@@ -232,14 +233,18 @@ def bridge(
     z, v = project(x, bare), project(atoms[used], bare)
     z_hat, v_hat = unit(z), unit(v)
     # Of the lengths of centred atoms and images, and of what they project to.
-    atom = atoms[used].std(dim=1, correction=0) * v.norm(dim=1)
-    image = x.std(dim=1, correction=0, keepdim=True) * z.norm(dim=1, keepdim=True)
+    atom = _centred(atoms[used]).norm(dim=1) * v.norm(dim=1)
+    image = _centred(x).norm(dim=1, keepdim=True) * z.norm(dim=1, keepdim=True)
     y = (z_hat * t).sum(dim=1, keepdim=True)
     return Bridge(
         scale=codes.activation * atom[slot] / image,
         lens=slot_dots(t, slot, v_hat),
         correction=slot_dots(z_hat, slot, v_hat) * y,
     )
+
+
+def _centred(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    return rows - rows.mean(dim=1, keepdim=True)
 
 
 def logit_lens(
@@ -300,10 +305,10 @@ def ablation(
     0 for empty slots. A small difference of outputs: float64 keeps its digits.
     """
     effects = torch.empty(codes.activation.shape, dtype=x.dtype)
-    for rows in blocks(len(x), CACHED_ROWS // codes.component.shape[1]):
+    for rows in blocks(len(x), CACHED_ROWS // max(1, codes.component.shape[1])):
         parts = codes.activation[rows, :, None] * atoms[codes.component[rows]]  # [rows, k, d]
         without = unit(project((x[rows, None] - parts).flatten(0, 1), head))
-        y_without = (without.view(*parts.shape[:2], -1) * t[rows, None]).sum(dim=-1)
+        y_without = (without.view(*parts.shape[:2], without.shape[1]) * t[rows, None]).sum(dim=-1)
         y = (unit(project(x[rows], head)) * t[rows]).sum(dim=-1, keepdim=True)
         effects[rows] = y - y_without
     return effects.masked_fill(codes.activation == 0, 0)
@@ -311,6 +316,8 @@ def ablation(
 
 def decode(codes: Codes, atoms: Float[Tensor, "m d"]) -> Float[Tensor, "n d"]:
     """Σ_j a_j V_j of each image, without the decoder's bias."""
+    if not codes.component.numel():  # which embedding_bag refuses
+        return atoms.new_zeros(len(codes.component), atoms.shape[1])
     return torch.nn.functional.embedding_bag(
         codes.component, atoms, per_sample_weights=codes.activation.to(atoms.dtype), mode="sum"
     )

@@ -10,13 +10,21 @@ import torch
 from pipeline.attribution import Codes
 from pipeline.store import shards
 
+HALF = (2.0**-4, 65504.0)
+"""Largest activations of a shard that half precision is for: a thousandth of the least is still in
+full precision, and above the most there is only infinity."""
+
 
 def codes_table(image_ids: np.ndarray, codes: Codes) -> pa.Table:
-    """Codes as lists of the active components only, strongest first, activations in half precision.
+    """Codes as lists of the active components only, strongest first.
 
-    An activation too small for half precision counts as off.
+    Activations are in half precision, in which one too small for it counts as off; in float32 where
+    the largest is out of `HALF`.
     """
-    stored = codes.activation.numpy().astype(np.float16)
+    activation = codes.activation.numpy()
+    low, high = HALF
+    half = low <= activation.max(initial=0) <= high
+    stored: np.ndarray = activation.astype(np.float16 if half else np.float32)
     active = stored > 0
     offsets = pa.array(np.concatenate([[0], active.sum(axis=1).cumsum()]), pa.int32())
     component = pa.array(codes.component.numpy()[active].astype(np.int32))

@@ -64,14 +64,18 @@ def check_head(model: Any, pixels: Tensor, head: Head) -> None:
         )
 
 
-def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, more: Any) -> str:
-    """Key of the shards of some images under a model, and whatever else decides them."""
+def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, ran: Ran, more: Any) -> str:
+    """Key of the shards of some images under a model, and whatever else decides them.
+
+    Of device and precision, what `auto` became: a run that goes on elsewhere begins anew.
+    """
     rows = images[["image_id", "sha256"]].to_csv(index=False).encode()
     inputs = {
         "images": hashlib.sha256(rows).hexdigest(),
         "weights": clip.weights_sha256,
         "preprocessing": clip.preprocessing,
-        "config": config.model_dump(exclude={"workers"}),
+        "config": config.model_dump(exclude={"workers", "device", "precision"}),
+        "ran": [ran.device, ran.precision],
         "threads": torch.get_num_threads(),
         "more": more,
     }
@@ -187,7 +191,8 @@ def embed_audit(
     tokens = all_tokens if config.spatial_tokens else class_tokens
     forward = Forward(clip, tokens, normalize, config, first)
     check_head(clip.model, forward.normalized(first), head_of(clip.model))
-    with resumable(path, shards_key(clip, images, config, ["x", red_shift, reading])) as folder:
+    key = shards_key(clip, images, config, forward.ran(), ["x", red_shift, reading])
+    with resumable(path, key) as folder:
         embed_shards(images, root, reading, pixels_of, forward, "x", config, folder, progress)
     return forward.ran()
 

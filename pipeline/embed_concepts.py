@@ -32,9 +32,8 @@ def main() -> None:
     pixels_of, normalize = split_preprocess(clip)
     first = first_pixels(images, dataset.root, reading, pixels_of)
     forward = Forward(clip, image_embeddings, normalize, config, first)
-    with resumable(
-        layout.concepts_embeddings(name), shards_key(clip, images, config, ["z", reading])
-    ) as folder:
+    key = shards_key(clip, images, config, forward.ran(), ["z", reading])
+    with resumable(layout.concepts_embeddings(name), key) as folder:
         progress = f"embed with {dataset.labeler}"
         embed_shards(
             images, dataset.root, reading, pixels_of, forward, "z", config, folder, progress

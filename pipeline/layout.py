@@ -7,6 +7,11 @@ PRETRAINED = "tiny"
 """Key of the model that the workflow trains itself."""
 
 
+def rendered(sample: str) -> Path:
+    """Root of a sample dataset, which is made anew where it changes."""
+    return DATA / "raw" / sample
+
+
 def source(dataset: str) -> Path:
     """File that says where a dataset comes from."""
     return DATA / "sources" / f"{dataset}.json"

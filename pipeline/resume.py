@@ -3,22 +3,25 @@
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from pipeline import layout
-from pipeline.store import SHARD_PATTERN
+from pipeline.litter import is_litter
+from pipeline.store import SHARD_PATTERN, files_in, put_folder
 
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "pillow", "numpy", "pyarrow")
 LOCK = "lock"
 PARTS = "parts"
+FORMATS = (".parquet", ".safetensors")
+"""Of all files that unfinished work consists of; whatever else lies there is somebody else's."""
 
 
 def work_key(inputs: Mapping[str, Any]) -> str:
@@ -49,8 +52,7 @@ def content_hash(paths: Iterable[Path]) -> str:
     """SHA-256 over the names and contents of files, and of those in folders."""
     digest = hashlib.sha256()
     for path in paths:
-        within = path.rglob("*") if path.is_dir() else [path]
-        for file in sorted(file for file in within if not file.is_dir()):
+        for file in files_in(path) if path.is_dir() else [path]:
             with file.open("rb") as opened:
                 content = hashlib.file_digest(opened, "sha256").hexdigest()
             digest.update(f"{file.as_posix()} {content}\n".encode())
@@ -62,8 +64,8 @@ def workplace(path: Path, key: str) -> Iterator[Path]:
     """A folder for unfinished work on path that outlives a kill, deleted when the block succeeds.
 
     A later run with the same key finds in it what an earlier one left; what runs with other keys
-    have left for this path is deleted, unless such a run is going on. The folder lies outside DVC's
-    outputs, which DVC deletes before a stage runs.
+    have left for this path is deleted, unless such a run is going on. Files that no run has left
+    stay. The folder lies outside DVC's outputs, which DVC deletes before a stage runs.
 
     Raises:
         RuntimeError: another process is at the same work.
@@ -73,7 +75,7 @@ def workplace(path: Path, key: str) -> Iterator[Path]:
     place = root / layout.unfinished(path.as_posix().replace("/", "-"))
     place.mkdir(parents=True, exist_ok=True)
     for other in sorted(place.iterdir()):
-        if other.name != key:
+        if other.name != key and (other / PARTS).is_dir():
             _delete_unless_in_use(other)
     work = place / key
     work.mkdir(exist_ok=True)
@@ -84,7 +86,7 @@ def workplace(path: Path, key: str) -> Iterator[Path]:
             yield parts
     except Timeout as error:
         raise RuntimeError(f"another process is making {path}: wait for it, or stop it") from error
-    shutil.rmtree(work)
+    _delete(work)
     with suppress(OSError):  # another run is at work for this path
         place.rmdir()
 
@@ -99,13 +101,15 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
         RuntimeError: another process is at the same work.
     """
     with workplace(path, key) as parts:
-        for leftover in set(parts.iterdir()) - set(parts.glob(SHARD_PATTERN)):
-            leftover.unlink()  # a file that was being written
+        for file in parts.iterdir():
+            if _is_own(file) and not file.match(SHARD_PATTERN):
+                file.unlink()  # it was being written
         yield parts
-        if path.exists():
-            shutil.rmtree(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(parts, path)
+        if strays := [file for file in parts.iterdir() if not _is_own(file)]:
+            aside = Path(mkdtemp(prefix="stray-", dir=parts.parent))
+            for file in strays:
+                os.replace(file, aside / file.name)
+        put_folder(parts, path)
 
 
 def _delete_unless_in_use(work: Path) -> None:
@@ -114,4 +118,21 @@ def _delete_unless_in_use(work: Path) -> None:
             pass
     except Timeout:
         return
-    shutil.rmtree(work)
+    _delete(work)
+
+
+def _delete(work: Path) -> None:
+    """Delete some work, and its folders where nothing else lies in them."""
+    for file in files_in(work):
+        if _is_own(file):
+            file.unlink()
+    (work / LOCK).unlink(missing_ok=True)
+    folders = [path for path in work.rglob("*") if path.is_dir() and not path.is_symlink()]
+    for folder in [*sorted(folders, reverse=True), work]:
+        with suppress(OSError):  # not empty
+            folder.rmdir()
+
+
+def _is_own(file: Path) -> bool:
+    # Finder's companions of files are called like them, with `._` before.
+    return file.suffix in FORMATS and not is_litter(file.name)

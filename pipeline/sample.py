@@ -9,18 +9,19 @@ from pipeline.store import atomic, write_json
 
 
 def main() -> None:
-    """Render one of the sample datasets into its root."""
+    """Render one of the sample datasets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", required=True, choices=["scenes", "lesions"])
     name = parser.parse_args().dataset
     params = load_params()
     samples = params.samples
-    with atomic(params.dataset(name).root) as folder:
+    root = layout.rendered(name)
+    with atomic(root) as folder:
         if name == "scenes":
             scenes.render(folder, samples.scenes, params.seed, samples.workers)
         else:
             lesions.render(folder, samples.lesions, params.seed, samples.workers)
-    write_json(layout.source(name), {"kind": "rendered", "root": str(params.dataset(name).root)})
+    write_json(layout.source(name), {"kind": "rendered", "root": str(root)})
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
     Returns:
         The stability of each of own's components, matched_fraction (components whose partner is the
         same) and mean_cosine of each pair of seeds, and of both their mean over own's pairs, beside
-        random_cosine.
+        random_cosine. Where none of own's is alive, the metrics are counts only.
     """
     rows, found = [], []
     for a, b in combinations([own, *others], 2):
@@ -73,8 +73,8 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
             {
                 "seed_a": a.seed,
                 "seed_b": b.seed,
-                "matched_fraction": float((cosines >= cosine).mean()),
-                "mean_cosine": float(cosines.mean()),
+                "matched_fraction": _mean(cosines >= cosine),
+                "mean_cosine": _mean(cosines),
             }
         )
         if a is own:
@@ -82,7 +82,7 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
     pairs = pd.DataFrame(rows, columns=["seed_a", "seed_b", "matched_fraction", "mean_cosine"])
     stability = np.full(len(own.atoms), np.nan, dtype=np.float32)
     metrics: dict[str, float] = {"seeds": 1 + len(others), "components": int(own.alive.sum())}
-    if others:
+    if others and len(found[0]):
         stability[own.alive.numpy()] = np.mean(found, axis=0)
         means = pairs[pairs["seed_a"] == own.seed].mean()
         metrics |= {key: float(means[key]) for key in ("matched_fraction", "mean_cosine")}
@@ -90,6 +90,10 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
     component = np.arange(len(stability), dtype=np.int32)
     table = pd.DataFrame({"component": component, "stability": stability})
     return Stability(table, pairs, metrics)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def random_cosine(own: Dictionary) -> float:

@@ -1,6 +1,7 @@
 """What every stage of an audit does first."""
 
 import argparse
+import os
 
 import torch
 
@@ -37,5 +38,31 @@ def train_deterministically() -> None:
     For stages that train; it costs seconds to switch on, and inference on a CPU does not need it.
     """
     torch.use_deterministic_algorithms(True)
+    # Without it cuBLAS takes workspaces in any order. It is read at the first product on a GPU.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # Filling memory that is about to be overwritten costs a tenth of the training time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def pick_device(wanted: str, key: str) -> str:
+    """Type of the device that a setting means, `auto` being CUDA, else MPS, else the CPU.
+
+    Args:
+        wanted: the setting.
+        key: its name, for the message.
+
+    Raises:
+        ValueError: the machine has no such device.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    device = next(name for name, here in there.items() if here) if wanted == "auto" else wanted
+    if not there[device]:
+        raise ValueError(
+            f"{key} is {wanted!r}, which is not on this machine; it has "
+            f"{[name for name, here in there.items() if here]}: set it to one of them or to auto"
+        )
+    return device

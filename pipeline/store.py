@@ -14,8 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.litter import is_litter
+
 ROW_GROUP_BYTES = 64 * 2**20
-SHARD_PATTERN = "part-*.parquet"
+SHARD_PATTERN = f"part-{5 * '[0-9]'}.parquet"
 TEXTS = dict.fromkeys(("image_id", "label", "class", "finding_id", "finding_ids", "plant"), str)
 """CSV columns that are texts even where all of them look like numbers ("001")."""
 
@@ -26,20 +28,56 @@ def atomic(path: Path) -> Iterator[Path]:
 
     What stood at path before is replaced. On an error the temporary is removed and path is
     left as it was.
+
+    Raises:
+        FileExistsError: a folder stands at path with files that the new one does not replace.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: writers choose their format by it.
     temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
+        if temporary.is_dir():
+            put_folder(temporary, path)
+        else:
+            os.replace(temporary, path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def put_folder(new: Path, path: Path) -> None:
+    """Rename a folder to path, in place of one that an earlier run has put there.
+
+    Raises:
+        FileExistsError: what stands at path holds files that are neither shards nor replaced by
+            files of the same name: they are not an earlier run's.
+    """
+    # Of a link, what it leads to would have to be deleted.
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise FileExistsError(f"{path} is to be a folder: move away what stands there")
+    kept = [file for file in files_in(path) if not _replaced(file.relative_to(path), new)]
+    if kept:
+        raise FileExistsError(
+            f"{path} holds {len(kept)} files that no stage has written, such as {kept[0]}: move "
+            "them elsewhere, or remove them if nobody needs them, and run this again"
+        )
+    if path.exists():
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(new, path)
+
+
+def _replaced(file: Path, new: Path) -> bool:
+    return file.match(SHARD_PATTERN) or os.path.lexists(new / file)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files in a folder and its folders, in order, but for what systems leave everywhere."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path for path in found if not is_litter(path.name))
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -100,7 +138,9 @@ def shards(folder: Path) -> list[Path]:
     """
     found = sorted(folder.glob(SHARD_PATTERN))
     if not found:
-        raise FileNotFoundError(f"{folder} holds no {SHARD_PATTERN}: run `dvc repro` to make them")
+        raise FileNotFoundError(
+            f"{folder} holds no part-00000.parquet or the like: run `dvc repro` to make it"
+        )
     return found
 
 

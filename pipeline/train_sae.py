@@ -4,12 +4,12 @@ A run that was killed goes on after its last whole epoch.
 """
 
 from pipeline import layout
-from pipeline.config import Params
+from pipeline.config import Params, SaeConfig
 from pipeline.models.files import read_head, read_texts
 from pipeline.resume import content_hash, work_key, workplace
 from pipeline.sae import files, health, training
 from pipeline.sae.blocks import EmbeddingBlocks
-from pipeline.stage import begin
+from pipeline.stage import begin, pick_device
 from pipeline.store import read_json, read_table, write_table
 
 
@@ -29,6 +29,11 @@ def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Meas
     return blocks, health.Measure(held_out, texts["short"], read_head(layout.head(name)))
 
 
+def settled(config: SaeConfig) -> SaeConfig:
+    """An SAE's settings with the device that `auto` means on this machine."""
+    return config.model_copy(update={"device": pick_device(config.device, "sae.device")})
+
+
 def training_key(name: str, params: Params) -> str:
     """Key of all that decides how an audit's SAE is trained, with its first seed.
 
@@ -37,14 +42,14 @@ def training_key(name: str, params: Params) -> str:
     audit = params.audit(name)
     read = [layout.embeddings(name), layout.manifest(audit.dataset)]
     read += [layout.head(name), layout.texts(name)]
-    inputs = {"files": content_hash(read), "sae": audit.sae.model_dump()}
+    inputs = {"files": content_hash(read), "sae": settled(audit.sae).model_dump()}
     return work_key({**inputs, "seed": params.seed, "threads": params.threads})
 
 
 def main() -> None:
     """Train an audit's SAE."""
     name, params = begin(__doc__)
-    config = params.audit(name).sae
+    config = settled(params.audit(name).sae)
     blocks, measure = open_blocks(params, name)
     folder = layout.sae(name)
     with workplace(folder, training_key(name, params)) as checkpoints:

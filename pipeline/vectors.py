@@ -79,7 +79,7 @@ def read_vectors(path: Path, column: str) -> Embeddings:
     """The vectors of one file, column `x` (audited model) or `z` (labeler)."""
     table = pq.read_table(path, columns=["image_id", column]).combine_chunks()
     vectors = table.column(column).combine_chunks()
-    values = vectors.values.to_numpy().reshape(len(table), -1)
+    values = vectors.values.to_numpy().reshape(len(table), vectors.type.list_size)
     return Embeddings(table.column("image_id").to_numpy(zero_copy_only=False), values)
 
 

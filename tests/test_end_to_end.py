@@ -118,6 +118,16 @@ def test_a_second_repro_does_nothing(repository):
     assert (repository / "dvc.lock").read_bytes() == before
 
 
+def test_a_report_made_anew_at_another_commit_is_the_same(repository):
+    """Else no commit could hold the reports that its own code makes."""
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    run(repository, "git", "add", "dvc.lock", "reports")
+    run(repository, "git", *who, "commit", "-qm", "reports")
+    run(repository, "dvc", "repro", "--force", "--single-item", "report@lesions-tiny")
+    said = run(repository, "git", "status", "--porcelain", "--", "dvc.lock", "reports").stdout
+    assert said == ""
+
+
 def test_another_audit_would_rerun_nothing(repository):
     path = repository / "params.yaml"
     kept = path.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import yaml
 
 from audits.report.metrics import rounded
 from audits.report.page import Settings, render
-from audits.report.provenance import git_state, lock_hashes, provenance
+from audits.report.provenance import lock_hashes, provenance
 from audits.report.sources import input_paths, read_sources
 from pipeline import layout
 from pipeline.config import Params, load_params
@@ -53,8 +53,7 @@ def write_report(audit: str, dataset: str, settings: Settings, seed: int) -> Non
         model=sources.model,
         fingerprint=sources.dataset["fingerprint"],
         seed=seed,
-        git=git_state(Path(".")),
-        stages=lock_hashes(lock, [path.as_posix() for path in input_paths(audit, dataset)]),
+        inputs=lock_hashes(lock, [path.as_posix() for path in input_paths(audit, dataset)]),
     )
     html, markdown = render(sources, settings, origin)
     folder = layout.report(audit)

@@ -1,11 +1,13 @@
-"""Where a report comes from: code, inputs, weights, versions, seeds."""
+"""Where a report comes from: inputs, weights, versions, seeds.
+
+Nothing of the run, such as time or commit: a clone that makes the report anew gets the same bytes.
+The code is that of the commit that holds the report; its run in MLflow has the commit as a tag.
+"""
 
 import platform
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 PACKAGES = (
@@ -19,9 +21,6 @@ PACKAGES = (
     "pandas",
     "pillow",
 )
-# What a run itself writes does not make the code that ran it a different one.
-WRITTEN = (":!dvc.lock", ":!reports")
-SIDES = ("deps", "outs")
 MODEL = (
     "model",
     "name",
@@ -35,62 +34,25 @@ MODEL = (
 )
 
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """Commit, and whether the tree differs from it apart from `dvc.lock` and `reports/`.
+def lock_hashes(lock: Mapping[str, Any], paths: Sequence[str]) -> dict[str, str]:
+    """Hashes of the outputs of stages that some paths are, or lie in.
 
-    Both are None where the folder is no Git checkout with a commit, such as an unpacked archive.
-    """
-    commit = _git(folder, "rev-parse", "HEAD")
-    if commit is None:
-        return {"commit": None, "dirty": None}
-    status = _git(folder, "status", "--porcelain", "--", ".", *WRITTEN)
-    return {"commit": commit, "dirty": bool(status)}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    if shutil.which("git") is None:
-        return None
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def lock_hashes(
-    lock: Mapping[str, Any], paths: Sequence[str]
-) -> dict[str, dict[str, dict[str, str]]]:
-    """Hashes of every stage that these paths come from, directly or through others.
+    Of these only, and not of what they were made from: a report is not made anew where that changed
+    and these did not. `dvc.lock` of the same commit has the rest.
 
     Args:
         lock: content of `dvc.lock`.
         paths: files read, relative to the repository's root.
 
     Returns:
-        stage → `deps` and `outs` → path → hash.
+        path of the output → hash.
     """
-    stages = lock["stages"]
-    made_by = {
-        PurePath(out["path"]): name
-        for name, stage in stages.items()
-        for out in stage.get("outs", [])
-    }
-    found: dict[str, dict[str, dict[str, str]]] = {}
-    waiting = [PurePath(path) for path in paths]
-    while waiting:
-        path = waiting.pop()
-        for out, name in made_by.items():
-            # A dependency may lie in an output folder, or be a folder that holds outputs.
-            if name not in found and (path.is_relative_to(out) or out.is_relative_to(path)):
-                found[name] = {side: _hashes(stages[name].get(side, [])) for side in SIDES}
-                waiting += [PurePath(dep) for dep in found[name]["deps"]]
-    return dict(sorted(found.items()))
-
-
-def _hashes(entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    read = [PurePath(path) for path in paths]
     return {
-        entry["path"]: str(entry[entry.get("hash", "md5")])
-        for entry in entries
-        if entry.get("hash", "md5") in entry
+        out["path"]: str(out[out.get("hash", "md5")])
+        for stage in lock["stages"].values()
+        for out in stage.get("outs", [])
+        if out.get("hash", "md5") in out and any(path.is_relative_to(out["path"]) for path in read)
     }
 
 
@@ -99,17 +61,15 @@ def provenance(
     model: Mapping[str, Any],
     fingerprint: str,
     seed: int,
-    git: Mapping[str, Any],
-    stages: Mapping[str, Any],
+    inputs: Mapping[str, str],
 ) -> dict[str, Any]:
     """Everything needed to repeat or to doubt a report, as JSON."""
     return {
-        "git": dict(git),
         "dataset": {"fingerprint": fingerprint},
         "model": {key: model[key] for key in MODEL},
         "device": model["device"],
         "seeds": {"seed": seed},
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES},
-        "dvc_lock": dict(stages),
+        "dvc_lock": dict(inputs),
     }

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from pipeline import layout
 from pipeline.config.audits import AuditConfig
 from pipeline.config.base import ConfigError, Count, Name, Section
 from pipeline.config.catalog import CATALOG, default_audit, default_dataset, read_catalog
@@ -53,8 +54,18 @@ class Params(Section):
                 )
         rendered = set(SamplesConfig.model_fields) - {"workers"}
         _same("outside.datasets", self.outside.datasets, set(self.datasets) - rendered)
+        for name in rendered & set(self.datasets):
+            root = self.datasets[name].root
+            if root != layout.rendered(name):
+                raise ValueError(
+                    f"datasets.{name}.root is {str(root)!r}: it must be {layout.rendered(name)}, "
+                    "where the workflow renders this sample and deletes what it rendered before; "
+                    "give a dataset of your own another name"
+                )
         fetched = {name for name, model in self.models.items() if model.name != f"{HERE}/{name}"}
         _same("outside.models", self.outside.models, fetched)
+        for name in fetched:
+            _check_apart(name, self.models[name])
         for name in set(self.models) - fetched:
             model = self.models[name]
             if model.preprocess is not None or model.tokenizer is not None:
@@ -91,6 +102,17 @@ def _same(key: str, listed: list[str], needed: set[str]) -> None:
         raise ValueError(f"{key} lists {unknown}, which need not come from outside: take them out")
     if len(listed) > len(set(listed)):
         raise ValueError(f"{key} lists a name twice: {listed}")
+
+
+def _check_apart(name: str, model: ModelConfig) -> None:
+    """Make sure that a model's source is not in the folder that `fetch` makes anew."""
+    made = layout.model(name)
+    for key, value in (("name", model.name), ("pretrained", model.pretrained)):
+        if Path((value or "").removeprefix("local-dir:")).resolve().is_relative_to(made.resolve()):
+            raise ValueError(
+                f"models.{name}.{key} is {value!r}: {made} is deleted before the model is fetched; "
+                "put its files elsewhere, or give the model another key"
+            )
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import Excluded, Listing, Record
-from pipeline.datasets.names import NOTE, is_litter, is_note
+from pipeline.datasets.names import NOTE, is_note, is_passed_over
 from pipeline.datasets.splits import CALLED, split_named, split_of
 from pipeline.text_files import nfc
 
@@ -159,7 +159,7 @@ def merged(listings: Iterable[Listing]) -> Listing:
 def visible(folder: Path) -> list[os.DirEntry[str]]:
     """Entries by name, without hidden ones and litter; scandir spares a million stats."""
     with os.scandir(folder) as entries:
-        return sorted((e for e in entries if not is_litter(e.name)), key=lambda e: e.name)
+        return sorted((e for e in entries if not is_passed_over(e.name)), key=lambda e: e.name)
 
 
 def _folders(root: Path) -> _Folders:

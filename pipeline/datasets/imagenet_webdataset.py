@@ -13,7 +13,7 @@ from pipeline.datasets import Excluded, Listing, Record
 from pipeline.datasets.files import read_bytes, tar_members
 from pipeline.datasets.image_folder import image_id_of, merged, visible
 from pipeline.datasets.imagenet_labels import WNID, check_name, wnid_of
-from pipeline.datasets.names import is_litter
+from pipeline.datasets.names import is_passed_over
 
 __all__ = ["has_tars", "records"]
 
@@ -70,7 +70,7 @@ def _samples(root: Path, tar: str, split: str) -> Listing:
         folder, _, name = member.rpartition("/")
         stem, _, suffix = name.partition(".")
         notes = stem.startswith("__") and stem.endswith("__")  # on the tar
-        if not notes and not any(map(is_litter, PurePosixPath(member).parts)):
+        if not notes and not any(map(is_passed_over, PurePosixPath(member).parts)):
             key = f"{folder}/{stem}" if folder else stem
             samples.setdefault(key, {})[suffix.lower()] = member
     found: list[Record] = []

@@ -6,7 +6,7 @@ A release is found by its tables and image folders; no folder of images is liste
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.datasets.names import is_litter
+from pipeline.datasets.names import is_passed_over
 from pipeline.tables import has_columns
 
 __all__ = ["RELEASES", "Release", "releases", "where", "whole"]
@@ -114,7 +114,7 @@ def releases(root: Path) -> dict[str, Path]:
     """
     folders = [root]
     if root.is_dir():
-        inside = (path for path in root.iterdir() if not is_litter(path.name))
+        inside = (path for path in root.iterdir() if not is_passed_over(path.name))
         folders += sorted(path for path in inside if path.is_dir())
         folders += [path / path.name for path in folders[1:] if (path / path.name).is_dir()]
     found: dict[str, Path] = {}

@@ -4,30 +4,10 @@ import os
 from pathlib import Path
 
 from pipeline.datasets import Excluded, Listing, Record
+from pipeline.litter import is_litter
 
-__all__ = ["NOTE", "check_utf8", "is_litter", "is_note", "printable", "utf8_only"]
+__all__ = ["NOTE", "check_utf8", "is_note", "is_passed_over", "printable", "utf8_only"]
 
-LITTER = {
-    "$recycle.bin",
-    "@eadir",
-    "@recycle",
-    "#recycle",
-    "__macosx",
-    "__pycache__",
-    "desktop.ini",
-    "ehthumbs.db",
-    "ehthumbs_vista.db",
-    "icon\r",
-    "lost+found",
-    "network trash folder",
-    "picasa.ini",
-    "system volume information",
-    "temporary items",
-    "thumbs.db",
-    "thumbs.db:encryptable",
-    "zbthumbnail.info",
-}
-"""What desktops, file servers and archivers leave in folders, without the hidden, in lower case."""
 NOTES = {
     ".aae",
     ".csv",
@@ -50,9 +30,9 @@ NOTE = "a text by its suffix, not an image"
 NOT_UTF8 = "its name is not UTF-8, which tables and reports need: rename it"
 
 
-def is_litter(name: str) -> bool:
+def is_passed_over(name: str) -> bool:
     """Whether a file or folder is hidden, or left by a desktop (Thumbs.db, __MACOSX)."""
-    return name.startswith(".") or name.casefold() in LITTER
+    return name.startswith(".") or is_litter(name)
 
 
 def is_note(name: str) -> bool:

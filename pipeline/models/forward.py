@@ -13,6 +13,7 @@ from torchvision.transforms import Compose, Normalize
 from pipeline.config import EmbedConfig
 from pipeline.images import to_bytes
 from pipeline.models.catalog import Clip, image_tower
+from pipeline.stage import pick_device
 
 SAFE_COSINE = 0.9999
 """Least cosine to float32 at which `precision: auto` takes half precision."""
@@ -31,27 +32,6 @@ class Ran(NamedTuple):
     def record(self) -> dict[str, Any]:
         """As JSON says it."""
         return self._asdict()
-
-
-def pick_device(wanted: str) -> torch.device:
-    """The device that a setting means, `auto` being CUDA, else MPS, else the CPU.
-
-    Raises:
-        ValueError: the machine has no such device.
-    """
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    device = next(name for name, here in there.items() if here) if wanted == "auto" else wanted
-    if not there[device]:
-        raise ValueError(
-            f"device {wanted!r} is not on this machine, which has "
-            f"{[name for name, here in there.items() if here]}: set embed.device to one of them or "
-            "to auto"
-        )
-    return torch.device(device)
 
 
 def split_preprocess(clip: Clip) -> tuple[Callable[[Image.Image], Tensor], Normalize]:
@@ -110,7 +90,9 @@ class Forward:
             first: images to settle the precision on; a later run that goes on with the work has to
                 give the same ones.
         """
-        self.device = pick_device(config.device)
+        self.device = torch.device(pick_device(config.device, "embed.device"))
+        # Else convolutions on CUDA round to ten bits in what is called float32.
+        torch.backends.cudnn.allow_tf32 = False
         self.model = clip.model.to(self.device)
         self.embed = embed
         self.batch_size = config.batch_size
@@ -125,17 +107,7 @@ class Forward:
         Raises:
             RuntimeError: a vector is not finite.
         """
-        parts: list[Tensor] = []
-        while (done := sum(map(len, parts))) < len(pixels):
-            part = pixels[done : done + self.batch_size]
-            try:
-                parts.append(self._vectors(part, self.dtype))
-            except torch.OutOfMemoryError:
-                if len(part) == 1:
-                    raise
-                self.batch_size = len(part) // 2
-                torch.cuda.empty_cache()
-        vectors = torch.cat(parts)
+        vectors = self._in_parts(pixels, self.dtype)
         if not vectors.isfinite().all():
             raise RuntimeError(
                 f"the model's output in {self.ran().precision} is not finite: set embed.precision "
@@ -162,17 +134,38 @@ class Forward:
         if not auto and wanted != "float32":
             tried = (getattr(torch, wanted),)
         least = SAFE_COSINE if auto else -1.0
-        exact = self._vectors(first, torch.float32) if tried else first
+        exact = self._in_parts(first, torch.float32) if tried else first
         for dtype in tried:
-            cosine = torch.cosine_similarity(self._vectors(first, dtype), exact, dim=-1).min()
+            cosine = torch.cosine_similarity(self._in_parts(first, dtype), exact, dim=-1).min()
             if cosine >= least:  # never where it is NaN
                 return dtype, float(cosine)
         if wanted not in ("auto", "float32"):
             raise ValueError(f"the model's output in {wanted} is not a number: set it to float32")
         return torch.float32, 1.0
 
+    def _in_parts(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+        """Vectors, of as many images at a time as the device's memory holds."""
+        parts: list[Tensor] = []
+        while (done := sum(map(len, parts))) < len(pixels):
+            part = pixels[done : done + self.batch_size]
+            try:
+                parts.append(self._vectors(part, dtype))
+                continue
+            except RuntimeError as error:
+                if not _out_of_memory(error) or len(part) == 1:
+                    raise
+            # Not in the handler, where the error still holds what was computed.
+            self.batch_size = len(part) // 2
+            torch.accelerator.empty_cache()
+        return torch.cat(parts)
+
     @torch.inference_mode()
     def _vectors(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
         half = dtype != torch.float32
         with torch.autocast(self.device.type, dtype) if half else nullcontext():
             return self.embed(self.model, self.normalized(pixels)).float().cpu()
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    # MPS raises no error of its own kind.
+    return isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error)

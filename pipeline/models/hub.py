@@ -15,6 +15,7 @@ import open_clip
 from open_clip.tokenizer import SimpleTokenizer
 
 from pipeline.config import HERE, ConfigError, ModelConfig
+from pipeline.litter import is_litter
 from pipeline.models import huggingface, vocabulary
 from pipeline.models.folder import (
     CHECKPOINT,
@@ -235,7 +236,8 @@ def _tokenizer_in(key: str, place: Place, text: dict[str, Any], notes: list[str]
 
 def _weights_in(key: str, folder: Path) -> Path:
     """The one file of weights in an open_clip folder."""
-    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    there = (path for path in sorted(folder.iterdir()) if not is_litter(path.name))
+    found = [path for path in there if path.suffix in SUFFIXES]
     named = [path for path in found if path.name == WEIGHTS] or found
     if len(named) != 1:
         raise ConfigError(

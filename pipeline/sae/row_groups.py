@@ -101,7 +101,8 @@ def read(group: RowGroup, columns: Sequence[str]) -> Vectors:
         if any(column.values.null_count for column in lists.values()):
             raise pa.ArrowInvalid("a number is missing")
         return {
-            name: column.values.to_numpy().reshape(len(table), -1) for name, column in lists.items()
+            name: column.values.to_numpy().reshape(len(table), column.type.list_size)
+            for name, column in lists.items()
         }
 
 

@@ -6,7 +6,7 @@ slots that are active. All are sums in a fixed order, so that results are bitwis
 to run.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -36,26 +36,46 @@ def slot_products(
     return products
 
 
+class Grouped(NamedTuple):
+    """The slots of some codes in the order of components."""
+
+    slots: Int[Tensor, " ns"]
+    """Places i · s + slot, those of a component in their order."""
+    bounds: Int[Tensor, " m_1"]
+    """Where each component's begin, and the end."""
+
+
+def grouped(index: Int[Tensor, "n s"], components: int) -> Grouped:
+    """Slots by component."""
+    component, slots = index.flatten().sort(stable=True)
+    every = torch.arange(components + 1, device=index.device)
+    return Grouped(slots, torch.searchsorted(component, every))
+
+
 def transposed_sum(
-    vectors: Float[Tensor, "n d"],
-    index: Int[Tensor, "n s"],
-    weight: Float[Tensor, "n s"],
-    components: int,
+    vectors: Float[Tensor, "n d"], by: Grouped, weight: Float[Tensor, "n s"]
 ) -> Float[Tensor, "m d"]:
     """Σ of weight · vectors[i] over the slots with index j, for each component j.
 
     It is the gradient of `weighted_sum` by its rows.
     """
-    component, order = index.flatten().sort(stable=True)
-    bounds = torch.arange(components + 1, device=index.device)
     return embedding_bag(
-        torch.div(order, index.shape[1], rounding_mode="floor"),
+        torch.div(by.slots, weight.shape[1], rounding_mode="floor"),
         vectors,
-        torch.searchsorted(component, bounds),
+        by.bounds,
         mode="sum",
-        per_sample_weights=weight.flatten()[order],
+        per_sample_weights=weight.flatten()[by.slots],
         include_last_offset=True,
     )
+
+
+def slot_sum(by: Grouped, weight: Float[Tensor, "n s"]) -> Float[Tensor, " m"]:
+    """Σ of weight over the slots with index j, for each component j."""
+    # Wider where that is cheap; MPS has no float64. CUDA has no ordered weighted bincount.
+    wide = weight.double() if weight.is_cpu else weight
+    rows = wide.reshape(-1, 1)
+    summed = embedding_bag(by.slots, rows, by.bounds, mode="sum", include_last_offset=True)
+    return summed[:, 0].to(weight.dtype)
 
 
 class _Decode(torch.autograd.Function):
@@ -68,7 +88,8 @@ class _Decode(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         activation, atoms, component = ctx.saved_tensors
         by_activation = slot_products(atoms, component, gradient)
-        return by_activation, transposed_sum(gradient, component, activation, len(atoms)), None
+        by_atoms = transposed_sum(gradient, grouped(component, len(atoms)), activation)
+        return by_activation, by_atoms, None
 
 
 class _Select(torch.autograd.Function):
@@ -83,11 +104,8 @@ class _Select(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
         x, component = ctx.saved_tensors
-        by_weight = transposed_sum(x, component, gradient, ctx.components)
-        by_bias = torch.bincount(
-            component.flatten(), gradient.flatten().double(), minlength=ctx.components
-        )
-        return None, by_weight, by_bias.to(gradient.dtype), None, None
+        by = grouped(component, ctx.components)
+        return None, transposed_sum(x, by, gradient), slot_sum(by, gradient), None, None
 
 
 def decode(

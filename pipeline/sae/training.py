@@ -19,7 +19,7 @@ from pipeline.sae.blocks import Batch, Column, EmbeddingBlocks
 from pipeline.sae.model import Sae
 from pipeline.sae.revival import revive
 from pipeline.sae.trainee import Frame, Trainee
-from pipeline.stage import train_deterministically
+from pipeline.stage import pick_device, train_deterministically
 from pipeline.store import read_table, write_table
 
 CURVES = "curves.parquet"
@@ -62,7 +62,7 @@ def train(
         ValueError: the loss is not finite, with the epoch at which it happened.
     """
     fabric = Fabric(
-        accelerator=config.device,
+        accelerator=pick_device(config.device, "sae.device"),
         devices=config.devices,
         strategy="ddp_spawn" if config.devices > 1 else "auto",
     )

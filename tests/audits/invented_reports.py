@@ -62,7 +62,6 @@ def write_repository(root: Path) -> None:
         (report / "report.md").write_text(f"# {audit}\n")
         (report / "findings.csv").write_text("finding_id,class\nf1,bat\n")
         provenance = {
-            "git": {"commit": "c0ffee", "dirty": False},
             "dataset": {"fingerprint": f"print-{dataset}"},
             "model": {"weights_sha256": "ab12"},
         }

@@ -171,6 +171,14 @@ def versions(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def test_what_systems_leave_in_a_manifest_s_folder_makes_no_version(tmp_path):
+    (tmp_path / "manifest.parquet").write_text("rows")
+    found = folder_hash(tmp_path)
+    for name in (".DS_Store", "Thumbs.db", "._manifest.parquet"):
+        (tmp_path / name).touch()
+    assert folder_hash(tmp_path) == found
+
+
 @pytest.mark.slow
 def test_dvcs_hash_of_a_folder_is_reproduced(repository):
     folder = repository / "data" / "manifests" / "scenes"

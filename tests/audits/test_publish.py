@@ -34,7 +34,6 @@ def test_run_holds_all_of_the_version(together: Path) -> None:
         "dataset.fingerprint": "print-scenes",
         "model.tag": "local-dir:data/models/tiny",
         "model.weights_sha256": "ab12",
-        "git.commit": "c0ffee",
     }
     assert expected.items() <= run.data.tags.items()
     assert run.inputs is not None
@@ -51,13 +50,26 @@ def test_run_holds_all_of_the_version(together: Path) -> None:
     assert str(together / "mlartifacts") in run.info.artifact_uri
 
 
+def test_the_run_names_the_commit_that_it_was_published_at(
+    together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = {"commit": "c0ffee", "dirty": False}
+    monkeypatch.setattr(versions, "git_state", lambda folder: state)
+    call(monkeypatch, "--audit", "lesions-tiny")
+    (run,) = runs_of(together, "lesions")
+    assert (run.data.tags["git.commit"], run.data.tags["git.dirty"]) == ("c0ffee", "False")
+    state["commit"] = "decaf"
+    call(monkeypatch, "--audit", "lesions-tiny")
+    assert len(runs_of(together, "lesions")) == 1
+
+
 def test_publishing_twice_makes_no_second_run(
     together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call(monkeypatch, "--audit", "lesions-tiny")
     first = (repository / "data/published/lesions/lesions-tiny.json").read_bytes()
     provenance = repository / "reports/lesions-tiny/provenance.json"
-    provenance.write_text(provenance.read_text().replace("c0ffee", "decaf"))
+    provenance.write_text(provenance.read_text().replace("ab12", "cd34"))
     call(monkeypatch, "--audit", "lesions-tiny")
     assert (repository / "data/published/lesions/lesions-tiny.json").read_bytes() == first
     assert len(runs_of(together, "lesions")) == 1
@@ -98,10 +110,11 @@ def test_database_that_a_kill_left_unfinished_is_made_anew(
 ) -> None:
     (tmp_path / "mlflow.db.new").write_text("half made")
     (tmp_path / "mlflow.db.new-journal").write_text("half made")
+    (tmp_path / "mlflow.db.new.bak").write_text("a person's")
     connected = []
 
     def connect(uri: str) -> None:
-        assert list(tmp_path.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db.new.bak"]
         (tmp_path / "mlflow.db.new").write_text("whole")
         connected.append(uri)
 
@@ -109,7 +122,7 @@ def test_database_that_a_kill_left_unfinished_is_made_anew(
     publish.make_database(tmp_path / "mlflow.db")
     publish.make_database(tmp_path / "mlflow.db")
     assert connected == [f"sqlite:///{tmp_path / 'mlflow.db.new'}"]
-    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.new.bak"]
     assert (tmp_path / "mlflow.db").read_text() == "whole"
 
 

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -167,3 +168,20 @@ def test_the_bridge_is_the_exact_form_without_bias_and_eps() -> None:
     lens = logit_lens(case.atoms, case.t, bare)[case.codes.component]  # [n, k, c], own prompts
     own = lens[torch.arange(3), :, torch.arange(3)]
     torch.testing.assert_close(parts.lens, own, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n, k, m, c", [(0, 3, 5, 2), (4, 0, 5, 2), (4, 3, 5, 0), (0, 0, 0, 0)])
+def test_of_nothing_there_is_nothing(n, k, m, c, head):
+    """No images, no slots, no prompts, or nothing at all: no error, and the sizes that follow."""
+    generator = torch.Generator().manual_seed(0)
+    x, atoms = (torch.randn(rows, 24, generator=generator) for rows in (n, m))
+    t, prompts = (unit(torch.randn(rows, 18, generator=generator)) for rows in (n, c))
+    codes = Codes(torch.zeros(n, k, dtype=torch.long), torch.zeros(n, k))
+    assert act_grad(gradient(x, t, head), codes, atoms).shape == (n, k)
+    assert act_grad_prompts(x, prompts, codes, atoms, head).shape == (n, k, c)
+    assert bridge(x, t, codes, atoms, head).relevance().shape == (n, k)
+    assert logit_lens(atoms, prompts, head).shape == (m, c)
+    assert energy(codes, atoms).shape == random_relevance(codes, generator).shape == (n, k)
+    assert integrated_gradients(x, t, codes, atoms, head, 3).shape == (n, k)
+    assert ablation(x, t, codes, atoms, head).shape == (n, k)
+    assert torch.equal(decode(codes, atoms), torch.zeros(n, 24))

@@ -1,12 +1,13 @@
 """Sparse codes on disk."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from pipeline.attribution import Codes
 from pipeline.codes import codes_table, read_codes
-from pipeline.store import write_shard
+from pipeline.store import shards, write_shard
 
 
 def write(folder, codes, ids):
@@ -37,3 +38,25 @@ def test_an_activation_that_half_precision_rounds_to_0_is_off():
     table = codes_table(np.array(["a"]), Codes(torch.tensor([[5, 9]]), torch.tensor([[1.0, 1e-9]])))
     assert table.column("component").to_pylist() == [[5]]
     assert table.column("activation").to_pylist() == [[1.0]]
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**14, 2.0**100])
+def test_activations_that_half_precision_cannot_hold_are_kept(tmp_path, scale):
+    """One outlier takes its shard to float32; the other stays in half precision."""
+    codes = Codes(
+        torch.tensor([[5, 0], [11, 0], [3, 2], [7, 2]]),
+        torch.tensor([[4.0, 2.5], [3.0, 0.125], [4.0 * scale, 0.75 * scale], [3.0 * scale, 0]]),
+    )
+    write(tmp_path, codes, np.array(["a", "b", "c", "d"], dtype=object))
+    kinds = [str(pq.read_schema(path).field("activation").type) for path in shards(tmp_path)]
+    assert kinds == ["list<element: halffloat>", "list<element: float>"]
+    _, read = read_codes(tmp_path, 2)
+    assert read.activation.tolist() == codes.activation.tolist()
+    assert read.component[codes.activation > 0].tolist() == [5, 0, 11, 0, 3, 2, 7]
+
+
+def test_no_images_have_codes(tmp_path):
+    nothing = Codes(torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, 3))
+    write_shard(tmp_path, 0, codes_table(np.array([], dtype=object), nothing))
+    ids, read = read_codes(tmp_path, 3)
+    assert (len(ids), read.component.shape, read.activation.shape) == (0, (0, 3), (0, 3))

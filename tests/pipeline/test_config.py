@@ -18,6 +18,12 @@ def write(folder: Path, change) -> Path:
     return path
 
 
+def fetched(raw: dict, **entry: str) -> None:
+    """Add a model that `fetch` brings into data/models."""
+    raw["models"]["mine"] = entry
+    raw["outside"]["models"] = ["mine"]
+
+
 def test_the_shipped_params_load():
     params = load_params(ROOT / "params.yaml")
     assert params.audit("scenes-tiny").dataset == "scenes"
@@ -38,6 +44,19 @@ def test_the_shipped_params_load():
         (lambda raw: raw["datasets"]["scenes"].update(templates=["a cat"]), "exactly one {}"),
         (lambda raw: raw["datasets"]["lesions"].update(splits={"train": 0.5}), "sum to 0.5"),
         (lambda raw: raw["datasets"]["lesions"].update(splits=None), "splits is null"),
+        (
+            lambda raw: raw["datasets"]["scenes"].update(root="mydisk"),
+            "datasets.scenes.root is 'mydisk': it must be data/raw/scenes",
+        ),
+        (lambda raw: raw["datasets"]["lesions"].update(root="."), "must be data/raw/lesions"),
+        (
+            lambda raw: fetched(raw, name="ViT-B-32", pretrained="data/models/mine/mine.pt"),
+            "models.mine.pretrained is 'data/models/mine/mine.pt': data/models/mine is deleted",
+        ),
+        (
+            lambda raw: fetched(raw, name="local-dir:data/models/mine/open_clip"),
+            "models.mine.name is 'local-dir:data/models/mine/open_clip': data/models/mine is del",
+        ),
         (lambda raw: raw["datasets"]["scenes"].update(kind="tar"), "datasets.scenes.kind is 'tar'"),
     ],
 )

@@ -30,7 +30,7 @@ from pipeline.embed import (
 from pipeline.images import batches, red_shifted, runs
 from pipeline.models.catalog import class_tokens, head_of, load_clip
 from pipeline.models.files import read_head, read_texts
-from pipeline.models.forward import Ran
+from pipeline.models.forward import Forward, Ran
 from pipeline.pixels import SHOWN
 from pipeline.store import read_json, shards, vector_column, write_table
 from pipeline.vectors import read_embeddings
@@ -236,22 +236,50 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
 
 
 def test_the_key_of_shards_is_of_what_decides_them(clip, images):
-    key = shards_key(clip, images, EMBED, ["x"])
-    assert key == shards_key(clip, images, EMBED.model_copy(update={"workers": 3}), ["x"])
+    ran = Ran("cpu", "float32", 1.0)
+    key = shards_key(clip, images, EMBED, ran, ["x"])
+    for same in ({"workers": 3}, {"precision": "auto"}, {"device": "auto"}):
+        assert key == shards_key(clip, images, EMBED.model_copy(update=same), ran, ["x"])
     others = [
-        shards_key(clip, images.iloc[::-1], EMBED, ["x"]),
-        shards_key(clip, images.assign(sha256="0"), EMBED, ["x"]),
-        shards_key(clip, images, EMBED.model_copy(update={"dtype": "float16"}), ["x"]),
-        shards_key(clip, images, EMBED.model_copy(update={"precision": "bfloat16"}), ["x"]),
-        shards_key(clip, images, EMBED.model_copy(update={"spatial_tokens": 1}), ["x"]),
-        shards_key(clip, images, EMBED, ["x", 0.2]),
-        shards_key(clip, images, EMBED, ["x", SHOWN]),
-        shards_key(clip, images, EMBED, ["x", SHOWN._replace(how="stored")]),
-        shards_key(clip, images, EMBED, ["x", SHOWN._replace(bits=12)]),
-        shards_key(replace(clip, weights_sha256="other"), images, EMBED, ["x"]),
-        shards_key(replace(clip, preprocessing={"size": 31}), images, EMBED, ["x"]),
+        shards_key(clip, images.iloc[::-1], EMBED, ran, ["x"]),
+        shards_key(clip, images.assign(sha256="0"), EMBED, ran, ["x"]),
+        shards_key(clip, images, EMBED.model_copy(update={"dtype": "float16"}), ran, ["x"]),
+        shards_key(clip, images, EMBED, ran._replace(precision="bfloat16"), ["x"]),
+        shards_key(clip, images, EMBED, ran._replace(device="cuda"), ["x"]),
+        shards_key(clip, images, EMBED.model_copy(update={"spatial_tokens": 1}), ran, ["x"]),
+        shards_key(clip, images, EMBED, ran, ["x", 0.2]),
+        shards_key(clip, images, EMBED, ran, ["x", SHOWN]),
+        shards_key(clip, images, EMBED, ran, ["x", SHOWN._replace(how="stored")]),
+        shards_key(clip, images, EMBED, ran, ["x", SHOWN._replace(bits=12)]),
+        shards_key(replace(clip, weights_sha256="other"), images, EMBED, ran, ["x"]),
+        shards_key(replace(clip, preprocessing={"size": 31}), images, EMBED, ran, ["x"]),
     ]
-    assert len({key, *others}) == 12
+    assert len({key, *others}) == 13
+
+
+def test_a_run_that_goes_on_in_another_precision_begins_anew(
+    clip, images, root, tmp_path, monkeypatch
+):
+    """What `auto` becomes may change between a kill and the next run: another GPU, or none."""
+    config = EMBED.model_copy(update={"precision": "auto"})
+    half = EMBED.model_copy(update={"precision": "bfloat16"})
+    ran = embed_audit(clip, images, root, SHOWN, half, tmp_path / "whole", "embed")
+    write = embed.write_vectors
+
+    def stopped(path, tables):
+        if path.name == "part-00001.parquet":
+            _killed()
+        write(path, tables)
+
+    monkeypatch.setattr(embed, "write_vectors", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        embed_audit(clip, images, root, SHOWN, config, tmp_path / "again", "embed")
+    monkeypatch.setattr(embed, "write_vectors", write)
+    cosine = ran.cosine_to_float32
+    monkeypatch.setattr(Forward, "_settle", lambda *_: (torch.bfloat16, cosine))
+    assert embed_audit(clip, images, root, SHOWN, config, tmp_path / "again", "embed") == ran
+    for path in shards(tmp_path / "whole"):
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_the_head_check_passes_the_model_s_head_and_no_other(clip):

@@ -12,7 +12,7 @@ from torchvision.transforms import Compose
 from pipeline.config import EmbedConfig
 from pipeline.models import forward
 from pipeline.models.catalog import class_tokens, load_clip
-from pipeline.models.forward import Forward, all_tokens, pick_device, split_preprocess
+from pipeline.models.forward import Forward, all_tokens, split_preprocess
 
 EMBED = EmbedConfig(
     batch_size=8, workers=0, shard_rows=8, dtype="float32",
@@ -96,7 +96,7 @@ def test_auto_stays_with_float32_on_a_cpu(clip, pixels):
 
 def test_auto_takes_the_finest_half_precision_that_agrees(clip, pixels, monkeypatch):
     monkeypatch.setattr(Forward, "_vectors", _drifting({torch.float16: 0.5, torch.bfloat16: 0.0}))
-    monkeypatch.setattr(forward, "pick_device", lambda wanted: SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(forward, "pick_device", lambda wanted, key: "cuda")
     monkeypatch.setattr(forward.torch, "tensor", lambda values, device: torch.empty(len(values)))
     other = replace(clip, model=SimpleNamespace(to=lambda device: None))
     normalize = split_preprocess(clip)[1]
@@ -135,6 +135,39 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(clip, pixels):
     assert torch.equal(found, run.normalized(pixels).flatten(1)[:, :5])
 
 
+def test_a_batch_that_does_not_fit_is_halved_on_mps_too(clip, pixels):
+    def hungry(model, part):
+        if len(part) > 2:
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)")
+        return part.flatten(1)[:, :5]
+
+    run = runner(clip, pixels, hungry)
+    assert run(pixels).shape == (7, 5)
+    assert run.batch_size == 1
+
+    def failing(model, part):
+        raise RuntimeError("another error")
+
+    with pytest.raises(RuntimeError, match="another error"):
+        runner(clip, pixels, failing)(pixels)
+
+
+def test_the_precision_is_settled_on_images_that_do_not_fit_at_once(clip, pixels):
+    def hungry(model, part):
+        if len(part) > 1:
+            raise torch.OutOfMemoryError("too much")
+        return part.flatten(1)[:, :5]
+
+    run = runner(clip, pixels, hungry, precision="bfloat16")
+    assert run.ran().cosine_to_float32 == pytest.approx(1)
+
+
+def test_convolutions_in_float32_are_not_rounded(clip, pixels):
+    torch.backends.cudnn.allow_tf32 = True
+    runner(clip, pixels)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_one_image_that_does_not_fit_is_an_error(clip, pixels):
     def hungry(model, part):
         raise torch.OutOfMemoryError("too much")
@@ -149,10 +182,3 @@ def test_what_is_not_finite_is_an_error(clip, pixels):
 
     with pytest.raises(RuntimeError, match=r"not finite: set embed\.precision to float32"):
         runner(clip, pixels, overflowing)(pixels)
-
-
-def test_a_device_that_is_not_there_is_refused():
-    assert pick_device("cpu").type == "cpu"
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="device 'cuda' is not on this machine"):
-            pick_device("cuda")

@@ -222,6 +222,7 @@ def test_another_folder_is_a_source(clip_folder, weights, tmp_path):
     folder = shutil.copytree(clip_folder, tmp_path / "another")
     (folder / WEIGHTS).unlink()
     torch.save(weights, folder / "epoch_1.pt")
+    (folder / "._epoch_1.pt").touch()  # as macOS leaves it on other file systems
     entry = ModelConfig(name=f"local-dir:{folder}")
     sha256 = load_clip(clip_folder).weights_sha256
     assert weights_sha256(build(resolve("k", entry)).model) == sha256

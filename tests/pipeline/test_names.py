@@ -13,8 +13,8 @@ from pipeline.datasets.names import (
     NOT_UTF8,
     NOTE,
     check_utf8,
-    is_litter,
     is_note,
+    is_passed_over,
     printable,
     utf8_only,
 )
@@ -50,12 +50,12 @@ LITTER = [
 
 @pytest.mark.parametrize("name", LITTER)
 def test_what_desktops_leave_is_litter(name: str) -> None:
-    assert is_litter(name)
+    assert is_passed_over(name)
 
 
 @pytest.mark.parametrize("name", ["thumbs.jpg", "a.db", "desktop", "macosx", "icon", "bat"])
 def test_other_names_are_no_litter(name: str) -> None:
-    assert not is_litter(name)
+    assert not is_passed_over(name)
 
 
 def test_notes_are_texts_by_their_suffix() -> None:

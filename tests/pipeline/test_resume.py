@@ -64,6 +64,72 @@ def test_what_was_there_is_replaced():
     assert [p.name for p in path.iterdir()] == ["part-00000.parquet"]
 
 
+STRAY = (".DS_Store", "._part-00000.parquet", "Thumbs.db", "notes.txt", "private/notes.txt")
+
+
+def scatter(folder: Path) -> set[Path]:
+    for name in STRAY:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("a person's")
+    return {folder / name for name in STRAY}
+
+
+def test_stray_files_block_nothing_and_stay():
+    path, unfinished = Path("data/embeddings/a"), Path("data/unfinished/data-embeddings-a")
+    fail_after_one_shard(path, "old")
+    old = unfinished / "old"
+    stray = [scatter(place) for place in (unfinished.parent, unfinished, old, old / "parts")]
+    fail_after_one_shard(path, "key")
+    assert not list(old.rglob("part-*"))
+    work = unfinished / "key"
+    stray.append(scatter(work))
+    scatter(work / "parts")
+    with resumable(path, "key") as folder:
+        assert (folder / "part-00000.parquet").exists()
+        (folder / "vocabulary.parquet").write_text("whole")
+    assert sorted(p.name for p in path.iterdir()) == ["part-00000.parquet", "vocabulary.parquet"]
+    assert all(file.read_text() == "a person's" for file in set().union(*stray))
+    (aside,) = work.glob("stray-*")
+    assert {str(p.relative_to(aside)) for p in aside.rglob("*") if p.is_file()} == set(STRAY)
+
+
+def test_a_workplace_deletes_nothing_of_a_person_s():
+    path = Path("data/saes/a")
+    fail_in_workplace(path, "old")
+    stray = scatter(Path("data/unfinished/data-saes-a/old/parts"))
+    with workplace(path, "key") as folder:
+        (folder / "7").mkdir()
+        (folder / "7" / "checkpoint.safetensors").write_text("epoch 3")
+        stray |= scatter(folder / "7")
+    assert all(file.read_text() == "a person's" for file in stray)
+    assert not list(Path("data/unfinished").rglob("checkpoint*"))
+
+
+def test_what_a_person_has_put_at_the_path_is_not_replaced():
+    path = Path("out")
+    path.mkdir()
+    (path / "thesis.txt").write_text("years of work")
+    with (
+        pytest.raises(FileExistsError, match=r"such as out/thesis\.txt: move them"),
+        resumable(path, "key") as folder,
+    ):
+        (folder / "part-00000.parquet").write_text("new")
+    assert (path / "thesis.txt").read_text() == "years of work"
+    (path / "thesis.txt").rename("thesis.txt")
+    with resumable(path, "key") as folder:
+        assert (folder / "part-00000.parquet").read_text() == "new"
+
+
+def test_the_hash_of_contents_leaves_out_what_systems_leave():
+    folder = Path("in")
+    folder.mkdir()
+    (folder / "part-00000.parquet").write_text("a")
+    found = content_hash([folder])
+    for name in (".DS_Store", "._part-00000.parquet", "Thumbs.db", "desktop.ini"):
+        (folder / name).touch()
+    assert content_hash([folder]) == found
+
+
 def test_two_processes_do_not_share_a_folder():
     path = Path("data/embeddings/a")
     fail_after_one_shard(path, "key")
@@ -116,7 +182,7 @@ def test_the_key_is_of_inputs_and_code(tmp_path, monkeypatch):
 
 def fail_in_workplace(path: Path, key: str) -> None:
     with pytest.raises(KeyboardInterrupt), workplace(path, key) as folder:
-        (folder / "checkpoint").write_text("epoch 3")
+        (folder / "checkpoint.safetensors").write_text("epoch 3")
         raise KeyboardInterrupt
 
 
@@ -124,7 +190,7 @@ def test_a_workplace_outlives_a_kill_and_is_deleted_in_the_end():
     path = Path("data/saes/a")
     fail_in_workplace(path, "key")
     with workplace(path, "key") as folder:
-        assert (folder / "checkpoint").read_text() == "epoch 3"
+        assert (folder / "checkpoint.safetensors").read_text() == "epoch 3"
     assert not list(Path("data/unfinished").iterdir())
     assert not path.exists()
     with workplace(path, "key") as folder:
@@ -150,7 +216,7 @@ def test_two_processes_do_not_share_a_workplace():
     ):
         pass
     with workplace(path, "key") as folder:
-        assert (folder / "checkpoint").exists()
+        assert (folder / "checkpoint.safetensors").exists()
 
 
 def test_the_hash_of_contents_is_of_names_and_bytes():

@@ -51,7 +51,13 @@ def test_slot_products_where_gradients_are_off(index):
 
 def test_transposed_sum(index):
     vectors, weight = draw(len(index), D), draw(len(index), S)
-    same(sparse.transposed_sum(vectors, index, weight, M), dense(index, weight).T @ vectors)
+    by = sparse.grouped(index, M)
+    same(sparse.transposed_sum(vectors, by, weight), dense(index, weight).T @ vectors)
+
+
+def test_slot_sum(index):
+    weight = draw(len(index), S)
+    same(sparse.slot_sum(sparse.grouped(index, M), weight), dense(index, weight).sum(dim=0))
 
 
 def gradients(outputs, upstream, *inputs):

@@ -73,6 +73,14 @@ def test_one_seed_alone_has_no_stability():
     assert found.metrics == {"seeds": 1, "components": 3}
 
 
+def test_where_nothing_is_alive_nothing_is_stable():
+    atoms = torch.eye(5)[:3]
+    found = measure(dictionary(0, atoms, dead=(0, 1, 2)), [dictionary(1, atoms)], 0.7)
+    assert found.components["stability"].isna().all()
+    assert found.pairs[["matched_fraction", "mean_cosine"]].isna().to_numpy().all()
+    assert found.metrics == {"seeds": 2, "components": 0}
+
+
 def test_alive_is_active_on_an_image(blocks_of):
     sae = Sae(3, 2, slots=2)
     with torch.no_grad():

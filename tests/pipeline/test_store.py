@@ -7,6 +7,7 @@ from pipeline.store import (
     atomic,
     read_json,
     read_table,
+    shards,
     write_json,
     write_table,
 )
@@ -25,11 +26,13 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_folder_is_replaced_whole(tmp_path):
     folder = tmp_path / "shards"
     folder.mkdir()
-    (folder / "stale").touch()
+    for name in ("part-00000.parquet", "part-00001.parquet", "index"):
+        (folder / name).touch()
     with atomic(folder) as temporary:
         temporary.mkdir()
-        (temporary / "fresh").touch()
-    assert [p.name for p in folder.iterdir()] == ["fresh"]
+        for name in ("part-00000.parquet", "index", "fresh"):
+            (temporary / name).touch()
+    assert sorted(p.name for p in folder.iterdir()) == ["fresh", "index", "part-00000.parquet"]
     assert [p.name for p in tmp_path.iterdir()] == ["shards"]
 
 
@@ -54,3 +57,45 @@ def test_table_round_trip(tmp_path, suffix):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.json does not exist"):
         read_json(tmp_path / "gone.json")
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "deep/thesis.txt", "part-1.parquet"])
+def test_a_folder_with_files_of_somebody_else_s_is_not_replaced(tmp_path, name):
+    folder = tmp_path / "mine"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("years of work")
+    with (
+        pytest.raises(FileExistsError, match=r"mine holds 1 files .*such as .*: move them"),
+        atomic(folder) as temporary,
+    ):
+        temporary.mkdir()
+        (temporary / "fresh").touch()
+    assert (folder / name).read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_link_is_not_replaced_by_a_folder(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "fresh").write_text("old")
+    (tmp_path / "link").symlink_to("disk")
+    with (
+        pytest.raises(FileExistsError, match="link is to be a folder"),
+        atomic(tmp_path / "link") as temporary,
+    ):
+        temporary.mkdir()
+        (temporary / "fresh").touch()
+    assert (tmp_path / "disk" / "fresh").read_text() == "old"
+
+
+def test_what_systems_leave_in_folders_keeps_none_from_being_replaced(tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._part-00000.parquet"):
+        (folder / name).touch()
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "part-00000.parquet").touch()
+    assert [path.name for path in folder.iterdir()] == ["part-00000.parquet"]
+    (folder / "._part-00001.parquet").touch()
+    (folder / "part-00001 copy.parquet").touch()
+    assert [path.name for path in shards(folder)] == ["part-00000.parquet"]

@@ -107,3 +107,9 @@ def test_embeddings_come_back_in_the_order_of_shards(tmp_path):
     second = read_vectors(tmp_path / "part-00001.parquet", "x")
     assert second.image_ids.tolist() == [f"i{row}" for row in range(8, 23)]
     np.testing.assert_array_equal(second.values, columns["x"][8:])
+
+
+def test_a_file_of_no_images_is_read(tmp_path):
+    nothing = vector_table([], {"x": np.zeros((0, 4), np.float32)})
+    write_vectors(tmp_path / "part-00000.parquet", [nothing])
+    assert read_embeddings(tmp_path, "x").values.shape == (0, 4)

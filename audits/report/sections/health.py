@@ -114,7 +114,8 @@ def sentences(
 
     Args:
         sae: the SAE's metrics.
-        stability: seeds and, where there is more than one, matched_fraction.
+        stability: seeds and, where there is more than one and a component is alive,
+            matched_fraction.
         accuracy: fraction of the labelled validation images that the model names right;
             None where it was not measured.
         components: columns component and stability.
@@ -132,7 +133,7 @@ def sentences(
             "It was trained from one seed only, so how much of it another seed would find again "
             "is not known."
         )
-    else:
+    elif "matched_fraction" in stability:
         said.append(
             f"Trained from another seed, {wording.percent(stability['matched_fraction'])} of the "
             "components are found again; the others are one way of many to split the same "

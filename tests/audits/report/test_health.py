@@ -89,6 +89,13 @@ def test_one_seed_says_nothing_of_stability() -> None:
     assert [figure.value for figure in figures(SAE, 0.0, {"seeds": 1}, 4)][-2:] == ["n/a", "n/a"]
 
 
+def test_seeds_of_which_nothing_is_alive_are_not_compared() -> None:
+    nothing = COMPONENTS.assign(stability=float("nan"))
+    dead = {"seeds": 3, "components": 0}
+    said = " ".join(sentences(SAE, dead, 0.9, nothing, pd.DataFrame({"component": []})))
+    assert "seed" not in said
+
+
 def test_charts_show_curves_density_and_stability(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

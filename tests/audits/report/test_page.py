@@ -141,7 +141,7 @@ def test_metrics_are_those_of_all_stages(report: Render) -> None:
     assert set(metrics) == {"accuracy", "dataset", "sae", "stability", *stages}
 
 
-def test_provenance_names_code_weights_and_versions(report: Render, tmp_path: Path) -> None:
+def test_provenance_names_inputs_weights_and_versions(report: Render, tmp_path: Path) -> None:
     (tmp_path / "dvc.lock").write_text(
         f"""
 schema: '2.0'
@@ -156,7 +156,8 @@ stages:
     assert origin["model"]["weights_sha256"] == "ab" * 32
     assert origin["dataset"]["fingerprint"].startswith("0123")
     assert origin["seeds"] == {"seed": 7}
-    assert origin["dvc_lock"][f"label@{AUDIT}"]["deps"] == {"data/raw/zoo": "11.dir"}
+    assert origin["dvc_lock"] == {f"data/labels/{AUDIT}.parquet": "22"}
+    assert "git" not in origin
     assert {"torch", "open_clip_torch", "dvc", "mlflow", "pyarrow"} <= set(origin["packages"])
 
 

@@ -1,29 +1,21 @@
 """Where a report comes from."""
 
-from pathlib import Path
-
-from audits.report.provenance import git_state, lock_hashes
+from audits.report.provenance import lock_hashes
 
 
-def test_lock_hashes_follows_dependencies_upwards_only() -> None:
+def test_lock_hashes_are_of_what_was_read_and_not_of_what_made_it() -> None:
     lock = {
         "stages": {
             "prepare": {"outs": [{"path": "data/m", "hash": "md5", "md5": "1.dir"}]},
             "embed": {
                 "deps": [{"path": "data/m/manifest.parquet", "md5": "2"}],
-                "outs": [{"path": "data/x", "md5": "3"}],
+                "outs": [{"path": "data/x", "md5": "3"}, {"path": "data/h", "md5": "5"}],
             },
             "other": {
                 "deps": [{"path": "data/x", "md5": "3"}],
-                "outs": [{"path": "data/xy", "md5": "4"}],
+                "outs": [{"path": "data/xy", "md5": "4"}, {"path": "data/labels.csv", "md5": "6"}],
             },
         }
     }
-    assert lock_hashes(lock, ["data/x/model.json"]) == {
-        "embed": {"deps": {"data/m/manifest.parquet": "2"}, "outs": {"data/x": "3"}},
-        "prepare": {"deps": {}, "outs": {"data/m": "1.dir"}},
-    }
-
-
-def test_git_state_outside_a_checkout_is_none(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == {"commit": None, "dirty": None}
+    read = ["data/x/model.json", "data/labels.csv"]
+    assert lock_hashes(lock, read) == {"data/x": "3", "data/labels.csv": "6"}

@@ -1,0 +1,120 @@
+"""What runs on a GPU, on one that is not there: see invented_device."""
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.accelerators import CPUAccelerator
+from lightning_fabric.strategies import SingleDeviceStrategy
+
+from pipeline.config import EmbedConfig
+from pipeline.models import forward
+from pipeline.models.catalog import (
+    class_tokens,
+    image_embeddings,
+    load_clip,
+    text_embeddings,
+)
+from pipeline.models.forward import Forward, all_tokens, split_preprocess
+from pipeline.sae import training
+from tests.pipeline.invented_device import DEVICE, Held, Refused, gpu
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deterministic():
+    """As in training; and one thread, for others wait longer than such small products take."""
+    threads, before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Trainings run there."""
+    monkeypatch.setattr(CPUAccelerator, "setup_device", lambda *_: None)
+    strategy = SingleDeviceStrategy(DEVICE)
+    monkeypatch.setattr(training, "Fabric", lambda **_: Fabric(strategy=strategy))
+    with gpu():
+        yield
+
+
+def test_the_device_refuses_what_gpus_refuse():
+    with gpu():
+        index, weight = torch.zeros(3, dtype=torch.long).to(DEVICE), torch.ones(3, device=DEVICE)
+        assert isinstance(weight, Held)
+        assert weight.device == DEVICE
+        with pytest.raises(Refused, match="no deterministic implementation"):
+            torch.bincount(index, weight)
+        with pytest.raises(Refused, match="tensors on two devices"):
+            weight + torch.ones(3)
+        with pytest.raises(Refused, match="no float64"):
+            weight.double()
+        assert (weight + 1).cpu().tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"), [("topk", "unit"), ("batch_topk", "variance"), ("matryoshka", "variance")]
+)
+def test_an_sae_is_trained_as_on_the_cpu(kind, loss, blocks_of, mixtures, sae_config, request):
+    generator = torch.Generator().manual_seed(3)
+    spatial = mixtures[:, None] + torch.randn(93, 4, 7, generator=generator)
+    blocks = blocks_of(mixtures, spatial)
+    config = sae_config(
+        kind=kind, loss=loss, tokens="both", auxk=0.03, dead_after=0.2, revive_after=[1, 2]
+    )
+    _, expected = training.train(blocks, config, 0, norms)
+    request.getfixturevalue("on_gpu")
+    _, found = training.train(blocks, config, 0, norms)
+    assert found.to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-4)
+
+
+class Killed(Exception):
+    """A run ends."""
+
+
+def test_a_training_goes_on_there(on_gpu, blocks_of, mixtures, sae_config, tmp_path):
+    blocks, config = blocks_of(mixtures), sae_config(kind="batch_topk", auxk=0.03, dead_after=0.2)
+    _, whole = training.train(blocks, config, 0, norms)
+    calls = []
+
+    def killed(sae):
+        calls.append(sae)
+        if len(calls) == 2:
+            raise Killed
+        return norms(sae)
+
+    with pytest.raises(Killed):
+        training.train(blocks, config, 0, killed, tmp_path)
+    _, found = training.train(blocks, config, 0, norms, tmp_path)
+    assert found.equals(whole)
+
+
+EMBED = EmbedConfig(
+    batch_size=4, workers=0, shard_rows=8, dtype="float32", device="auto", precision="auto"
+)
+
+
+@pytest.mark.parametrize("embed", [class_tokens, all_tokens, image_embeddings])
+def test_images_go_through_a_model_as_on_the_cpu(embed, clip_folder, monkeypatch):
+    generator = torch.Generator().manual_seed(4)
+    pixels = torch.randint(256, (6, 32, 32, 3), generator=generator, dtype=torch.uint8)
+    clip = load_clip(clip_folder)
+    _, normalize = split_preprocess(clip)
+    expected = Forward(clip, embed, normalize, EMBED, pixels)(pixels)
+    terms = text_embeddings(clip, ["a bat", "a ship"])
+    monkeypatch.setattr(forward, "pick_device", lambda *_: DEVICE.type)
+    with gpu():
+        there = Forward(clip, embed, normalize, EMBED, pixels)
+        assert isinstance(there.normalized(pixels), Held)
+        found = there(pixels)
+        terms_there = text_embeddings(clip, ["a bat", "a ship"])
+    assert not isinstance(found, Held)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(terms_there, terms)
+
+
+def norms(sae):
+    """Lengths of what an SAE is."""
+    return {name: float(value.norm()) for name, value in sae.state_dict().items()}
