@@ -88,6 +88,12 @@ def build(
     """
     if not records:
         raise ValueError(f"{root} lists no usable image")
+    if not any(record.split == "train" and record.label is not None for record in records):
+        raise ValueError(
+            f"{root} holds no train image with a label among {len(records)} images: an audit "
+            "learns from train images and asks for their classes; say which images are for "
+            "training, and of what class"
+        )
     records = sorted(records)
     opened = _open_all(records, root, workers, near_duplicates is not None)
     images = dict(zip((record.image_id for record in records), opened, strict=True))
