@@ -12,6 +12,7 @@ from torch import Tensor
 from audits.inputs import load_inputs
 from pipeline import layout
 from pipeline.config import ConceptsConfig
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.label import (
     Vocabulary,
     alignment,
@@ -20,7 +21,7 @@ from pipeline.label import (
     top_images,
 )
 from pipeline.stage import begin
-from pipeline.store import read_table, write_json, write_table
+from pipeline.store import read_table, write_table
 
 HIGH_CLARITY, MEDIUM_CLARITY = 0.6, 0.4
 """Where the paper divides components by how clear they are (App. C.2)."""
@@ -58,10 +59,10 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson correlation of two arrays [n], in [-1, 1].
 
     Raises:
-        ValueError: fewer than 2 values, or one array is constant.
+        DoesNotApply: fewer than 2 values, or one array is constant.
     """
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        raise ValueError(
+        raise DoesNotApply(
             f"the correlation of {len(a)} values is undefined: at least 2 different ones are "
             "needed; more images, or a smaller label.top_images, give more labelled components"
         )
@@ -83,9 +84,15 @@ def unique_labels(
 def bases(
     x: Float[Tensor, "n d"], train: Bool[Tensor, " n"], count: int
 ) -> dict[str, Int[Tensor, "_ _"]]:
-    """Top train images of the directions SAEs compete with: principal axes and neurons of x."""
+    """Top train images of the directions SAEs compete with: principal axes and neurons of x.
+
+    Raises:
+        DoesNotApply: there is one train image, which has no axes.
+    """
     x_train = x[train].float()
     rows = train.nonzero()[:, 0]
+    if len(rows) < 2:
+        raise DoesNotApply("the principal axes of one train image are undefined")
     # Of the covariance, so that the cost grows with images only linearly; scikit-learn fixes signs.
     pca = PCA(svd_solver="covariance_eigh")
     axes = torch.from_numpy(pca.fit_transform(x_train.double().numpy()))
@@ -100,24 +107,49 @@ def summarise(
     hidden: pd.DataFrame,
     top_activation: np.ndarray,
     unique: dict[str, int],
+    gaps: Gaps,
 ) -> dict[str, Any]:
-    """Metrics of this audit.
+    """Metrics of this audit, None for what does not apply.
 
     Args:
         labels: one row a component.
         hidden: the hidden ones.
         top_activation: mean activation [m] of each component's STRONGEST images.
         unique: number of unique labels of the other bases.
+        gaps: takes up what does not apply.
     """
     named = labels["label"].notna().to_numpy()
+    correlated = None
+    if named.any():
+        correlated = gaps.measured(
+            "concepts.clarity_activation_correlation",
+            lambda: correlation(labels["clarity"].to_numpy()[named], top_activation[named]),
+        )
     return {
         "components": int(named.sum()),
         "hidden": len(hidden),
         "unique_labels": {"sae": int(labels["label"].nunique()), **unique},
-        "clarity_activation_correlation": correlation(
-            labels["clarity"].to_numpy()[named], top_activation[named]
-        ),
+        "clarity_activation_correlation": correlated,
     }
+
+
+def check_named(labels: pd.DataFrame, needed: int, train_images: int) -> None:
+    """Make sure that some component has a name.
+
+    Args:
+        labels: one row a component.
+        needed: train images on which a component has to fire to be named.
+        train_images: how many there are.
+
+    Raises:
+        DoesNotApply: none has.
+    """
+    if labels["label"].isna().all():
+        raise DoesNotApply(
+            f"no component has a name: it has to fire on {needed} train images "
+            f"(label.top_images), and of {train_images:,} none fires on more than "
+            f"{int(labels['activations'].max()):,}"
+        )
 
 
 def main() -> None:
@@ -130,17 +162,18 @@ def main() -> None:
     labeler = layout.concepts_embeddings(audit.dataset)
     u = read_labeler_embeddings(labeler, inputs.images["image_id"].to_numpy())
     vocabulary = read_vocabulary_embeddings(labeler / "vocabulary.parquet")
-    unique = {
-        basis: unique_labels(rows, u, vocabulary)
-        for basis, rows in bases(inputs.x, train, audit.label.top_images).items()
-    }
-    count = min(STRONGEST, audit.label.top_images)
+    gaps = Gaps()
+    needed = audit.label.top_images
+    gaps.measured("concepts", lambda: check_named(labels, needed, int(train.sum())))
+    rows_of = gaps.measured("concepts.bases", lambda: bases(inputs.x, train, needed)) or {}
+    unique = {basis: unique_labels(rows, u, vocabulary) for basis, rows in rows_of.items()}
+    count = min(STRONGEST, needed)
     strongest = top_images(inputs.codes, train, audit.sae.components, count).activation
     hidden = hidden_concepts(labels, audit.concepts)
-    metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique)
+    metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique, gaps)
     folder = layout.audit(name, "concepts")
     write_table(folder / "hidden.csv", hidden)
-    write_json(folder / "metrics.json", {"concepts": metrics})
+    gaps.write_metrics(folder / "metrics.json", {"concepts": metrics})
 
 
 if __name__ == "__main__":

@@ -11,18 +11,21 @@ import pandas as pd
 import torch
 
 from audits.findings import Suggest, confirmations, gather, report_findings
-from audits.flags import find_flags
+from audits.flags import ByChance, find_flags
 from audits.inputs import Inputs, load_inputs
 from audits.lexicon import Lexicon
 from audits.mode_evidence import Probe, TrainImages, firing_rates, mode_evidence
 from audits.modes import Mode, suggest_mode
 from pipeline import layout
 from pipeline.attribution import blocks
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.stage import begin
 from pipeline.store import read_table, write_json, write_table
 
 BLOCK_ROWS = 8192
 """Images held in single precision at once."""
+NAMED = 5
+"""Classes that a reason names."""
 
 
 def along(inputs: Inputs, direction: np.ndarray) -> np.ndarray:
@@ -66,6 +69,31 @@ def suggester(
     return suggest
 
 
+def check_classes(inputs: Inputs, classes: pd.DataFrame) -> None:
+    """Make sure that the reference has some classes, and all of them.
+
+    Raises:
+        DoesNotApply: it has some only.
+    """
+    missing = sorted(set(inputs.classes["label"]) - set(classes["class"]))
+    if missing and len(classes):
+        shown = ", ".join(missing[:NAMED]) + (", …" if len(missing) > NAMED else "")
+        raise DoesNotApply(
+            f"{len(missing)} of {len(inputs.classes)} classes ({shown}) lack 2 train images on "
+            "which a component is relevant"
+        )
+
+
+def check_fresh(inputs: Inputs) -> None:
+    """Make sure that there are images to confirm findings on.
+
+    Raises:
+        DoesNotApply: there are none.
+    """
+    if not bool((inputs.split("val") & (inputs.class_index >= 0)).any()):
+        raise DoesNotApply("there is no validation image with a label to confirm findings on")
+
+
 def main() -> None:
     """Find an audit's failure modes."""
     name, params = begin(__doc__)
@@ -76,7 +104,13 @@ def main() -> None:
         read_table(layout.reference(name) / file)
         for file in ("reference.parquet", "classes.parquet")
     )
-    flags, by_chance = find_flags(inputs, table, classes, config, params.seed)
+    gaps = Gaps()
+    flags, by_chance = gaps.measured(
+        "failures", lambda: find_flags(inputs, table, classes, config, params.seed)
+    ) or ([], ByChance(None, None))
+    gaps.measured("failures.classes", lambda: check_classes(inputs, classes))
+    if flags:
+        gaps.measured("failures.confirmed", lambda: check_fresh(inputs))
     groups = gather(flags, config.overlap)
     vocabulary = read_table(
         layout.concepts_embeddings(audit.dataset) / "vocabulary.parquet", ["term", "kind"]
@@ -108,7 +142,7 @@ def main() -> None:
         "expected_false_flags": by_chance.permuted,
         "expected_false_flags_analytic": by_chance.analytic,
     }
-    write_json(folder / "metrics.json", {"failures": metrics})
+    gaps.write_metrics(folder / "metrics.json", {"failures": metrics})
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Audit `faithfulness`: do relevances say what removing a component does? (paper, Sec. 5.1, B.2)"""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm import tqdm
 
-from audits.inputs import load_inputs
+from audits.inputs import Inputs, load_inputs
 from audits.orders import METHODS, ranks, slot_scores
 from audits.parts import (
     Images,
@@ -27,8 +28,9 @@ from audits.parts import (
 from pipeline import layout
 from pipeline.attribution import Codes, Head, logit_lens
 from pipeline.config import FaithfulnessConfig
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.stage import begin
-from pipeline.store import write_json, write_table
+from pipeline.store import write_table
 
 PROTOCOLS = {
     "deletion_local": (deletions, "local"),
@@ -40,6 +42,10 @@ PROTOCOLS = {
 class's images, or over random images."""
 ERROR = {"kept": True, "dropped": False}
 """What becomes of the SAE's error while components are switched."""
+CURVES = {"kept": "curves.csv", "dropped": "curves_error_dropped.csv"}
+"""Files of curves by what becomes of the error."""
+STEPS = ["protocol", "method", "step", "y", "sem"]
+"""Their columns."""
 Curves = dict[tuple[str, str, str], Float[Tensor, "n s"]]
 """y of every image after every step, by error, protocol and method."""
 
@@ -52,7 +58,7 @@ def ablation_correlation(
     1 is perfect, 0 is chance. Images on which either is constant are left out.
 
     Raises:
-        ValueError: no image is left.
+        DoesNotApply: no image is left.
     """
     count = active.sum(dim=1, keepdim=True).clamp_min(1)
 
@@ -67,7 +73,7 @@ def ablation_correlation(
     norms = a.norm(dim=1) * b.norm(dim=1)
     varied = norms > 0
     if not bool(varied.any()):
-        raise ValueError(
+        raise DoesNotApply(
             f"none of {len(scores)} images has active components of different relevance and "
             "effect: no correlation is defined; check that sae.k is at least 2"
         )
@@ -131,12 +137,15 @@ def evaluate_class(
 
 
 def summarise_curve(
-    y: Float[Tensor, "n s"], subsets: list[Tensor]
-) -> tuple[float, float, Float[Tensor, " s"], Float[Tensor, " s"]]:
+    y: Float[Tensor, "n s"], subsets: list[Tensor] | None
+) -> tuple[float, float | None, Float[Tensor, " s"], Float[Tensor, " s"]]:
     """Area under the mean curve with its standard error, then the curve with its own.
 
-    The area is the mean over steps; errors are those of the mean over equal subsets of images.
+    The area is the mean over steps; errors are those of the mean over equal subsets of images, None
+    and NaN where there are none.
     """
+    if subsets is None:
+        return float(y.mean()), None, y.mean(dim=0), torch.full(y.shape[1:], torch.nan)
     parts = torch.stack([y[rows].mean(dim=0) for rows in subsets])
     root = len(subsets) ** 0.5
     return (
@@ -151,10 +160,12 @@ def equal_subsets(n: int, count: int, generator: torch.Generator) -> list[Tensor
     """Random subsets of n images whose sizes differ by one at most.
 
     Raises:
-        ValueError: there are fewer images than subsets.
+        DoesNotApply: there are fewer images than subsets.
     """
     if n < count:
-        raise ValueError(f"{n} images cannot make faithfulness.subsets = {count} subsets: lower it")
+        raise DoesNotApply(
+            f"{n} images cannot make faithfulness.subsets = {count} subsets: lower it"
+        )
     return list(torch.randperm(n, generator=generator).tensor_split(count))
 
 
@@ -170,11 +181,11 @@ def choose_images(
         rng: draws the images.
 
     Raises:
-        ValueError: no held-out image has a class.
+        DoesNotApply: no held-out image has a class.
     """
     known = np.unique(target[held_out & (target >= 0)])[: config.classes]
     if not len(known):
-        raise ValueError("no validation image has a label: faithfulness has nothing to ask for")
+        raise DoesNotApply("no validation image has a label, so there is nothing to ask for")
     chosen = [
         rng.permutation(np.flatnonzero(held_out & (target == label)))[: config.images]
         for label in known
@@ -218,14 +229,17 @@ def audit_faithfulness(
     model: Model,
     config: FaithfulnessConfig,
     generator: torch.Generator,
+    gaps: Gaps,
 ) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
-    """Metrics by protocol and method, and the curves: protocol, method, step, y, sem.
+    """Metrics by protocol and method, and the curves: STEPS. None and NaN are what does not apply.
 
     Metrics of curves with the SAE's error dropped, x being what the SAE reconstructs, are under
     `error_dropped`; relevance is that of the true x for both. Curves have the keys kept and
     dropped.
     """
-    subsets = equal_subsets(len(images.x), config.subsets, generator)
+    subsets = gaps.measured(
+        "faithfulness.sem", lambda: equal_subsets(len(images.x), config.subsets, generator)
+    )
     found = evaluate(images, reference, texts, model, config, generator)
     metrics: dict[str, dict[str, Any]] = {
         error: {protocol: {} for protocol in PROTOCOLS} for error in ERROR
@@ -238,7 +252,10 @@ def audit_faithfulness(
         tables[error].append(pd.DataFrame({"protocol": protocol, "method": method, **points}))
     active = images.codes.activation > 0
     correlation = {
-        method: ablation_correlation(found.scores[method], found.effects, active)
+        method: gaps.measured(
+            "faithfulness.ablation_correlation",
+            partial(ablation_correlation, found.scores[method], found.effects, active),
+        )
         for method in METHODS
     }
     return (
@@ -251,12 +268,15 @@ def audit_faithfulness(
     )
 
 
-def main() -> None:
-    """Measure how faithful each attribution method is on an audit's validation images."""
-    name, params = begin(__doc__)
-    config = params.audit(name).faithfulness
-    inputs = load_inputs(params, name)
-    rng = np.random.default_rng(params.seed)
+def measure(
+    inputs: Inputs, config: FaithfulnessConfig, seed: int, gaps: Gaps
+) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
+    """`audit_faithfulness` on an audit's labelled validation images.
+
+    Raises:
+        DoesNotApply: there are none, or what is left of one has no direction.
+    """
+    rng = np.random.default_rng(seed)
     target = inputs.class_index
     chosen = choose_images(target.numpy(), inputs.split("val").numpy(), config, rng)
     train = inputs.split("train").nonzero()[:, 0].numpy()
@@ -270,18 +290,27 @@ def main() -> None:
 
     gamma, beta, eps, w_proj = inputs.head
     head = Head(gamma.double(), beta.double(), eps, w_proj.double())
-    metrics, tables = audit_faithfulness(
+    return audit_faithfulness(
         images(chosen),
         images(drawn),
         inputs.texts["short"].double(),
         model_of(head, inputs.atoms.double(), inputs.bias.double()),
         config,
-        torch.Generator().manual_seed(params.seed),
+        torch.Generator().manual_seed(seed),
+        gaps,
     )
+
+
+def main() -> None:
+    """Measure how faithful each attribution method is on an audit's validation images."""
+    name, params = begin(__doc__)
+    config, inputs, gaps = params.audit(name).faithfulness, load_inputs(params, name), Gaps()
+    found = gaps.measured("faithfulness", lambda: measure(inputs, config, params.seed, gaps))
+    metrics, tables = found or (None, dict.fromkeys(CURVES, pd.DataFrame(columns=STEPS)))
     folder = layout.audit(name, "faithfulness")
-    write_table(folder / "curves.csv", tables["kept"])
-    write_table(folder / "curves_error_dropped.csv", tables["dropped"])
-    write_json(folder / "metrics.json", {"faithfulness": metrics})
+    for error, path in CURVES.items():
+        write_table(folder / path, tables[error])
+    gaps.write_metrics(folder / "metrics.json", {"faithfulness": metrics})
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from audits.surprise import (
     view,
 )
 from pipeline.config import FailuresConfig
+from pipeline.gaps import DoesNotApply
 
 EXCESS, STAND_IN = "excess", "stand-in"
 
@@ -76,10 +77,11 @@ class Comparison(NamedTuple):
 
 
 class ByChance(NamedTuple):
-    """Flags to be expected if candidates were like the class's own images, count."""
+    """Flags to be expected if candidates were like the class's own images, count; None where
+    nothing was tested."""
 
-    permuted: float
-    analytic: float
+    permuted: float | None
+    analytic: float | None
 
 
 def hits(
@@ -147,10 +149,13 @@ def find_flags(
         classes: the reference's classes.
         config: the section of params.yaml.
         seed: of the permutations.
+
+    Raises:
+        DoesNotApply: no class has what a test takes.
     """
     tests = list(_tests(inputs, table, classes, config, seed))
     if not tests:
-        return [], ByChance(0.0, 0.0)
+        raise DoesNotApply(_untested(inputs, classes, config))
     p = np.sort(np.concatenate([t.p for t in tests]))
     q = false_discovery_control(p)
     kept = p[q <= config.q].max(initial=0.0)
@@ -179,6 +184,22 @@ def _tests(
         seen = view(inputs, expected, mine, others, every, config)
         rng = np.random.default_rng([seed, expected.position])
         yield compare(seen, expected, config, rng)
+
+
+def _untested(inputs: Inputs, classes: pd.DataFrame, config: FailuresConfig) -> str:
+    """Why no class is tested."""
+    if not len(classes):
+        return (
+            f"none of {len(inputs.classes)} classes has 2 train images on which a component is "
+            "relevant"
+        )
+    close = close_images(inputs, classes, "train", config.candidate_deviations)
+    most = max(len(found.candidates) for found in close)
+    return (
+        f"a test takes {config.min_images} train images of other classes that come close to the "
+        f"class (failures.min_images), and train images of the class that are of 2 groups; of "
+        f"{len(inputs.classes)} classes, the most that come close to one are {most}"
+    )
 
 
 def compare(

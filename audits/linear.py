@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
 
 from pipeline.config import RobustnessConfig
+from pipeline.gaps import DoesNotApply
 from pipeline.store import atomic
 
 STEPS = 1000
@@ -95,12 +96,13 @@ def fit(
         seed: of the folds.
 
     Raises:
-        ValueError: there is one class only, or too few images or groups for the folds.
+        DoesNotApply: there is one class only, or too few images or groups for the folds.
     """
     labels = images["label"].to_numpy().astype(str)
     if len(np.unique(labels)) < 2:
-        raise ValueError(
-            f"train images of {len(np.unique(labels))} classes: a linear classifier needs two"
+        raise DoesNotApply(
+            f"there are train images of {len(np.unique(labels))} class, and a linear classifier "
+            "needs two"
         )
     # The intercept is free, so centring changes no optimum; it is what the solver starts best from.
     centre = z.mean(axis=0)
@@ -151,11 +153,11 @@ def folds(
     folds only.
 
     Raises:
-        ValueError: no class has as many images as there are folds, or there are fewer groups.
+        DoesNotApply: no class has as many images as there are folds, or there are fewer groups.
     """
     largest = int(np.unique(labels, return_counts=True)[1].max())
     if largest < count or len(np.unique(groups)) < count:
-        raise ValueError(
+        raise DoesNotApply(
             f"the largest class has {largest} train images, in {len(np.unique(groups))} groups in "
             f"all: too few for {count} folds (robustness.folds in params.yaml)"
         )

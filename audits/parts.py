@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.attribution import Codes, Head, blocks, decode
+from pipeline.gaps import DoesNotApply
 
 PARTS_AT_ONCE = 2**12
 """Parts of images that are gathered at once."""
@@ -123,7 +124,7 @@ def mix(
     ‖z‖² = E/σ² + 2 Q/σ + ‖beta W_proj‖²: y = (T/σ + t · beta W_proj)/‖z‖.
 
     Raises:
-        ValueError: a mixture's parts cancel out, so that its cosine is undefined or rounding.
+        DoesNotApply: a mixture's parts cancel out, so that its cosine is undefined or rounding.
     """
     y = torch.empty(weights.shape[:2], dtype=weights.dtype)
     for rows in blocks(len(weights), WEIGHTS_AT_ONCE // weights[0].numel()):
@@ -172,7 +173,7 @@ def _mix(weights: Float[Tensor, "n q s"], parts: Parts, prompt: Prompt, head: He
     most = ((weights.abs() @ sizes[..., None])[..., 0] / sigma + beta_w.sqrt()) ** 2
     cancelled = int((~(squared > LEAST_SHARE * most)).sum())
     if cancelled:
-        raise ValueError(
+        raise DoesNotApply(
             f"{cancelled} mixtures of an image's components cancel out to an embedding of length "
             "0: no cosine is defined"
         )

@@ -1,10 +1,11 @@
 """One finished MLflow run for each version of an audit's report, and one for each comparison.
 
 Nothing in MLflow is idempotent, so a version is known by a fingerprint of its content, kept as a
-tag: a run that has it and is finished is left alone, one that a kill left unfinished is replaced.
+tag: a run that has it and is finished gets back artifacts that it has lost and is left alone
+otherwise, one that a kill left unfinished is replaced.
 The run of a dataset's comparison stands above those of the audits it compares.
 Runs go to `MLFLOW_TRACKING_URI` if that is set, else to `mlflow.db` and `mlartifacts/` in the
-repository's root.
+repository's root, whose artifacts are found again after it was moved or copied.
 """
 
 import argparse
@@ -15,10 +16,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from audits import tracking
 from audits.version import (
     FINGERPRINT_TAG,
     Comparison,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     import mlflow
 
 RECEIPTS = layout.DATA / "published"
+PUBLISHED = "published"
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
 """Tags that MLflow's own page goes by: the run that one stands below, and its description."""
 # What MLflow takes in one log_batch call.
@@ -44,54 +46,7 @@ PARAMS_A_BATCH = 100
 Item = TypeVar("Item")
 
 
-def connect(uri: str) -> "mlflow.MlflowClient":
-    """A client whose store is there and initialised.
-
-    Raises:
-        ConnectionError: the store cannot be reached or is of a kind that MLflow refuses.
-    """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    # MLflow's own 7 retries keep a stage waiting for minutes where no server listens.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    # Imported late: it takes seconds, and a missing report should be said at once.
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client = MlflowClient(uri)
-        client.search_experiments(max_results=1)
-    except MlflowException as error:
-        message = (
-            f"MLflow at {uri} cannot be used: start it, or correct or unset MLFLOW_TRACKING_URI "
-            f"({error})"
-        )
-        # MLflow's own error may hold the password too, so it is not chained.
-        raise ConnectionError(without_password(message, uri)) from None
-    return client
-
-
-def make_database(database: Path) -> None:
-    """Make MLflow's database if there is none. Call it under the lock.
-
-    A kill while MLflow makes its tables leaves a database that it can neither use nor repair, so
-    it is made under another name first.
-    """
-    if database.exists():
-        return
-    fresh = database.with_name(f"{database.name}.new")
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
-    connect(f"sqlite:///{fresh}")
-    os.replace(fresh, database)
-
-
-def without_password(text: str, uri: str) -> str:
-    """The same text without the user and password that a tracking URI may hold."""
-    login, at, _ = urlsplit(uri).netloc.rpartition("@")
-    return text.replace(login + at, "") if at else text
-
-
-def publish(client: "mlflow.MlflowClient", version: Version, artifacts: str | None) -> bool:
+def publish(client: "mlflow.MlflowClient", version: Version, artifacts: str | None) -> str:
     """Make the one finished run of a version. Call it under the lock.
 
     Args:
@@ -100,21 +55,22 @@ def publish(client: "mlflow.MlflowClient", version: Version, artifacts: str | No
         artifacts: folder for the artifacts of new experiments; None leaves it to the server.
 
     Returns:
-        False where the version was there already.
+        What was done, in words.
     """
     experiment = _experiment(client, version.dataset, artifacts)
-    if _finished(client, experiment, version.fingerprint) is not None:
-        return False
+    run = _finished(client, experiment, version.fingerprint)
+    if run is not None:
+        return _restored(client, run, version.files)
     tag = {FINGERPRINT_TAG: version.fingerprint}
     run_id = client.create_run(experiment, tags=tag, run_name=version.audit).info.run_id
     _log(client, run_id, version)
     client.set_terminated(run_id, "FINISHED")
-    return True
+    return PUBLISHED
 
 
 def publish_comparison(
     client: "mlflow.MlflowClient", comparison: Comparison, artifacts: str | None
-) -> bool:
+) -> str:
     """Make the one finished run of a comparison and put the runs of its audits below it.
 
     A run is below one comparison at a time: the one that was published last. Call it under the
@@ -126,11 +82,11 @@ def publish_comparison(
         artifacts: folder for the artifacts of new experiments; None leaves it to the server.
 
     Returns:
-        False where the comparison was there already.
+        What was done, in words.
     """
     experiment = _experiment(client, comparison.dataset, artifacts)
     parent = _finished(client, experiment, comparison.fingerprint)
-    made = parent is None
+    done = PUBLISHED if parent is None else _restored(client, parent, comparison.files)
     if parent is None:
         tags = {FINGERPRINT_TAG: comparison.fingerprint, NOTE: comparison.note}
         name = f"{comparison.dataset}: comparison"
@@ -142,9 +98,19 @@ def publish_comparison(
         assert child is not None, f"{version.audit} is not published"
         if child.data.tags.get(PARENT) != parent.info.run_id:
             client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
-    if made:
+    if done == PUBLISHED:
         client.set_terminated(parent.info.run_id, "FINISHED")
-    return made
+    return done
+
+
+def _restored(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", files: list[Path]) -> str:
+    """Put back the artifacts that a finished run has lost; what was done, in words."""
+    there = {item.path for item in client.list_artifacts(run.info.run_id)}
+    missing = [path for path in files if path.name not in there]
+    for path in missing:
+        client.log_artifact(run.info.run_id, str(path))
+    names = ", ".join(path.name for path in missing)
+    return f"already published, {names} put back" if missing else "already published"
 
 
 def _finished(
@@ -203,24 +169,33 @@ def publish_all(
 ) -> None:
     """Publish versions, then comparisons, to this repository's store or MLFLOW_TRACKING_URI."""
     root = root.resolve()
-    database = root / "mlflow.db"
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-    remote = urlsplit(uri).scheme in ("http", "https")
-    artifacts = None if remote else str(root / "mlartifacts")
+    uri = tracking.tracking_uri(root)
+    own = tracking.own_database(uri, root)
+    artifacts = None if tracking.is_server(uri) else str(root / tracking.ARTIFACTS)
     # First use by several processes at once corrupts the database, and two that look for a
     # version at once would both make it.
     with FileLock(root / ".mlflow.lock"):
-        if "MLFLOW_TRACKING_URI" not in os.environ:
-            make_database(database)
-        client = connect(uri)
+        if own:
+            tracking.make_database(root / tracking.DATABASE)
+        client = tracking.connect(uri)
+        moved = tracking.relocate(root) if own else 0
+        if moved:
+            where = f"artifacts of {moved} runs are looked for in {artifacts} from now on"
+            print(f"{where}: the repository was moved or copied", file=sys.stderr)
         done = [(version.audit, publish(client, version, artifacts)) for version in versions]
         done += [
             (f"{comparison.dataset}, comparison", publish_comparison(client, comparison, artifacts))
             for comparison in comparisons
         ]
-        for name, made in done:
-            said = "published" if made else "already published"
-            print(without_password(f"{name}: {said}, {uri}", uri), file=sys.stderr)
+        for name, said in done:
+            print(tracking.without_password(f"{name}: {said}, {uri}", uri), file=sys.stderr)
+        if own and (gone := tracking.lost(root)):
+            print(
+                f"{len(gone)} runs have lost their artifacts ({', '.join(sorted(set(gone)))}), and "
+                "reports/ does not hold those versions any more: check one out and publish it, or "
+                "delete the runs",
+                file=sys.stderr,
+            )
 
 
 def audits_with_report(params: Params) -> list[str]:
@@ -258,33 +233,50 @@ def datasets_with_comparison(params: Params, audits: Sequence[str]) -> list[str]
     return kept
 
 
-def main() -> None:
-    """Publish one audit or one comparison and leave a receipt, or publish all there are."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Publish; what a user can put right is one message and exit code 1."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--audit", help="name under audits: in params.yaml")
     choice.add_argument("--dataset", help="name under datasets: whose comparison is published")
     choice.add_argument(
         "--sync",
         action="store_true",
-        help="fill an empty MLflow from every report and comparison, no receipts",
+        help="fill an empty MLflow from every report and comparison, and put back artifacts that "
+        "were lost; no receipts",
     )
-    arguments = parser.parse_args()
+    chosen = parser.parse_args(arguments)
+    try:
+        run(chosen)
+    except (OSError, ValueError) as error:
+        sys.exit(f"publish: {error}")
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Publish one audit or one comparison and leave a receipt, or publish all there are.
+
+    Raises:
+        ConnectionError: MLflow cannot be used.
+        FileNotFoundError: a report or another file is missing.
+        ConfigError: params.yaml cannot be used.
+    """
     params = load_params()
     # DVC names the repository here even where an experiment runs in a temporary copy of it.
     root = Path(os.environ.get("DVC_ROOT", "."))
     # Receipts are outputs of the DAG: --sync, which runs outside it, leaves them alone.
-    if arguments.sync:
+    if chosen.sync:
         audits = audits_with_report(params)
         datasets = datasets_with_comparison(params, audits)
         comparisons = [read_comparison(params, name) for name in datasets]
         publish_all([read_version(params, name) for name in audits], root, comparisons)
-    elif arguments.dataset is not None:
-        comparison = read_comparison(params, arguments.dataset)
+    elif chosen.dataset is not None:
+        comparison = read_comparison(params, chosen.dataset)
         publish_all(comparison.versions, root, [comparison])
-        write_json(RECEIPTS / f"{arguments.dataset}.json", comparison.receipt())
+        write_json(RECEIPTS / f"{chosen.dataset}.json", comparison.receipt())
     else:
-        version = read_version(params, arguments.audit)
+        version = read_version(params, chosen.audit)
         publish_all([version], root)
         write_json(RECEIPTS / version.dataset / f"{version.audit}.json", version.receipt())
 

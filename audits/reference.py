@@ -17,11 +17,14 @@ from torch import Tensor
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
 from pipeline.attribution import Codes, act_grad, blocks, cosine_outputs, gradient
+from pipeline.gaps import DoesNotApply
 from pipeline.stage import begin
 from pipeline.store import write_table
 
 BLOCK_ROWS = 4096
 """Images whose relevance is held at once."""
+CLASSES = {"images": np.int64, "y_mean": np.float64, "y_std": np.float64, "floor": np.float64}
+"""Columns of the classes' table, beside class."""
 
 
 class Moments(NamedTuple):
@@ -100,11 +103,11 @@ def deviation_floor(moments: Moments) -> float:
     relevance, the root mean square over its slots with any. The fewer the images, the higher it is.
 
     Raises:
-        ValueError: no slot has any relevance.
+        DoesNotApply: no slot has any relevance.
     """
     active = int(moments.active.sum())
     if not active:
-        raise ValueError(f"no component has any relevance on {moments.images} images")
+        raise DoesNotApply(f"no component has any relevance on {moments.images} images")
     squares = moments.squares.sum() + moments.images * (moments.mean**2).sum()
     return float(np.sqrt(squares / active / moments.images))
 
@@ -123,39 +126,40 @@ def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns:
         A row for each (class, component) with any activation: mean, std, count; and a row for
         each class: images, y_mean, y_std (sample deviation), floor. Classes with fewer than 2
-        train images are left out of both.
-
-    Raises:
-        ValueError: no class has 2 train images, or no component is relevant to a class.
+        train images, or to which no component is relevant, are left out of both.
     """
-    components, classes = [], []
+    none, nowhere = np.zeros(0), np.zeros(0, dtype=np.int64)
+    components, classes = [(nowhere, none, none, nowhere)], []
     for position, rows in own_images(inputs, "train"):
         if len(rows) < 2:
             continue
         label = inputs.classes["label"][position]
         moments, y = _expected(inputs, rows, inputs.texts["short"][position])
-        try:
-            floor = deviation_floor(moments)
-        except ValueError as error:
-            raise ValueError(f"class {label!r}: {error}") from error
+        if not moments.active.any():
+            continue
+        floor = deviation_floor(moments)
         seen = np.flatnonzero(moments.active)
         components.append((seen, moments.mean[seen], moments.std[seen], moments.active[seen]))
         outputs = {"y_mean": float(y.mean()), "y_std": float(y.std())}
         classes.append({"class": label, "images": len(rows), **outputs, "floor": floor})
-    if not classes:
-        raise ValueError("no class has 2 or more train images: there is nothing to compare with")
-    labels = [row["class"] for row in classes]
-    codes = np.repeat(np.arange(len(labels)), [len(seen) for seen, *_ in components])
+    labels = [str(row["class"]) for row in classes]
+    codes = np.repeat(np.arange(len(labels)), [len(seen) for seen, *_ in components[1:]])
     component, mean, std, count = (np.concatenate(part) for part in zip(*components, strict=True))
     columns = {
         # Millions of rows: a number each for the class, not a text.
-        "class": pd.Categorical.from_codes(codes, pd.Index(labels)),
+        "class": pd.Categorical.from_codes(codes, pd.Index(labels, dtype="str")),
         "component": component.astype(np.int32),
         "mean": mean,
         "std": std,
         "count": count.astype(np.int32),
     }
-    return pd.DataFrame(columns), pd.DataFrame(classes)
+    outputs_of = {
+        column: np.array([row[column] for row in classes], dtype=kind)
+        for column, kind in CLASSES.items()
+    }
+    return pd.DataFrame(columns), pd.DataFrame(
+        {"class": pd.Index(labels, dtype="str"), **outputs_of}
+    )
 
 
 def _expected(

@@ -7,6 +7,7 @@ against all other images (paper, Sec. 5.3).
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -29,8 +30,9 @@ from audits.separability import separability
 from pipeline import layout
 from pipeline.attribution import cosine_outputs, project, unit
 from pipeline.config import RobustnessConfig
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.stage import begin
-from pipeline.store import read_json, read_table, write_json, write_table
+from pipeline.store import read_json, read_table, write_table
 
 COLUMNS = ["finding_id", "mode", "form", "distractors"]
 COLUMNS += ["spurious_auc", "valid_auc", "spurious_ap", "valid_ap"]
@@ -60,14 +62,16 @@ def fit_linear(inputs: Inputs, config: RobustnessConfig, seed: int) -> LinearCla
 
 
 def form_scores(
-    inputs: Inputs, rows: Int[Tensor, " v"], classifier: LinearClassifier
+    inputs: Inputs, rows: Int[Tensor, " v"], classifier: LinearClassifier | None
 ) -> dict[str, Float[np.ndarray, "v c"]]:
-    """Scores of some images for all classes, by prompt form and of the linear classifier.
+    """Scores of some images for all classes, by prompt form and of the linear classifier, if any.
 
     A class without train images has −inf in the linear classifier's scores.
     """
     x = inputs.tokens(rows)
     scores = {form: cosine_outputs(x, t, inputs.head).numpy() for form, t in inputs.texts.items()}
+    if classifier is None:
+        return scores
     order = {label: position for position, label in enumerate(inputs.classes["label"])}
     wide = np.full((len(x), len(order)), -np.inf, dtype=np.float32)
     columns = [order[label] for label in classifier.labels]
@@ -76,7 +80,13 @@ def form_scores(
 
 
 def accuracy(scores: Float[np.ndarray, "v c"], classes: np.ndarray) -> float:
-    """Fraction of images [v] whose own class has the best score of all classes."""
+    """Fraction of images [v] whose own class has the best score of all classes.
+
+    Raises:
+        DoesNotApply: there are no images.
+    """
+    if not len(classes):
+        raise DoesNotApply("there is no validation image with a label")
     return float((scores.argmax(axis=1) == classes).mean())
 
 
@@ -206,24 +216,31 @@ def main() -> None:
     own = own_sets(inputs, findings, evidence)
     sets = own + read_ready_made(layout.manifest(audit.dataset), *names)
     rows, classes = measured_rows(inputs, sets)
-    classifier = fit_linear(inputs, config, params.seed)
+    gaps = Gaps()
+    classifier = gaps.measured("robustness.linear", lambda: fit_linear(inputs, config, params.seed))
     scores = form_scores(inputs, torch.from_numpy(rows), classifier)
     table, left_out = robustness(sets, scores, rows, classes, config.min_images)
     found = metrics(table, config.bootstrap, params.seed)
     found["left_out"] = len(left_out)
-    found["classifier"] = {
-        "c": classifier.c,
-        "images": classifier.images,
-        "converged": classifier.steps < linear.STEPS,
-    }
-    known = classes >= 0
-    accuracies = {form: accuracy(values[known], classes[known]) for form, values in scores.items()}
     folder = layout.audit(name, "robustness")
+    if classifier is None:
+        (folder / CLASSIFIER).unlink(missing_ok=True)
+    else:
+        linear.save(folder / CLASSIFIER, classifier)
+        found["classifier"] = {
+            "c": classifier.c,
+            "images": classifier.images,
+            "converged": classifier.steps < linear.STEPS,
+        }
+    known = classes >= 0
+    accuracies = {
+        form: gaps.measured("accuracy", partial(accuracy, values[known], classes[known]))
+        for form, values in scores.items()
+    }
     write_table(folder / "findings.csv", table)
     write_table(folder / "left_out.csv", left_out)
     write_table(folder / SETS, sets_table(own, *names, config.min_images))
-    linear.save(folder / CLASSIFIER, classifier)
-    write_json(folder / "metrics.json", {"robustness": found, "accuracy": accuracies})
+    gaps.write_metrics(folder / "metrics.json", {"robustness": found, "accuracy": accuracies})
 
 
 if __name__ == "__main__":

@@ -12,38 +12,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from audits.inputs import Inputs, load_inputs
+from audits.suspects import COLUMNS, check_kinds, rank_components, relevance
 from pipeline import layout
-from pipeline.attribution import Codes, Head, act_grad, linear_gradient, project, unit
-from pipeline.config import ConfigError, ShortcutConfig
+from pipeline.attribution import Codes, Head, project, unit
+from pipeline.config import ConfigError, Params, ShortcutConfig
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.sae import files
 from pipeline.sae.model import encode_blocks
 from pipeline.stage import begin
-from pipeline.store import read_table, write_json, write_table
+from pipeline.store import read_table, write_table
 from pipeline.vectors import read_embeddings
 
 MAX_ITERATIONS = 1000
-COLUMNS = [
-    "component",
-    "label",
-    "kind",
-    "share",
-    "rank",
-    "suspect",
-    "mean_relevance",
-    "mean_activation",
-    "top_images",
-]
-
-
-class Relevance(NamedTuple):
-    """What each component contributes to a classifier's output, over n images."""
-
-    share: Float[Tensor, " m"]
-    """Mean |R_j| as a fraction of the sum over components; sums to 1."""
-    mean: Float[Tensor, " m"]
-    """Mean R_j, 0 where off: above 0 speaks for the positive class."""
-    activation: Float[Tensor, " m"]
-    """Mean activation, 0 where off."""
 
 
 class Group(NamedTuple):
@@ -59,10 +39,10 @@ def train_classifier(
     """Logistic regression of the positive class on unit embeddings, both classes weighing the same.
 
     Raises:
-        ValueError: one of the two classes has no image.
+        DoesNotApply: one of the two classes has no image.
     """
     if not bool(positive.any()) or bool(positive.all()):
-        raise ValueError(
+        raise DoesNotApply(
             f"{int(positive.sum())} of {len(positive)} train images are positive: a classifier "
             "needs both sides; check shortcut.positive and the dataset's splits"
         )
@@ -73,50 +53,6 @@ def train_classifier(
 def scores(model: LogisticRegression, x: Float[Tensor, "n d"], head: Head) -> np.ndarray:
     """Output w · z_hat + c0 [n]: above 0 (a probability above 0.5) the classifier says positive."""
     return model.decision_function(unit(project(x, head)).double().numpy())
-
-
-def relevance(
-    x: Float[Tensor, "n d"], codes: Codes, w: Float[Tensor, " p"], head: Head, atoms: Tensor
-) -> Relevance:
-    """Relevance of every component for a linear classifier with weights w, exact to first order.
-
-    Raises:
-        ValueError: no component has any relevance.
-    """
-    slots = act_grad(linear_gradient(x, w, head), codes, atoms)
-
-    def mean(values: Tensor) -> Tensor:
-        total = torch.zeros(len(atoms), dtype=torch.float64)
-        total.index_add_(0, codes.component.flatten(), values.flatten().double())
-        return total / len(x)
-
-    absolute = mean(slots.abs())
-    if not float(absolute.sum()) > 0:
-        raise ValueError("no component has any relevance for the classifier: is the SAE dead?")
-    return Relevance(absolute / absolute.sum(), mean(slots), mean(codes.activation))
-
-
-def rank_components(found: Relevance, labels: pd.DataFrame, top: int) -> pd.DataFrame:
-    """The `top` components with the largest share, rank 1 the largest.
-
-    A component is `suspect` where the vocabulary's kind for its label is `context`: the authors of
-    the vocabulary accept it as no evidence. `top_images` joined by spaces.
-    """
-    order = found.share.argsort(descending=True, stable=True)[:top].numpy()
-    rows = labels.set_index("component").loc[order]
-    return pd.DataFrame(
-        {
-            "component": order,
-            "label": rows["label"].to_numpy(),
-            "kind": rows["kind"].to_numpy(),
-            "share": found.share.numpy()[order],
-            "rank": np.arange(1, len(order) + 1),
-            "suspect": (rows["kind"] == "context").fillna(False).to_numpy(dtype=bool),
-            "mean_relevance": found.mean.numpy()[order],
-            "mean_activation": found.activation.numpy()[order],
-            "top_images": [" ".join(ids) for ids in rows["top_images"]],
-        }
-    )[COLUMNS]
 
 
 def activations_of(codes: Codes, components: Int[Tensor, " q"]) -> Float[Tensor, "n q"]:
@@ -134,10 +70,10 @@ def responding_component(
         The component and its rise in activation.
 
     Raises:
-        ValueError: there is no component to choose from.
+        DoesNotApply: there is no component to choose from.
     """
     if not len(components):
-        raise ValueError(
+        raise DoesNotApply(
             "none of the reported components fires on a negative train image, so that none can "
             "be augmented: raise shortcut.top"
         )
@@ -155,12 +91,12 @@ def latent_direction(
     above the second; where both are 0 these are the images on which it is off and on.
 
     Raises:
-        ValueError: no image is above the second quantile.
+        DoesNotApply: no image is above the second quantile.
     """
     low, high = np.quantile(activation.numpy(), quantiles)
     has = activation > high
     if not bool(has.any()):
-        raise ValueError(
+        raise DoesNotApply(
             f"no train image has an activation above {high:.4g}, quantile {quantiles[1]}: lower "
             "the second value of shortcut.quantiles"
         )
@@ -242,7 +178,7 @@ def labelled_rows(inputs: Inputs, positive: str) -> tuple[Tensor, Tensor, Tensor
 
     Raises:
         ConfigError: the dataset has no class of that label.
-        ValueError: the held-out images are all positive or all negative.
+        DoesNotApply: the held-out images are all positive or all negative.
     """
     known = inputs.classes["label"].tolist()
     if positive not in known:
@@ -253,7 +189,7 @@ def labelled_rows(inputs: Inputs, positive: str) -> tuple[Tensor, Tensor, Tensor
     held_out = (~train & labelled).nonzero()[:, 0]
     count = int(is_positive[held_out].sum())
     if count in (0, len(held_out)):
-        raise ValueError(
+        raise DoesNotApply(
             f"{count} of {len(held_out)} held-out images are {positive!r}: accuracy needs both "
             "sides; check shortcut.positive and the dataset's splits"
         )
@@ -284,8 +220,9 @@ def audit_shortcut(
     added: Codes,
     config: ShortcutConfig,
     seed: int,
+    gaps: Gaps,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Metrics of this audit and the table of the classifier's components.
+    """Metrics of this audit, None for what does not apply, and the classifier's components.
 
     Args:
         inputs: the audit's artifacts.
@@ -294,6 +231,10 @@ def audit_shortcut(
         added: codes of the same images under the shift `added`.
         config: the section of params.yaml.
         seed: of the random halves and the augmentation.
+        gaps: takes up what does not apply.
+
+    Raises:
+        DoesNotApply: there is no classifier to be had, or no component that it leans on.
     """
     head, codes = inputs.head, inputs.codes
     train, held_out, is_positive = labelled_rows(inputs, config.positive)
@@ -303,7 +244,39 @@ def audit_shortcut(
     plain = Codes(codes.component[held_out], codes.activation[held_out])
     found = relevance(inputs.tokens(held_out), plain, w, head, inputs.atoms)
     table = rank_components(found, labels, config.top)
+    red = gaps.measured(
+        "shortcut.red", lambda: answer_to_red(inputs, table, shifted, added, config, seed)
+    )
+    metrics: dict[str, Any] = {
+        str(row["component"]): {
+            "share": float(row["share"]),
+            "label": None if pd.isna(row["label"]) else str(row["label"]),
+        }
+        for row in table.to_dict("records")
+    }
+    auroc = roc_auc_score(positive.numpy(), scores(model, inputs.tokens(held_out), head))
+    return metrics | {"auroc": float(auroc)} | (red or {}), table
 
+
+def answer_to_red(
+    inputs: Inputs,
+    table: pd.DataFrame,
+    shifted: dict[str, Tensor],
+    added: Codes,
+    config: ShortcutConfig,
+    seed: int,
+) -> dict[str, Any]:
+    """`red`, the reported component that answers most to it, and `accuracy` by shift.
+
+    Args: as for `audit_shortcut`; table: the reported components.
+
+    Raises:
+        DoesNotApply: no component answers, or a random half of the train images has one side only.
+    """
+    codes = inputs.codes
+    train, held_out, is_positive = labelled_rows(inputs, config.positive)
+    positive = is_positive[held_out]
+    plain = Codes(codes.component[held_out], codes.activation[held_out])
     # The direction is learnt on the images that the classifier is to call negative.
     negative = train[~is_positive[train]]
     fires = Codes(codes.component[negative], codes.activation[negative])
@@ -320,42 +293,42 @@ def audit_shortcut(
             **{shift: Group(x, positive) for shift, x in shifted.items()},
         },
         direction,
-        head,
+        inputs.head,
         config,
         seed,
     )
-    metrics: dict[str, Any] = {
-        str(row["component"]): {
-            "share": float(row["share"]),
-            "label": None if pd.isna(row["label"]) else str(row["label"]),
-        }
-        for row in table.to_dict("records")
-    }
-    auroc = roc_auc_score(positive.numpy(), scores(model, inputs.tokens(held_out), head))
-    metrics |= {"accuracy": accuracy, "auroc": float(auroc)}
-    metrics["red"] = {"component": component, "rise": rise}
+    return {"accuracy": accuracy, "red": {"component": component, "rise": rise}}
+
+
+def measure(
+    params: Params, name: str, config: ShortcutConfig, gaps: Gaps
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """`audit_shortcut` on an audit's artifacts."""
+    inputs = load_inputs(params, name)
+    _, held_out, _ = labelled_rows(inputs, config.positive)
+    image_ids = inputs.images["image_id"].to_numpy()[held_out.numpy()]
+    shifted = {str(shift): read_shift(name, shift, image_ids) for shift in config.red_shift}
+    added = encode_blocks(files.load(layout.sae(name)), shifted["added"])
+    labels = read_table(layout.labels(name))
+    metrics, table = audit_shortcut(inputs, labels, shifted, added, config, params.seed, gaps)
+    folder = layout.concepts_embeddings(params.audit(name).dataset)
+    vocabulary = read_table(folder / "vocabulary.parquet", ["term", "kind"])
+    gaps.measured("shortcut.suspect", lambda: check_kinds(table, vocabulary[vocabulary.term != ""]))
     return metrics, table
 
 
 def main() -> None:
     """Train a linear classifier on an audit's embeddings and find what it leans on."""
     name, params = begin(__doc__)
-    config = params.audit(name).shortcut
+    config, gaps = params.audit(name).shortcut, Gaps()
+    found = None
+    if config is not None:
+        asked = config
+        found = gaps.measured("shortcut", lambda: measure(params, name, asked, gaps))
+    metrics, table = found or (None, pd.DataFrame(columns=COLUMNS))
     folder = layout.audit(name, "shortcut")
-    if config is None:
-        write_table(folder / "components.csv", pd.DataFrame(columns=COLUMNS))
-        write_json(folder / "metrics.json", {})
-        return
-    inputs = load_inputs(params, name)
-    _, held_out, _ = labelled_rows(inputs, config.positive)
-    image_ids = inputs.images["image_id"].to_numpy()[held_out.numpy()]
-    shifted = {str(shift): read_shift(name, shift, image_ids) for shift in config.red_shift}
-    added = encode_blocks(files.load(layout.sae(name)), shifted["added"])
-    metrics, table = audit_shortcut(
-        inputs, read_table(layout.labels(name)), shifted, added, config, params.seed
-    )
     write_table(folder / "components.csv", table)
-    write_json(folder / "metrics.json", {"shortcut": metrics})
+    gaps.write_metrics(folder / "metrics.json", {"shortcut": metrics})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 The only stage that reads `truth.csv`. A dataset without that file leaves an empty result.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from audits.inputs import Inputs, load_inputs
 from audits.robustness import component_activation
 from pipeline import layout
 from pipeline.attribution import cosine_outputs
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.stage import begin
 from pipeline.store import read_json, read_table, write_json, write_table
 
@@ -65,11 +67,13 @@ def spurious_auc(y: np.ndarray, own: np.ndarray, carrying: np.ndarray) -> float:
     """AUROC of the class's images against those of other classes that carry a plant.
 
     Raises:
-        ValueError: one of the two sets is empty.
+        DoesNotApply: one of the two sets is empty.
     """
     distractors = carrying & ~own
     if not (own.any() and distractors.any()):
-        raise ValueError(f"{own.sum()} own images and {distractors.sum()} distractors: no AUROC")
+        raise DoesNotApply(
+            f"an AUROC of {own.sum()} own images and {distractors.sum()} distractors is undefined"
+        )
     chosen = own | distractors
     return float(roc_auc_score(own[chosen], y[chosen]))
 
@@ -98,11 +102,11 @@ def encoding(
         of equals the one of the best rank.
 
     Raises:
-        ValueError: no held-out image carries the plant, or all do.
+        DoesNotApply: no held-out image carries the plant, or all do.
     """
     held_out = ~inputs.split("train").numpy()
     if len(np.unique(carrying[held_out])) < 2:
-        raise ValueError(
+        raise DoesNotApply(
             f"{carrying[held_out].sum()} of {held_out.sum()} held-out images carry the plant: "
             "an AUROC needs some that do and some that do not"
         )
@@ -140,10 +144,11 @@ def main() -> None:
         truth,
     )
     shortcuts = read_table(layout.audit(name, "shortcut") / "components.csv")
-    table = plants(inputs, truth, right, shortcuts)
+    gaps = Gaps()
+    table = plants(inputs, truth, right, shortcuts, gaps)
     write_table(folder / "plants.csv", table)
     modes = dict(zip(findings["finding_id"], findings["mode"], strict=True))
-    write_json(folder / "metrics.json", metrics(table, right, modes))
+    gaps.write_metrics(folder / "metrics.json", metrics(table, right, modes))
 
 
 def plants(
@@ -151,29 +156,34 @@ def plants(
     truth: pd.DataFrame,
     right: dict[str, str | None],
     shortcuts: pd.DataFrame,
+    gaps: Gaps,
 ) -> pd.DataFrame:
     """A row for each plant: whether the model falls for it and whether the audit found it.
 
     Prompt failures have a spurious AUC over validation images and the findings right by them;
-    shortcuts have the reported component that encodes them best and its rank.
+    shortcuts have the reported component that encodes them best and its rank. What the images do
+    not allow stays null, with a gap.
     """
     val = inputs.split("val").numpy()
     y = cosine_outputs(inputs.tokens(slice(None)), inputs.texts["short"], inputs.head).numpy()
+    labels = {label: position for position, label in enumerate(inputs.classes["label"])}
     rows = []
     for (plant, attacked, mode), part in truth.groupby(["plant", "class", "mode"]):
         carrying = inputs.images["image_id"].isin(part["image_id"]).to_numpy()
         row = {"plant": plant, "class": attacked, "mode": mode, "images": int(carrying.sum())}
         if mode == SHORTCUT:
-            if not shortcuts.empty:
-                component, auc, rank = encoding(inputs, shortcuts, carrying)
-                row |= {"component": component, "encoding_auc": auc, "rank": rank}
+            measure = partial(encoding, inputs, shortcuts, carrying)
+            if not shortcuts.empty and (best := gaps.measured(f"planted.{plant}", measure)):
+                row |= dict(zip(("component", "encoding_auc", "rank"), best, strict=True))
         else:
-            position = inputs.classes["label"].tolist().index(attacked)
-            own = inputs.class_index.numpy() == position
-            auc = spurious_auc(y[val, position], own[val], carrying[val])
+            own = (inputs.images["label"] == attacked).to_numpy(dtype=bool)
+            position = labels.get(attacked, 0)  # a class that was left out has no images
+            sides = (y[val, position], own[val], carrying[val])
+            auc = gaps.measured(f"planted.{plant}", partial(spurious_auc, *sides))
             ids = [finding_id for finding_id, found in right.items() if found == plant]
-            row |= {"spurious_auc": auc, "fallen": auc < FALLEN_AUC, "found": bool(ids)}
-            row["finding_ids"] = " ".join(ids)
+            row |= {"found": bool(ids), "finding_ids": " ".join(ids)}
+            if auc is not None:
+                row |= {"spurious_auc": auc, "fallen": auc < FALLEN_AUC}
         rows.append(row)
     return pd.DataFrame(rows, columns=PLANT_COLUMNS)
 
@@ -204,7 +214,7 @@ def metrics(
     result: dict[str, object] = {}
     prompts = table[table["mode"] != SHORTCUT]
     if not prompts.empty:
-        fallen = prompts[prompts["fallen"].astype(bool)]
+        fallen = prompts[prompts["fallen"].eq(True)]
         planted: dict[str, object] = {**precision_recall(right, set(fallen["plant"]))}
         if any(right.values()):
             planted["modes_right"] = modes_right(prompts, right, modes)
@@ -215,7 +225,7 @@ def metrics(
             for mode, part in fallen.groupby("mode")
         }
         planted["fallen_by_mode"] = {
-            str(mode): int(part["fallen"].sum()) for mode, part in prompts.groupby("mode")
+            str(mode): int(part["fallen"].eq(True).sum()) for mode, part in prompts.groupby("mode")
         }
         result["failures"] = {"planted": planted}
     found = table[(table["mode"] == SHORTCUT) & table["component"].notna()]

@@ -5,10 +5,11 @@ import torch
 
 from pipeline import layout
 from pipeline.codes import codes_table
+from pipeline.gaps import Gaps
 from pipeline.sae import files
 from pipeline.sae.model import encode_blocks
 from pipeline.stage import begin
-from pipeline.store import atomic, shards, write_json, write_shard
+from pipeline.store import atomic, shards, write_shard
 from pipeline.train_sae import open_blocks
 from pipeline.vectors import read_vectors
 
@@ -29,8 +30,9 @@ def main() -> None:
             write_shard(folder, number, codes_table(embeddings.image_ids, codes))
 
     _, measure = open_blocks(params, name)
-    figures = {**measure.health(sae).figures(), "alive_fraction": float(fired.float().mean())}
-    write_json(layout.audit(name, "sae") / "metrics.json", {"sae": figures})
+    gaps = Gaps()
+    figures = measure.health(sae).figures(gaps) | {"alive_fraction": float(fired.float().mean())}
+    gaps.write_metrics(layout.audit(name, "sae") / "metrics.json", {"sae": figures})
 
 
 if __name__ == "__main__":

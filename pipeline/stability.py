@@ -5,6 +5,7 @@ that only this seed has may be an accident of its training.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from pipeline import layout
 from pipeline.config import Params
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.resume import workplace
 from pipeline.sae import files, training
 from pipeline.sae.blocks import EmbeddingBlocks
@@ -23,7 +25,7 @@ from pipeline.sae.health import firing
 from pipeline.sae.matching import match
 from pipeline.sae.model import Sae
 from pipeline.stage import begin
-from pipeline.store import read_table, write_json, write_table
+from pipeline.store import read_table, write_table
 from pipeline.train_sae import open_blocks, training_key
 
 
@@ -46,7 +48,7 @@ class Stability(NamedTuple):
     metrics: dict[str, float]
 
 
-def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Stability:
+def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float, gaps: Gaps) -> Stability:
     """Match the components of one seed with those of each other seed.
 
     For a pair of seeds, every alive component of the first gets a partner among all atoms of the
@@ -60,6 +62,7 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
         own: the audit's dictionary.
         others: of further seeds.
         cosine: from which on two components are the same.
+        gaps: takes up why nothing is matched where no component is alive.
 
     Returns:
         The stability of each of own's components, matched_fraction (components whose partner is the
@@ -67,14 +70,17 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
         random_cosine. Where none of own's is alive, the metrics are counts only.
     """
     rows, found = [], []
+    # Of a seed without living components there is nothing to match.
     for a, b in combinations([own, *others], 2):
+        if not bool(a.alive.any()):
+            continue
         cosines = match(a.atoms[a.alive], b.atoms).cosine
         rows.append(
             {
                 "seed_a": a.seed,
                 "seed_b": b.seed,
-                "matched_fraction": _mean(cosines >= cosine),
-                "mean_cosine": _mean(cosines),
+                "matched_fraction": float((cosines >= cosine).mean()),
+                "mean_cosine": float(cosines.mean()),
             }
         )
         if a is own:
@@ -82,7 +88,8 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
     pairs = pd.DataFrame(rows, columns=["seed_a", "seed_b", "matched_fraction", "mean_cosine"])
     stability = np.full(len(own.atoms), np.nan, dtype=np.float32)
     metrics: dict[str, float] = {"seeds": 1 + len(others), "components": int(own.alive.sum())}
-    if others and len(found[0]):
+    alive = gaps.measured("stability", partial(_any_alive, own)) if others else None
+    if alive:
         stability[own.alive.numpy()] = np.mean(found, axis=0)
         means = pairs[pairs["seed_a"] == own.seed].mean()
         metrics |= {key: float(means[key]) for key in ("matched_fraction", "mean_cosine")}
@@ -92,8 +99,11 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float) -> Sta
     return Stability(table, pairs, metrics)
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def _any_alive(own: Dictionary) -> int:
+    count = int(own.alive.sum())
+    if not count:
+        raise DoesNotApply(f"none of {len(own.atoms)} components fires on any image")
+    return count
 
 
 def random_cosine(own: Dictionary) -> float:
@@ -134,11 +144,12 @@ def main() -> None:
     images = EmbeddingBlocks.open(layout.embeddings(name), table, None)
     own = dictionary(params.seed, files.load(layout.sae(name)), images)
     others = list(train_others(name, params, images))
-    found = measure(own, others, params.audit(name).stability.cosine)
+    gaps = Gaps()
+    found = measure(own, others, params.audit(name).stability.cosine, gaps)
     folder = layout.audit(name, "stability")
     write_table(folder / "components.parquet", found.components)
     write_table(folder / "pairs.csv", found.pairs)
-    write_json(folder / "metrics.json", {"stability": found.metrics})
+    gaps.write_metrics(folder / "metrics.json", {"stability": found.metrics})
 
 
 if __name__ == "__main__":

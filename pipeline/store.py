@@ -1,10 +1,11 @@
 """Reading and writing files so that a file that exists is whole."""
 
 import json
+import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,13 +81,38 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in found if not is_litter(path.name))
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write data as JSON with sorted keys.
+def json_text(data: Any, *, sort_keys: bool = False) -> str:
+    """Data as JSON, its numbers Python's, NumPy's or those of tables.
+
+    NaN and the like, by which tables say that there is no value, become null.
 
     Raises:
-        ValueError: data holds NaN or an infinity, which JSON cannot say.
+        ValueError: a number is infinite, which JSON cannot say; the message names its place.
     """
-    text = json.dumps(data, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return json.dumps(_plain(data, "data"), indent=2, sort_keys=sort_keys, ensure_ascii=False)
+
+
+def _plain(value: Any, place: str) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {_plain(key, place): _plain(one, f"{place}.{key}") for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, f"{place}[{index}]") for index, one in enumerate(value)]
+    if value is pd.NA or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError(f"{place} is {value}, which JSON cannot say")
+    return value
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data as JSON with sorted keys, see `json_text`.
+
+    Raises:
+        ValueError: data holds an infinity.
+    """
+    text = json_text(data, sort_keys=True)
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 

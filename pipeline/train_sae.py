@@ -14,7 +14,7 @@ from pipeline.store import read_json, read_table, write_table
 
 
 def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Measure]:
-    """An audit's train embeddings, and what measures an SAE on its other images."""
+    """An audit's train embeddings, and what measures an SAE on its other images, if any."""
     audit = params.audit(name)
     manifest = layout.manifest(audit.dataset)
     images = read_table(manifest / "manifest.parquet", ["image_id", "split"])
@@ -23,7 +23,8 @@ def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Meas
     folder = layout.embeddings(name)
     columns = training.COLUMNS[audit.sae.tokens]
     blocks = EmbeddingBlocks.open(folder, images, "train", columns)
-    held_out = EmbeddingBlocks.open(folder, images, "held out")
+    others = bool((images["split"] == "held out").any())
+    held_out = EmbeddingBlocks.open(folder, images, "held out") if others else None
     labels = [entry["label"] for entry in read_json(manifest / "dataset.json")["classes"]]
     texts = read_texts(layout.texts(name), labels)
     return blocks, health.Measure(held_out, texts["short"], read_head(layout.head(name)))
@@ -58,7 +59,7 @@ def main() -> None:
         counts = curves.pop(health.DENSITY)
         write_table(folder / "curves.csv", curves)
         epochs = curves["epoch"].tolist()
-        density = health.densities(epochs, counts.tolist(), measure.blocks.rows)
+        density = health.densities(epochs, counts.tolist(), measure.images)
         write_table(folder / "density.csv", density)
 
 

@@ -15,8 +15,9 @@ from audits.distractors import READY_MADE, Distractors, read_ready_made
 from audits.inputs import Inputs, load_inputs
 from audits.linear import LinearClassifier
 from audits.robustness import CLASSIFIER, form_scores, measured_rows, metrics, robustness
-from pipeline import layout
+from pipeline import gaps, layout
 from pipeline.config import Params, RobustnessConfig
+from pipeline.store import read_json
 
 Number = float | int
 
@@ -114,7 +115,9 @@ def _measure_audit(
     own = read_ready_made(
         layout.manifest(dataset), inputs.images["image_id"], inputs.classes["label"]
     )
-    classifier = linear.read(layout.audit(audit, "robustness") / CLASSIFIER)
+    folder = layout.audit(audit, "robustness")
+    without = "robustness.linear" in read_json(folder / "metrics.json").get(gaps.KEY, {})
+    classifier = None if without else linear.read(folder / CLASSIFIER)
     return measure(audit, inputs, classifier, sets, own, settings, params.seed)
 
 
@@ -146,7 +149,7 @@ def placed(sets: Sequence[CommonSet], inputs: Inputs, audit: str) -> list[Distra
 def measure(
     audit: str,
     inputs: Inputs,
-    classifier: LinearClassifier,
+    classifier: LinearClassifier | None,
     sets: Sequence[CommonSet],
     own: Sequence[Distractors],
     settings: RobustnessConfig,
@@ -157,7 +160,7 @@ def measure(
     Args:
         audit: its name, by which sets know who found them.
         inputs: its artifacts.
-        classifier: its linear classifier.
+        classifier: its linear classifier, None where it has none.
         sets: the common benchmark.
         own: sets that the dataset brings.
         settings: min_images and bootstrap are read.

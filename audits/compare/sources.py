@@ -12,6 +12,7 @@ from audits.averages import BASE
 from audits.compare.measure import Measured, forms
 from pipeline import layout
 from pipeline.config import Params
+from pipeline.gaps import KEY
 from pipeline.store import read_json, read_table
 
 MEASURED = {
@@ -22,7 +23,7 @@ MEASURED = {
     "robustness": ("findings",),
     "faithfulness": ("deletion_local", "insertion_local", "ablation_correlation"),
 }
-"""Figures that a report must have, below these keys of its metrics."""
+"""Figures that a report must have, below these keys of its metrics, or say why it has not."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ class Audited:
 
     common: Measured | None = None
     """On the distractors of all comparable audits; None where it is not one of them."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Of BASE; None where there was nothing to measure it on."""
+        return self.metrics.get("accuracy", {}).get(BASE)
+
+    @property
+    def faithfulness(self) -> dict[str, float | None]:
+        """Headline figures of Act×Grad by name, None where they were not measured."""
+        found = self.metrics.get("faithfulness", {})
+        curves = ("deletion_local", "insertion_local")
+        return {
+            **{name: found[name]["act_grad"]["auc"] if name in found else None for name in curves},
+            "ablation_correlation": found.get("ablation_correlation", {}).get("act_grad"),
+        }
 
     @property
     def own_findings_auc(self) -> float | None:
@@ -93,8 +109,10 @@ def read_audited(audits: Sequence[str]) -> list[Audited]:
 
 def _metrics(path: Path, audit: str) -> dict[str, Any]:
     metrics: dict[str, Any] = read_json(path)
+    gaps = metrics.get(KEY, {})
     for section, keys in MEASURED.items():
-        missing = [key for key in keys if key not in metrics.get(section, {})]
+        known = {*metrics.get(section, {}), *(key for key in keys if f"{section}.{key}" in gaps)}
+        missing = [] if section in gaps else [key for key in keys if key not in known]
         if missing:
             raise ValueError(
                 f"{path} lacks {section}.{', '.join(missing)}: it is older than this program, run "
@@ -123,10 +141,10 @@ def headline_table(audited: Sequence[Audited]) -> pd.DataFrame:
             "weights_sha256": one.model["weights_sha256"],
             "dataset_fingerprint": one.fingerprint,
             "comparable": one.comparable,
-            "accuracy": one.metrics["accuracy"][BASE],
+            "accuracy": one.accuracy,
             "findings": one.metrics["failures"]["findings"],
             "confirmed": one.metrics["failures"]["confirmed"],
-            "explained_variance": one.metrics["sae"]["explained_variance"],
+            "explained_variance": one.metrics["sae"].get("explained_variance"),
             "alive_fraction": one.metrics["sae"]["alive_fraction"],
             "stability": one.metrics.get("stability", {}).get("matched_fraction"),
         }

@@ -1,7 +1,6 @@
 """`python -m audits.explain`: what speaks for a prompt in one image, and what against."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from audits.explain.table import table
 from audits.report.gallery import Gallery
 from pipeline.config import load_params
 from pipeline.stage import set_threads
-from pipeline.store import atomic
+from pipeline.store import atomic, json_text
 
 DESCRIPTION = """\
 Say which components of an audit's sparse autoencoder speak for a prompt in one image, and which
@@ -112,8 +111,7 @@ def run(chosen: argparse.Namespace) -> str:
             temporary.write_text(text, encoding="utf-8")
         print(f"wrote {chosen.html}", file=sys.stderr)
     if chosen.json:
-        found = record(picture, explanations, audited)
-        return json.dumps(found, indent=2, allow_nan=False, ensure_ascii=False)
+        return json_text(record(picture, explanations, audited))
     return table(picture, explanations, audited, chosen.top)
 
 

@@ -1,7 +1,7 @@
 """How far a report's findings carry, from the size and the skill of the model and the data."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,7 @@ def limits(
     accuracy: float | None,
     sae: Mapping[str, float],
     findings: int,
+    absent: Sequence[str] = (),
 ) -> list[str]:
     """What a reader should know before believing the findings, a sentence or two each.
 
@@ -31,15 +32,17 @@ def limits(
         model: `parameters`, their number.
         accuracy: fraction of the labelled validation images that the short class names get right;
             None where it was not measured.
-        sae: `explained_variance` and `zero_shot_agreement`.
+        sae: `explained_variance` and `zero_shot_agreement`, where they were measured.
         findings: how many there are.
+        absent: names of the sections in which something could not be measured.
     """
     held_out = manifest[manifest["split"] == "val"]["label"].dropna()
     train = manifest[manifest["split"] == "train"]["label"].dropna()
     skill = "" if accuracy is None or held_out.empty else _skill(held_out, classes, accuracy)
-    absence = "" if findings else _absence(classes)
+    absence = "" if findings or "failures" in absent else _absence(classes)
+    missing = "" if not absent else _missing(absent)
     dictionary = trust(sae, accuracy) if distrusted(sae, accuracy) else ""
-    found = [skill, dictionary, _size(int(model["parameters"])), _data(train), absence]
+    found = [skill, dictionary, _size(int(model["parameters"])), _data(train), absence, missing]
     return [text for text in found if text]
 
 
@@ -84,6 +87,13 @@ def _data(train: pd.Series) -> str:
         f"What is expected of a class rests on {typical:,} of its own train images (median), "
         f"against about {REFERENCE_IMAGES} in the paper: a rare but legitimate component may look "
         "unexpected, and small effects stay unseen."
+    )
+
+
+def _missing(absent: Sequence[str]) -> str:
+    return (
+        f"This dataset does not allow everything to be measured ({wording.listed(absent)}): each "
+        "section says what does not apply to it, and why."
     )
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment
 
 from audits.report import cards, limits, wording
 from audits.report.gallery import Gallery
-from audits.report.sections import planted, review, robustness, statistics
+from audits.report.sections import gaps, planted, review, robustness, statistics
 from audits.report.sections.faithfulness import faithfulness
 from audits.report.sections.health import health
 from audits.report.sections.pixels import pixels
@@ -63,6 +63,9 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
     metrics = sources.metrics
     prompts = robustness.robustness(sources)
     title, summary = _headline(sources, found, prompts["forms"], classifier)
+    absent = gaps.gaps(sources.gaps)
+    # Of zero validation images there is no accuracy.
+    accuracy = metrics.get("accuracy", {}).get("short")
     return {
         "audit": sources.audit,
         "title": title,
@@ -72,12 +75,14 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
                 sources.manifest,
                 len(sources.dataset["classes"]),
                 sources.model,
-                metrics["accuracy"].get("short"),
+                accuracy,
                 metrics["sae"],
                 len(sources.findings),
+                gaps.named(absent),
             ),
             *pixels(sources.dataset),
         ],
+        "gaps": absent,
         "dataset": sources.dataset,
         "model": sources.model,
         "settings": settings,
@@ -92,7 +97,7 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
         "shortcut": classifier,
         "faithfulness": faithfulness(sources),
         "methods": wording.METHODS,
-        "ablation": metrics["faithfulness"]["ablation_correlation"],
+        "ablation": metrics.get("faithfulness", {}).get("ablation_correlation", {}),
         "hidden": hidden,
         "health": health(sources, settings.k),
         "plants": planted.plants(sources),
@@ -116,6 +121,9 @@ def _headline(
         sum(card.verdict != "reject" for card in found),
     )
     summary = [statistics.summary(metrics["failures"], [card.mode for card in holding])]
+    if (reason := sources.gaps.get("failures")) is not None:
+        title = statistics.untested(len(sources.dataset["classes"]))
+        summary = [gaps.sentence("failures", reason)]
     if "short" in forms:
         summary.append(robustness.summary(forms))
     if classifier is not None:

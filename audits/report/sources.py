@@ -9,7 +9,7 @@ import pandas as pd
 
 from audits.report.metrics import merge
 from audits.report.tables import read_columns
-from pipeline import layout
+from pipeline import gaps, layout
 from pipeline.store import read_json
 
 CURVES = (
@@ -118,6 +118,11 @@ class Sources:
     plants: pd.DataFrame
     metrics: dict[str, Any]
     """All stages' metrics, merged."""
+
+    @property
+    def gaps(self) -> dict[str, str]:
+        """Figure that the data do not give → why."""
+        return dict(self.metrics.get(gaps.KEY, {}))
 
     def short(self, label: str) -> str:
         """The short name of a class.

@@ -66,8 +66,13 @@ _NUMBERS = (
 Number = float | int
 
 
-def percent(fraction: Number) -> str:
-    """A fraction as percent: whole from 10 % on, one decimal below; never rounded up to 100."""
+def percent(fraction: Number | None) -> str:
+    """A fraction as percent: whole from 10 % on, one decimal below; never rounded up to 100.
+
+    "n/a" for none.
+    """
+    if fraction is None:
+        return "n/a"
     value = round(100 * fraction, 9)
     if abs(value) < 10 and value != 0:
         return f"{value:.1f}%"

@@ -70,6 +70,12 @@ def build(
     """
     if not records:
         raise ValueError(f"{root} lists no usable image")
+    if not any(record.split == "train" and record.label is not None for record in records):
+        raise ValueError(
+            f"{root} holds no train image with a label among {len(records)} images: an audit "
+            "learns from train images and asks for their classes; say which images are for "
+            "training, and of what class"
+        )
     records = sorted(records)
     paths = [record.path for record in records]
     opened = open_all(paths, root, reading, near_duplicates is not None, workers)

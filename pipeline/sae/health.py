@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.attribution import Codes, Head, cosine_outputs
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.sae.blocks import EmbeddingBlocks
 from pipeline.sae.model import Sae
 
@@ -18,6 +19,7 @@ ROWS = 1024
 BINS = 16
 """Bins of the density histogram; with more of them, some near one image hold no whole number of
 images where there are a few hundred in all."""
+FIGURES = ("explained_variance", "cosine", "l0", "alive_fraction", "zero_shot_agreement")
 DENSITY = "density"
 """Name under which `Measure` gives the counts of the bins."""
 
@@ -70,30 +72,43 @@ class Health:
         1 is perfect, 0 is as good as predicting x̄, and it can be negative.
 
         Raises:
-            ValueError: fewer than 2 images, or x is constant.
+            DoesNotApply: fewer than 2 images, or x is constant.
         """
         if self.images < 2:
-            raise ValueError(f"explained variance of {self.images} images: at least 2 are needed")
+            raise DoesNotApply(
+                f"the images outside the train split are {self.images}, and a variance takes 2"
+            )
         spread = self.squares - float(np.square(self.sums).sum()) / self.images
         if not spread > 1e-12 * self.squares:  # in float64, where nothing but rounding remains
-            raise ValueError("explained variance of a constant x is undefined")
+            raise DoesNotApply(
+                f"all {self.images} images outside the train split have the same embedding"
+            )
         return 1 - self.residual / spread
 
-    def figures(self) -> dict[str, float]:
-        """All figures by name.
+    def figures(self, gaps: Gaps) -> dict[str, float | None]:
+        """All of FIGURES by name, None with a gap where there is nothing to measure one on.
 
         explained_variance: see there. cosine: mean of cos(x, x̂), 1 is perfect, 0 unrelated.
         l0: mean number of active components an image. alive_fraction: of components that are
         active on at least one image. zero_shot_agreement: fraction of images whose best class is
         the same from x and from x̂.
         """
+        if gaps.measured("sae", self._any) is None:
+            return dict.fromkeys(FIGURES)
         return {
-            "explained_variance": self.explained_variance,
+            "explained_variance": gaps.measured(
+                "sae.explained_variance", lambda: self.explained_variance
+            ),
             "cosine": self.cosines / self.images,
             "l0": self.active / self.images,
             "alive_fraction": float((self.fired > 0).mean()),
             "zero_shot_agreement": self.agreeing / self.images,
         }
+
+    def _any(self) -> int:
+        if not self.images:
+            raise DoesNotApply("there is no image outside the train split to measure it on")
+        return self.images
 
     def deciles(self) -> dict[str, float]:
         """Lower decile, median and upper decile of the density, by name.
@@ -112,22 +127,32 @@ class Health:
 class Measure:
     """Health of an SAE on one set of images, to be asked again and again."""
 
-    blocks: EmbeddingBlocks
+    blocks: EmbeddingBlocks | None
+    """None where there are no images."""
     t: Float[Tensor, "c p"]
     """Prompts of the classes."""
     head: Head
 
     def __call__(self, sae: Sae) -> dict[str, float | list[int]]:
-        """`Health.figures` and `Health.deciles` by name, and the counts of `density`."""
+        """`Health.figures` (NaN for none) and `Health.deciles` by name, and counts of `density`."""
         health = self.health(sae)
         counts = density(health.fired, health.images)
-        return {**health.figures(), **health.deciles(), DENSITY: counts}
+        figures = {
+            name: float("nan") if value is None else value
+            for name, value in health.figures(Gaps()).items()
+        }
+        return {**figures, **health.deciles(), DENSITY: counts}
+
+    @property
+    def images(self) -> int:
+        """How many they are."""
+        return 0 if self.blocks is None else self.blocks.rows
 
     @torch.inference_mode()
     def health(self, sae: Sae) -> Health:
         """The figures' sums, over all images."""
-        health = Health(len(sae.atoms))
-        for batch in self.blocks.in_order(ROWS):
+        health = Health(len(sae.atoms), fired=np.zeros(len(sae.atoms)))
+        for batch in () if self.blocks is None else self.blocks.in_order(ROWS):
             assert batch.x is not None, "blocks are of class tokens"
             codes = sae.encode(batch.x)
             health.add(batch.x, codes, sae.reconstruct(codes), self.t, self.head)
@@ -164,7 +189,8 @@ def edges(images: int) -> Float[np.ndarray, " b"]:
 
     From one image to all of them, so that the bins of every epoch are the same.
     """
-    return np.linspace(-np.log10(images), 0, BINS + 1)
+    # Of a single image the bins would have no width.
+    return np.linspace(-np.log10(max(images, 2)), 0, BINS + 1)
 
 
 def densities(epochs: Sequence[int], counts: Sequence[Sequence[int]], images: int) -> pd.DataFrame:

@@ -23,6 +23,8 @@ from pipeline.stage import pick_device, train_deterministically
 from pipeline.store import read_table, write_table
 
 CURVES = "curves.parquet"
+SAME = 1e-12
+"""Tokens whose distance to their mean is this part of its length differ by rounding alone."""
 Measure = Callable[[Sae], Mapping[str, float | list[int]]]
 """Says figures, or lists of counts, by name."""
 COLUMNS: dict[str, tuple[Column, ...]] = {
@@ -56,11 +58,16 @@ def train(
 
     Returns:
         The SAE and its curves, a row an epoch: epoch, loss (mean over steps), dead_fraction (of
-        components that have not fired for `dead_after` epochs), and what measure says.
+        components that have not fired for `dead_after` epochs), and what measure says. Where all
+        tokens are the same there is nothing to learn: an SAE in which nothing fires, and one row.
 
     Raises:
         ValueError: the loss is not finite, with the epoch at which it happened.
     """
+    where = frame(blocks, config)
+    if where is None:
+        sae = silent(blocks, config, seed)
+        return sae, pd.DataFrame([{"epoch": 1, "loss": 0.0, "dead_fraction": 1.0, **measure(sae)}])
     fabric = Fabric(
         accelerator=pick_device(config.device, "sae.device"),
         devices=config.devices,
@@ -70,7 +77,7 @@ def train(
     # The result of a spawned process would have to fit a pipe.
     with TemporaryDirectory() as result:
         threads = max(1, torch.get_num_threads() // config.devices)
-        fabric.launch(run, threads, blocks, config, seed, measure, checkpoints, Path(result))
+        fabric.launch(run, threads, blocks, where, config, seed, measure, checkpoints, Path(result))
         return files.load(Path(result)), read_table(Path(result) / CURVES)
 
 
@@ -78,6 +85,7 @@ def _run(
     fabric: Fabric,
     threads: int,
     blocks: EmbeddingBlocks,
+    where: Frame,
     config: SaeConfig,
     seed: int,
     measure: Measure,
@@ -86,7 +94,7 @@ def _run(
 ) -> None:
     torch.set_num_threads(threads)
     train_deterministically()
-    trainee = Trainee(config, frame(blocks, config), torch.Generator().manual_seed(seed))
+    trainee = Trainee(config, where, torch.Generator().manual_seed(seed))
     optimizer = torch.optim.AdamW(
         trainee.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True
     )
@@ -123,18 +131,30 @@ def _run(
         write_table(result / CURVES, pd.DataFrame(curves))
 
 
-def frame(blocks: EmbeddingBlocks, config: SaeConfig) -> Frame:
+def frame(blocks: EmbeddingBlocks, config: SaeConfig) -> Frame | None:
     """Where the encoder's origin lies and how far tokens are from it, over the train images.
 
     The mean is the class tokens' where both kinds are learnt from, since they are what is audited.
+    None where all tokens are the same, as those of a single image are.
     """
     mean, scale = blocks.mean_and_scale("spatial" if config.tokens == "spatial" else "x")
-    if not scale > 0:
-        raise ValueError("all train images have the same embedding: there is nothing to learn")
+    if scale <= SAME * float(mean.norm()):
+        return None
     if not config.centre:
         length = math.hypot(scale, float(mean.norm()))
         return Frame(torch.zeros_like(mean).float(), length, scale)
     return Frame(mean.float(), scale, scale)
+
+
+def silent(blocks: EmbeddingBlocks, config: SaeConfig, seed: int) -> Sae:
+    """An SAE that says of every image that it is the mean: its atoms are drawn, and none fires."""
+    mean, _ = blocks.mean_and_scale("spatial" if config.tokens == "spatial" else "x")
+    start = Trainee(config, Frame(mean.float(), 1.0, 1.0), torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        sae = start.served()
+        sae.encoder_weight.zero_()
+        sae.encoder_bias.zero_()
+    return sae
 
 
 def learning_rate(config: SaeConfig, epoch: int, step: int) -> float:

@@ -293,6 +293,22 @@ def test_an_old_report_is_named(two):
         read_audited(["large", "small"])
 
 
+def test_a_report_may_say_why_it_lacks_a_figure(two):
+    path = Path("reports/small/metrics.json")
+    metrics = read_json(path)
+    del metrics["accuracy"], metrics["faithfulness"]
+    del metrics["sae"]["explained_variance"], metrics["sae"]["cosine"]
+    reasons = {"accuracy": "a", "faithfulness": "b", "sae.explained_variance": "c"}
+    path.write_text(json.dumps(metrics | {"does_not_apply": reasons}))
+    with pytest.raises(ValueError, match=r"metrics\.json lacks sae\.cosine: it is older"):
+        read_audited(["large", "small"])
+    path.write_text(json.dumps(metrics | {"does_not_apply": reasons | {"sae": "d"}}))
+    assert "n/a" in page_of(compared(large=LARGE, small=SMALL))
+    table = headline_table(read_audited(["large", "small"])).set_index("audit")
+    assert table.loc["small", ["accuracy", "explained_variance"]].isna().all()
+    assert table.loc["large", "accuracy"] == 0.75
+
+
 def test_the_stage_measures_comparable_audits_and_writes_the_same_bytes_twice(two, monkeypatch):
     write_report("old", measured(0.1, 2), fingerprint="bb22" * 16)
     common = {"large": Measured(LARGE, 0.75, 0.5, frozenset(), 90)}

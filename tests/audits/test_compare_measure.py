@@ -14,7 +14,7 @@ from audits.distractors import READY_MADE
 from audits.robustness import CLASSIFIER, SETS, fit_linear, form_scores
 from audits.separability import separability
 from pipeline import layout
-from pipeline.store import read_json, write_table
+from pipeline.store import read_json, write_json, write_table
 from tests.audits.invented_robustness import CONFIG, params_of, run
 
 
@@ -96,6 +96,15 @@ def test_embeddings_of_fewer_images_are_refused(audits):
     audits["one"] = replace(few, images=images, x=few.x[rows])
     with pytest.raises(ValueError, match=r"different images \(\{'one': 89, 'two': 90\}"):
         measure_all(params_of("one", "two"), "scenes", ["one", "two"])
+
+
+def test_an_audit_without_a_linear_classifier_is_measured_by_its_prompts(audits):
+    folder = layout.audit("two", "robustness")
+    (folder / CLASSIFIER).unlink()
+    metrics = read_json(folder / "metrics.json")
+    write_json(folder / "metrics.json", metrics | {"does_not_apply": {"robustness.linear": "no"}})
+    _, measured = measure_all(params_of("one", "two"), "scenes", ["one", "two"])
+    assert set(measured["one"].forms) - set(measured["two"].forms) == {"linear"}
 
 
 @pytest.mark.parametrize("name", [SETS, CLASSIFIER])

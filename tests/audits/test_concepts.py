@@ -7,6 +7,7 @@ import torch
 
 from audits.concepts import (
     bases,
+    check_named,
     clarity_group,
     correlation,
     direction_tops,
@@ -15,6 +16,7 @@ from audits.concepts import (
     unique_labels,
 )
 from pipeline.config import ConceptsConfig
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.label import Vocabulary
 
 HALVES = ConceptsConfig(activation_quantile=0.5, alignment_quantile=0.5)
@@ -97,10 +99,36 @@ def test_summary() -> None:
     labels = labels_table()
     top = np.array([5.0, 7.0, 6.0, 100.0, 3.0, 2.0])
     hidden = hidden_concepts(labels, HALVES)
-    assert summarise(labels, hidden, top, {"pca": 2, "neuron": 1}) == {
+    assert summarise(labels, hidden, top, {"pca": 2, "neuron": 1}, Gaps()) == {
         "components": 5,
         "hidden": 2,
         "unique_labels": {"sae": 4, "pca": 2, "neuron": 1},
         # On the five named, activation is 10 clarity.
         "clarity_activation_correlation": pytest.approx(1),
     }
+
+
+def test_one_named_component_has_no_correlation() -> None:
+    labels = labels_table().assign(label=["cat"] + [None] * 5)
+    gaps = Gaps()
+    found = summarise(labels, hidden_concepts(labels, HALVES), np.ones(6), {"neuron": 1}, gaps)
+    assert found["clarity_activation_correlation"] is None
+    assert found["components"] == found["hidden"] == 1
+    assert list(gaps.reasons) == ["concepts.clarity_activation_correlation"]
+
+
+def test_no_named_component_is_said_once() -> None:
+    labels = labels_table().assign(label=None, activations=[3, 0, 7, 1, 2, 2])
+    gaps = Gaps()
+    gaps.measured("concepts", lambda: check_named(labels, 20, 16))
+    found = summarise(labels, hidden_concepts(labels, HALVES), np.ones(6), {}, gaps)
+    assert found["components"] == found["hidden"] == 0
+    assert gaps.reasons == {
+        "concepts": "no component has a name: it has to fire on 20 train images "
+        "(label.top_images), and of 16 none fires on more than 7"
+    }
+
+
+def test_one_train_image_has_no_axes() -> None:
+    with pytest.raises(DoesNotApply, match="one train image"):
+        bases(torch.ones(3, 2), torch.tensor([False, True, False]), 4)

@@ -8,6 +8,7 @@ import torch
 from audits.faithfulness import (
     ERROR,
     PROTOCOLS,
+    STEPS,
     ablation_correlation,
     audit_faithfulness,
     choose_images,
@@ -16,8 +17,9 @@ from audits.faithfulness import (
     summarise_curve,
 )
 from audits.orders import METHODS
-from pipeline.attribution import ablation, act_grad, gradient
+from pipeline.attribution import Codes, ablation, act_grad, gradient
 from pipeline.config import FaithfulnessConfig
+from pipeline.gaps import Gaps
 from tests.audits.invented import generator, invented, literal_output
 
 CONFIG = FaithfulnessConfig(classes=9, images=9, steps=5, subsets=4, reference_images=20, points=6)
@@ -98,7 +100,7 @@ Result = tuple[dict, dict[str, pd.DataFrame]]
 def result() -> Result:
     images, texts, model = invented()
     reference = images.rows(torch.arange(20))
-    return audit_faithfulness(images, reference, texts, model, CONFIG, generator())
+    return audit_faithfulness(images, reference, texts, model, CONFIG, generator(), Gaps())
 
 
 def test_audit_has_every_protocol_method_and_step(result: Result) -> None:
@@ -163,7 +165,7 @@ def test_an_evaluation_is_in_the_order_of_the_images() -> None:
     """Classes are worked on one by one; each row belongs to its image all the same."""
     images, texts, model = invented()
     reference = images.rows(torch.arange(20))
-    found = evaluate(images, reference, texts, model, CONFIG, generator())
+    found = evaluate(images, reference, texts, model, CONFIG, generator(), Gaps())
     t = texts[images.target]
     true = act_grad(gradient(images.x, t, model.head), images.codes, model.atoms)
     torch.testing.assert_close(found.scores["act_grad"], true, rtol=1e-9, atol=1e-13)
@@ -192,7 +194,33 @@ def test_gradients_estimate_the_ablation_best_and_random_not_at_all(result: Resu
 def test_the_seed_decides_everything(result: Result) -> None:
     images, texts, model = invented()
     reference = images.rows(torch.arange(20))
-    again = audit_faithfulness(images, reference, texts, model, CONFIG, generator())
+    again = audit_faithfulness(images, reference, texts, model, CONFIG, generator(), Gaps())
     assert again[0] == result[0]
     for error, table in again[1].items():
         pd.testing.assert_frame_equal(table, result[1][error])
+
+
+def test_fewer_images_than_subsets_have_curves_without_errors() -> None:
+    images, texts, model = invented()
+    few, gaps = images.rows(torch.arange(2)), Gaps()
+    metrics, tables = audit_faithfulness(few, images, texts, model, CONFIG, generator(), gaps)
+    assert metrics["deletion_local"]["act_grad"]["sem"] is None
+    assert metrics["deletion_local"]["act_grad"]["auc"] == pytest.approx(
+        tables["kept"].groupby(["protocol", "method"])["y"].mean()["deletion_local", "act_grad"]
+    )
+    assert tables["kept"].columns.tolist() == STEPS
+    assert tables["kept"]["sem"].isna().all() and tables["kept"]["y"].notna().all()
+    assert gaps.reasons == {
+        "faithfulness.sem": "2 images cannot make faithfulness.subsets = 4 subsets: lower it"
+    }
+
+
+def test_one_active_component_an_image_has_curves_without_correlation() -> None:
+    images, texts, model = invented()
+    alone = images.codes.activation.clone()
+    alone[:, 1:] = 0
+    single = images._replace(codes=Codes(images.codes.component, alone))
+    gaps = Gaps()
+    metrics, _ = audit_faithfulness(single, single, texts, model, CONFIG, generator(), gaps)
+    assert set(metrics["ablation_correlation"].values()) == {None}
+    assert list(gaps.reasons) == ["faithfulness.ablation_correlation"]

@@ -12,6 +12,7 @@ from audits.flags import EXCESS, STAND_IN, Flag, chance, compare, count, find_fl
 from audits.inputs import Inputs
 from audits.reference import reference
 from audits.surprise import Expectation, own_expectation
+from pipeline.gaps import DoesNotApply
 from tests.audits.test_surprise import CONFIG, look
 from tests.conftest import PLANTED
 
@@ -122,6 +123,17 @@ def test_a_class_of_one_group_is_left_out(inputs):
     images = inputs.images.copy()
     images.loc[:59, "group_id"] = "one"
     assert flags_of(replace(inputs, images=images))[0] == []
+
+
+def test_nothing_to_test_is_said_with_the_numbers(inputs):
+    few = CONFIG.model_copy(update={"min_images": 10_000})
+    with pytest.raises(
+        DoesNotApply, match=r"takes 10000 train images .* come close to one are \d+"
+    ):
+        flags_of(inputs, few)
+    nobody = replace(inputs, images=inputs.images.assign(label=None))
+    with pytest.raises(DoesNotApply, match="none of 3 classes has 2 train images on which"):
+        flags_of(nobody)
 
 
 def test_hits_by_hand():

@@ -166,7 +166,7 @@ def test_too_little_for_the_folds_is_said(labels, groups):
 
 def test_one_class_is_refused():
     z, images = blobs("a")
-    with pytest.raises(ValueError, match="train images of 1 classes"):
+    with pytest.raises(ValueError, match="there are train images of 1 class"):
         linear.fit(z, images, CONFIG, seed=0)
 
 

@@ -105,27 +105,6 @@ def test_unfinished_run_is_replaced(
     assert run.info.run_id != broken.info.run_id
 
 
-def test_database_that_a_kill_left_unfinished_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mlflow.db.new").write_text("half made")
-    (tmp_path / "mlflow.db.new-journal").write_text("half made")
-    (tmp_path / "mlflow.db.new.bak").write_text("a person's")
-    connected = []
-
-    def connect(uri: str) -> None:
-        assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db.new.bak"]
-        (tmp_path / "mlflow.db.new").write_text("whole")
-        connected.append(uri)
-
-    monkeypatch.setattr(publish, "connect", connect)
-    publish.make_database(tmp_path / "mlflow.db")
-    publish.make_database(tmp_path / "mlflow.db")
-    assert connected == [f"sqlite:///{tmp_path / 'mlflow.db.new'}"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.new.bak"]
-    assert (tmp_path / "mlflow.db").read_text() == "whole"
-
-
 def test_sync_fills_an_empty_mlflow_without_receipts(
     together: Path,
     repository: Path,
@@ -174,26 +153,14 @@ def test_missing_file_is_named_with_its_stage(
     repository: Path, monkeypatch: pytest.MonkeyPatch, missing: str, stage: str
 ) -> None:
     (repository / missing).unlink()
-    with pytest.raises(FileNotFoundError, match=f"{missing} does not exist.*dvc repro {stage}`"):
+    with pytest.raises(SystemExit, match=f"{missing} does not exist.*dvc repro {stage}`"):
         call(monkeypatch, "--audit", "lesions-tiny")
 
 
 def test_no_report_at_all(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(repository / "reports")
-    with pytest.raises(FileNotFoundError, match="holds no report"):
+    with pytest.raises(SystemExit, match="holds no report"):
         call(monkeypatch, "--sync")
-
-
-@pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:9", "ftp://me:secret@nowhere/"])
-def test_unusable_mlflow_is_named_without_password(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, uri: str
-) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    with pytest.raises(ConnectionError, match=r"MLflow at .* MLFLOW_TRACKING_URI") as caught:
-        call(monkeypatch, "--audit", "lesions-tiny")
-    assert uri.replace("me:secret@", "") in str(caught.value)
-    assert "secret" not in str(caught.value)
 
 
 def test_more_than_a_batch_takes_are_logged(together: Path) -> None:

@@ -106,5 +106,5 @@ def test_sync_publishes_comparisons_of_audits_that_are_there(
 def test_comparison_that_is_not_there_is_named(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lesions\.csv.*dvc repro compare@lesions"):
+    with pytest.raises(SystemExit, match=r"lesions\.csv.*dvc repro compare@lesions"):
         call(monkeypatch, "--dataset", "lesions")

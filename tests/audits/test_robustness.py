@@ -207,3 +207,30 @@ def test_the_stage_reads_the_review_and_writes_the_same_bytes_twice(inputs, tmp_
     assert list(row["image_ids"]) == inputs.images["image_id"][150:180:2].tolist()
     fitted = fit_linear(inputs, CONFIG, seed=0)
     assert np.array_equal(linear.read(folder / CLASSIFIER).weight, fitted.weight)
+
+
+def test_without_a_linear_classifier_the_prompts_are_measured(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = layout.audit("scenes-tiny", "robustness")
+    run(monkeypatch, "scenes-tiny", inputs)
+    assert (folder / CLASSIFIER).exists()
+    labels = inputs.images["label"].where(inputs.images["split"] == "val", "n01")
+    one = replace(inputs, images=inputs.images.assign(label=labels))
+    run(monkeypatch, "scenes-tiny", one)
+    assert not (folder / CLASSIFIER).exists()
+    written = read_json(folder / "metrics.json")
+    assert "linear" not in written["accuracy"] and "short" in written["accuracy"]
+    assert "classifier" not in written["robustness"]
+    assert written["does_not_apply"] == {
+        "robustness.linear": "there are train images of 1 class, and a linear classifier needs two"
+    }
+
+
+def test_without_labelled_validation_images_there_is_no_accuracy(inputs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = replace(inputs, images=inputs.images.assign(split="train"))
+    run(monkeypatch, "scenes-tiny", train)
+    written = read_json(layout.audit("scenes-tiny", "robustness") / "metrics.json")
+    assert "accuracy" not in written
+    assert written["robustness"]["findings"] == 0
+    assert written["does_not_apply"] == {"accuracy": "there is no validation image with a label"}

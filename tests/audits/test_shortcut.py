@@ -1,6 +1,7 @@
 """Shortcuts of a linear classifier on invented embeddings with a planted one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,7 @@ from torch import Tensor
 
 from audits.inputs import Inputs
 from audits.shortcut import (
-    COLUMNS,
     Group,
-    Relevance,
     accuracies,
     activations_of,
     audit_shortcut,
@@ -22,15 +21,15 @@ from audits.shortcut import (
     half_of_groups,
     labelled_rows,
     latent_direction,
-    rank_components,
     read_shift,
-    relevance,
     responding_component,
     scores,
     train_classifier,
 )
+from audits.suspects import COLUMNS, Relevance, rank_components, relevance
 from pipeline.attribution import Codes, Head, decode, project, unit
 from pipeline.config import ConfigError, ShortcutConfig
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.store import vector_column, write_shard
 
 CONFIG = ShortcutConfig(
@@ -277,7 +276,7 @@ def result() -> tuple[dict, pd.DataFrame]:
     inputs = lesions()
     more, added, less = reddened(inputs)
     shifted = {"added": more, "removed": less}
-    return audit_shortcut(inputs, labels_table(), shifted, added, CONFIG, seed=0)
+    return audit_shortcut(inputs, labels_table(), shifted, added, CONFIG, 0, Gaps())
 
 
 class TestAudit:
@@ -320,7 +319,27 @@ class TestAudit:
         inputs = lesions()
         more, added, less = reddened(inputs)
         shifted = {"added": more, "removed": less}
-        again, _ = audit_shortcut(inputs, labels_table(), shifted, added, CONFIG, seed=0)
-        other, _ = audit_shortcut(inputs, labels_table(), shifted, added, CONFIG, seed=1)
+        again, _ = audit_shortcut(inputs, labels_table(), shifted, added, CONFIG, 0, Gaps())
+        other, _ = audit_shortcut(inputs, labels_table(), shifted, added, CONFIG, 1, Gaps())
         assert again == result[0]
         assert other["accuracy"] != again["accuracy"] and other["auroc"] == again["auroc"]
+
+    def test_where_no_component_answers_to_red_the_rest_stays(self) -> None:
+        inputs = lesions()
+        more, added, less = reddened(inputs)
+        shifted, gaps = {"added": more, "removed": less}, Gaps()
+        of_positive = inputs.codes.activation.clone()
+        of_positive[torch.tensor((inputs.images["label"] == "NV").to_numpy())] = 0
+        silent = replace(inputs, codes=Codes(inputs.codes.component, of_positive))
+        metrics, table = audit_shortcut(silent, labels_table(), shifted, added, CONFIG, 0, gaps)
+        assert set(metrics) == {*map(str, table["component"]), "auroc"}
+        assert list(gaps.reasons) == ["shortcut.red"]
+        assert "fires on a negative train image" in gaps.reasons["shortcut.red"]
+
+    def test_one_side_only_is_no_classifier(self) -> None:
+        inputs = lesions(12)
+        inputs.images.loc[inputs.images["split"] == "val", "label"] = "NV"
+        more, added, less = reddened(inputs)
+        shifted = {"added": more, "removed": less}
+        with pytest.raises(DoesNotApply, match="0 of 4 held-out images are 'MEL'"):
+            audit_shortcut(inputs, labels_table(), shifted, added, CONFIG, 0, Gaps())

@@ -1,5 +1,7 @@
 """Findings against the planted truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +22,7 @@ from audits.validate import (
 from pipeline import layout
 from pipeline.attribution import cosine_outputs
 from pipeline.config import AuditConfig, DatasetConfig, Params
+from pipeline.gaps import Gaps
 from pipeline.store import read_json, write_json, write_table
 from tests.conftest import PLANTED
 
@@ -119,7 +122,7 @@ def truth_of(inputs, mode: str) -> pd.DataFrame:
 def test_a_plant_the_model_falls_for_and_the_audit_found(inputs):
     shortcuts = pd.DataFrame(columns=["component", "rank"])
     right = {"n01-23": "p", "n02-4": None}
-    table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts)
+    table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts, Gaps())
     row = table.iloc[0]
     assert row[["plant", "images", "found"]].tolist() == ["p", 45, True]
     assert row["finding_ids"] == "n01-23"
@@ -154,7 +157,7 @@ def test_the_share_of_right_modes_is_over_right_findings():
 def test_without_a_right_finding_there_is_no_share_of_right_modes(inputs):
     shortcuts = pd.DataFrame(columns=["component", "rank"])
     right = {"n01-23": None}
-    table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts)
+    table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts, Gaps())
     planted = metrics(table, right, {"n01-23": "polysemy"})["failures"]["planted"]
     assert planted["precision"] == planted["recall"] == 0
     assert "modes_right" not in planted
@@ -187,11 +190,11 @@ def test_the_stage_takes_modes_from_the_review(inputs, tmp_path, monkeypatch):
 
 def test_a_shortcut_has_its_component_and_rank(inputs):
     shortcuts = pd.DataFrame({"component": [7, PLANTED], "rank": [1, 2]})
-    table = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts)
+    table = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts, Gaps())
     assert metrics(table, {}, {}) == {
         "shortcut": {"planted": {"p": {"component": PLANTED, "encoding_auc": 1.0, "rank": 2}}}
     }
-    without = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts.iloc[:0])
+    without = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts.iloc[:0], Gaps())
     assert metrics(without, {}, {}) == {}
 
 
@@ -202,3 +205,20 @@ def test_truth_is_empty_where_there_is_none_and_whole_where_there_is(tmp_path):
     TRUTH.drop(columns="mode").to_csv(tmp_path / "truth.csv", index=False)
     with pytest.raises(ValueError, match=r"lacks the columns \['mode'\]"):
         read_truth(tmp_path)
+
+
+def test_plants_that_the_images_do_not_show_stay_without_figures(inputs):
+    truth = truth_of(inputs, "polysemy")
+    train = inputs.images.assign(split="train")
+    nobody = replace(inputs, images=train)
+    other = truth.assign(plant="q", mode="shortcut")
+    gone = truth.assign(plant="r", **{"class": "n09"})
+    shortcuts, gaps = pd.DataFrame({"component": [PLANTED], "rank": [1]}), Gaps()
+    table = plants(nobody, pd.concat([truth, other, gone]), {"f": "p"}, shortcuts, gaps)
+    assert table["plant"].tolist() == ["p", "q", "r"]
+    assert table[["spurious_auc", "fallen", "component"]].isna().all(axis=None)
+    assert table["found"].tolist()[0]
+    assert list(gaps.reasons) == ["planted.p", "planted.q", "planted.r"]
+    found = metrics(table, {"f": "p"}, {"f": "polysemy"})
+    assert found["failures"]["planted"]["fallen"] == 0
+    assert "shortcut" not in found

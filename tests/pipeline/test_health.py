@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipeline.attribution import Codes, cosine_outputs, unit
+from pipeline.gaps import DoesNotApply, Gaps
 from pipeline.sae.health import BINS, Health, Measure, densities, density, edges, firing
 from pipeline.sae.model import Sae
 
@@ -68,11 +69,39 @@ def test_explained_variance_is_exact_far_from_the_origin(head):
 
 @pytest.mark.parametrize(
     ("x", "said"),
-    [(torch.ones(1, 2), "of 1 images: at least 2"), (torch.full((4, 2), 0.1), "constant")],
+    [
+        (torch.ones(1, 2), "are 1, and a variance takes 2"),
+        (torch.full((4, 2), 0.1), "all 4 images"),
+    ],
 )
 def test_explained_variance_refuses_what_has_none(x, said, head):
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(DoesNotApply, match=said):
         explained(x, x, head)
+
+
+def test_a_single_image_has_all_figures_but_explained_variance(case, head, prompts):
+    health, gaps = Health(11), Gaps()
+    x, codes, x_hat, t, _ = case
+    health.add(x[:1], Codes(*(part[:1] for part in codes)), x_hat[:1], t, head)
+    figures = health.figures(gaps)
+    assert [name for name, value in figures.items() if value is None] == ["explained_variance"]
+    assert gaps.reasons.keys() == {"sae.explained_variance"}
+
+
+def test_no_image_is_no_figure(head, prompts):
+    sae = Sae(11, 24, slots=3)
+    measure, gaps = Measure(None, prompts, head), Gaps()
+    assert set(measure.health(sae).figures(gaps).values()) == {None}
+    assert gaps.reasons == {"sae": "there is no image outside the train split to measure it on"}
+    row = measure(sae)
+    assert row.pop("density") == [0] * BINS
+    assert all(np.isnan(value) for value in row.values())
+    assert len(densities([1], [[0] * BINS], measure.images)) == BINS
+
+
+def test_of_one_image_every_bin_has_a_width():
+    assert density(np.array([0, 1, 1]), 1)[-1] == 2
+    assert (np.diff(edges(1)) > 0).all()
 
 
 def test_cosine_l0_and_alive_by_hand(head):
@@ -82,7 +111,7 @@ def test_cosine_l0_and_alive_by_hand(head):
     codes = Codes(torch.tensor([[4, 2], [4, 0], [0, 0]]), torch.tensor([[2.0, 1], [3, 0], [0, 0]]))
     health = Health(5)
     health.add(x, codes, x_hat, *plain(head))
-    figures = health.figures()
+    figures = health.figures(Gaps())
     assert figures["cosine"] == pytest.approx((1 + 0.5**0.5 - 1) / 3)
     assert figures["l0"] == pytest.approx(3 / 3)
     assert figures["alive_fraction"] == pytest.approx(2 / 5)
@@ -91,7 +120,7 @@ def test_cosine_l0_and_alive_by_hand(head):
     codes = Codes(torch.tensor([[0, 4], [2, 0], [0, 2]]), torch.tensor([[3.0, 1], [2, 0], [1, 1]]))
     health = Health(6)
     health.add(x, codes, x_hat, *plain(head))
-    figures = health.figures()
+    figures = health.figures(Gaps())
     assert figures["l0"] == pytest.approx(5 / 3)
     assert figures["alive_fraction"] == pytest.approx(3 / 6)
 
@@ -103,15 +132,15 @@ def test_agreement_counts_images_whose_best_class_is_kept(case, head, prompts):
     best = [cosine_outputs(v, prompts, head).argmax(dim=1) for v in (x, other)]
     expected = float((best[0] == best[1]).float().mean())
     assert 0 < expected < 1, "the example must change some classes"
-    found = added((x, codes, other, prompts, head)).figures()["zero_shot_agreement"]
+    found = added((x, codes, other, prompts, head)).figures(Gaps())["zero_shot_agreement"]
     assert found == pytest.approx(expected)
-    assert added((x, codes, x, prompts, head)).figures()["zero_shot_agreement"] == 1
+    assert added((x, codes, x, prompts, head)).figures(Gaps())["zero_shot_agreement"] == 1
 
 
 @pytest.mark.parametrize("cuts", [(4,), (1, 2, 7), (0, 9)])
 def test_blocks_add_up_to_the_whole(cuts, case):
     whole, parts = added(case), added(case, *cuts)
-    assert parts.figures() == pytest.approx(whole.figures(), rel=1e-6)
+    assert parts.figures(Gaps()) == pytest.approx(whole.figures(Gaps()), rel=1e-6)
     assert parts.fired.tolist() == whole.fired.tolist()
     assert parts.images == 9
 
@@ -130,7 +159,7 @@ def test_an_sae_is_measured_on_all_images(blocks_of, head, prompts, monkeypatch)
     measure = Measure(blocks_of(x), prompts, head)
     found = measure(sae)
     assert found.pop("density") == density(whole.fired, 50)
-    assert found == pytest.approx(whole.figures() | whole.deciles(), rel=1e-5)
+    assert found == pytest.approx(whole.figures(Gaps()) | whole.deciles(), rel=1e-5)
     assert measure.health(sae).fired.tolist() == whole.fired.tolist()
 
 

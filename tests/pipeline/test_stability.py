@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.gaps import Gaps
 from pipeline.sae.health import firing
 from pipeline.sae.model import Sae
 from pipeline.stability import Dictionary, measure
@@ -30,7 +31,7 @@ def test_by_hand():
     second = turned(atoms, [0.9, 0.6, 0.9, 0.1])
     # Component 3 is dead: it has no stability, and no pair of the audit's own counts it.
     own = dictionary(7, atoms, dead=(3,))
-    found = measure(own, [dictionary(8, first), dictionary(9, second)], cosine=0.65)
+    found = measure(own, [dictionary(8, first), dictionary(9, second)], cosine=0.65, gaps=Gaps())
     assert found.components["component"].tolist() == [0, 1, 2, 3]
     assert found.components.dtypes.astype(str).tolist() == ["int32", "float32"]
     stability = found.components["stability"].to_numpy()
@@ -52,8 +53,10 @@ def test_the_same_dictionary_is_stable_and_a_random_one_is_not():
     generator = torch.Generator().manual_seed(0)
     atoms, other = (torch.randn(50, 200, generator=generator) for _ in range(2))
     own = dictionary(0, atoms)
-    assert measure(own, [dictionary(1, atoms.flip(0))], 0.999).metrics["matched_fraction"] == 1
-    metrics = measure(own, [dictionary(1, other)], 0.5).metrics
+    assert (
+        measure(own, [dictionary(1, atoms.flip(0))], 0.999, Gaps()).metrics["matched_fraction"] == 1
+    )
+    metrics = measure(own, [dictionary(1, other)], 0.5, Gaps()).metrics
     assert metrics["matched_fraction"] == 0
     assert metrics["mean_cosine"] < 0.2
     # Both dictionaries are random: matching makes the same of both.
@@ -62,23 +65,32 @@ def test_the_same_dictionary_is_stable_and_a_random_one_is_not():
 
 def test_a_partner_may_be_dead():
     atoms = torch.eye(5)[:3]
-    found = measure(dictionary(0, atoms), [dictionary(1, atoms, dead=(0, 1))], 0.7)
+    found = measure(dictionary(0, atoms), [dictionary(1, atoms, dead=(0, 1))], 0.7, Gaps())
     assert found.components["stability"].tolist() == [1, 1, 1]
 
 
 def test_one_seed_alone_has_no_stability():
-    found = measure(dictionary(0, torch.eye(4)[:3]), [], 0.7)
+    found = measure(dictionary(0, torch.eye(4)[:3]), [], 0.7, Gaps())
     assert found.components["stability"].isna().all()
     assert list(found.pairs) == ["seed_a", "seed_b", "matched_fraction", "mean_cosine"]
     assert found.metrics == {"seeds": 1, "components": 3}
 
 
-def test_where_nothing_is_alive_nothing_is_stable():
-    atoms = torch.eye(5)[:3]
-    found = measure(dictionary(0, atoms, dead=(0, 1, 2)), [dictionary(1, atoms)], 0.7)
+def test_a_dead_dictionary_is_matched_with_none():
+    dead, gaps = dictionary(0, torch.eye(4)[:3], dead=(0, 1, 2)), Gaps()
+    found = measure(dead, [dictionary(1, torch.eye(4)[:3]), dead._replace(seed=2)], 0.7, gaps)
     assert found.components["stability"].isna().all()
-    assert found.pairs[["matched_fraction", "mean_cosine"]].isna().to_numpy().all()
-    assert found.metrics == {"seeds": 2, "components": 0}
+    assert found.metrics == {"seeds": 3, "components": 0}
+    assert gaps.reasons == {"stability": "none of 3 components fires on any image"}
+
+
+def test_another_seed_that_is_dead_has_no_row_of_its_own():
+    atoms, gaps = torch.eye(4)[:2], Gaps()
+    dead = dictionary(1, atoms, dead=(0, 1))
+    found = measure(dictionary(0, atoms), [dead, dictionary(2, atoms)], 0.7, gaps)
+    assert found.metrics["matched_fraction"] == 1
+    assert found.pairs[["seed_a", "seed_b"]].to_numpy().tolist() == [[0, 1], [0, 2]]
+    assert gaps.reasons == {}
 
 
 def test_alive_is_active_on_an_image(blocks_of):

@@ -49,9 +49,18 @@ def test_the_mean_and_the_scale_are_the_data_s(blocks_of, sae_config):
     assert found.spread == pytest.approx(2**0.5)
 
 
-def test_a_constant_embedding_is_refused(blocks_of, sae_config):
-    with pytest.raises(ValueError, match="same embedding"):
-        training.frame(blocks_of(torch.ones(5, 3)), sae_config())
+@pytest.mark.parametrize("rows", [1, 5])
+def test_of_a_constant_embedding_nothing_is_learnt(blocks_of, sae_config, rows):
+    x = torch.tensor([[0.1, 0.7, 1e4]]).expand(rows, 3)
+    blocks, config = blocks_of(x), sae_config()
+    assert training.frame(blocks, config) is None
+    sae, curves = training.train(blocks, config, 0, lambda sae: {"l0": 0.0})
+    codes = sae.encode(x)
+    assert not codes.activation.any()
+    torch.testing.assert_close(sae.reconstruct(codes), x)
+    torch.testing.assert_close(sae.atoms.norm(dim=1), torch.ones(12))
+    row = {"epoch": 1, "loss": 0.0, "dead_fraction": 1.0, "l0": 0.0}
+    assert curves.to_dict("records") == [row]
 
 
 def test_the_rate_rises_and_falls(sae_config):

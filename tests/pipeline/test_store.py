@@ -1,10 +1,15 @@
 """Files are whole or not there, and come back as they were written."""
 
+import json
+import math
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.store import (
     atomic,
+    json_text,
     read_json,
     read_table,
     shards,
@@ -36,10 +41,29 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["shards"]
 
 
-def test_json_refuses_what_json_cannot_say(tmp_path):
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "a.json", {"auc": float("nan")})
+@pytest.mark.parametrize("infinite", [math.inf, np.float32(-np.inf)])
+def test_json_refuses_what_json_cannot_say(tmp_path, infinite):
+    with pytest.raises(ValueError, match=r"^data\.auc\.bat\[1\] is -?inf, which JSON cannot say"):
+        write_json(tmp_path / "a.json", {"auc": {"bat": [1.0, infinite]}})
     assert not list(tmp_path.iterdir())
+
+
+def test_json_takes_numbers_of_tables():
+    table = pd.DataFrame({"a": np.float32([0.5, np.nan]), "b": pd.array([1, None], "Int64")})
+    table["c"] = pd.to_datetime(["2026-01-31", None])
+    first, second = table.to_dict("records")
+    data = {
+        np.int32(7): [np.float16(0.25), np.int64(3), np.bool_(True), np.str_("x")],
+        "array": np.array([[1.5, np.nan]]),
+        "scalars": (first["a"], first["b"], float("nan"), None, False, 2),
+        "none": [second["a"], second["b"], second["c"]],
+    }
+    assert json.loads(json_text(data)) == {
+        "7": [0.25, 3, True, "x"],
+        "array": [[1.5, None]],
+        "scalars": [0.5, 1, None, None, False, 2],
+        "none": [None, None, None],
+    }
 
 
 def test_json_round_trip(tmp_path):

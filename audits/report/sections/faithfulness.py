@@ -17,7 +17,9 @@ def faithfulness(sources: Sources) -> list[dict[str, Any]]:
         for method, name in wording.METHODS.items():
             curve = table[table["method"] == method].sort_values("step")
             if len(curve):
-                columns = (tuple(map(float, curve[key])) for key in ("step", "y", "sem"))
+                # Without a standard error there is no band.
+                known = curve.fillna({"sem": 0.0})
+                columns = (tuple(map(float, known[key])) for key in ("step", "y", "sem"))
                 curves.append(charts.Line(name, *columns))
         figures = sources.metrics["faithfulness"][protocol]
         dropped = sources.metrics["faithfulness"]["error_dropped"][protocol]

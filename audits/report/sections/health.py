@@ -35,7 +35,7 @@ def health(sources: Sources, k: int) -> dict[str, Any]:
         "sentences": sentences(
             metrics["sae"],
             metrics["stability"],
-            metrics["accuracy"].get("short"),
+            metrics.get("accuracy", {}).get("short"),
             sources.stability,
             sources.findings,
         ),
@@ -53,31 +53,31 @@ def figures(
     """All figures of the section, each with what 0 and 1 mean.
 
     Args:
-        sae: the SAE's metrics.
+        sae: the SAE's metrics, those that were measured.
         dead: fraction of components dead at the end of training.
-        stability: matched_fraction and mean_cosine, none where there is one seed only.
+        stability: matched_fraction and mean_cosine, none where they were not measured.
         k: components asked for an image.
     """
     return [
         Figure(
             "explained variance",
-            wording.decimal(sae["explained_variance"]),
+            wording.decimal(sae.get("explained_variance")),
             "1: x is rebuilt exactly; 0: no better than the mean image; it can be negative",
         ),
         Figure(
             "cosine to the input",
-            wording.decimal(sae["cosine"]),
+            wording.decimal(sae.get("cosine")),
             "1: x and its reconstruction point the same way; 0: unrelated",
         ),
         Figure(
             "zero-shot agreement",
-            wording.decimal(sae["zero_shot_agreement"]),
+            wording.decimal(sae.get("zero_shot_agreement")),
             "1: no image changes its predicted class when x is replaced by its reconstruction; "
             "0: every image does",
         ),
         Figure(
             "active an image (L0)",
-            wording.decimal(sae["l0"]),
+            wording.decimal(sae.get("l0")),
             f"a count; k = {k:,} was asked for",
         ),
         Figure(
@@ -113,20 +113,19 @@ def sentences(
     """What the figures allow, in relative facts instead of thresholds.
 
     Args:
-        sae: the SAE's metrics.
-        stability: seeds and, where there is more than one and a component is alive,
-            matched_fraction.
+        sae: the SAE's metrics, those that were measured.
+        stability: seeds and, where it was measured, matched_fraction.
         accuracy: fraction of the labelled validation images that the model names right;
             None where it was not measured.
         components: columns component and stability.
         findings: column component.
     """
-    lost = 1 - sae["explained_variance"]
-    said = [trust(sae, accuracy)]
-    if lost < 1:
+    explained = sae.get("explained_variance", 0.0)
+    said = [text] if (text := trust(sae, accuracy)) else []
+    if explained > 0:
         said.append(
-            f"The reconstruction leaves {wording.percent(lost)} of the variance of x out, and what "
-            "is in there the audit cannot find."
+            f"The reconstruction leaves {wording.percent(1 - explained)} of the variance of x "
+            "out, and what is in there the audit cannot find."
         )
     if stability["seeds"] == 1:
         said.append(
@@ -148,18 +147,24 @@ def distrusted(sae: Mapping[str, float], accuracy: float | None) -> bool:
     So it is where it rebuilds x no better than the mean image does, and where more predictions
     change with the reconstruction than the model gets wrong.
     """
-    return sae["explained_variance"] <= 0 or (
-        accuracy is not None and sae["zero_shot_agreement"] < accuracy
-    )
+    explained, agreement = sae.get("explained_variance"), sae.get("zero_shot_agreement")
+    rebuilds_nothing = explained is not None and explained <= 0
+    changes_much = accuracy is not None and agreement is not None and agreement < accuracy
+    return rebuilds_nothing or changes_much
 
 
 def trust(sae: Mapping[str, float], accuracy: float | None) -> str:
-    """Whether the dictionary may be trusted, from what it does to the model's predictions."""
-    if sae["explained_variance"] <= 0:
+    """Whether the dictionary may be trusted, from what it does to the model's predictions.
+
+    Empty where that was not measured.
+    """
+    if sae.get("explained_variance", 1.0) <= 0:
         return (
             "The autoencoder rebuilds x no better than the mean image does: nothing that this "
             "report says through its components is to be trusted."
         )
+    if "zero_shot_agreement" not in sae:
+        return ""
     changed = changes_class(1 - sae["zero_shot_agreement"])
     text = f"{changed} when x is replaced by its reconstruction."
     if accuracy is None:
@@ -208,11 +213,10 @@ def _curves(curves: pd.DataFrame) -> list[tuple[str, str]]:
         line("Alive", "alive_fraction"),
         line("Cosine", "cosine"),
     ]
+    measured = [one for one in shares if one.x]
+    label = "Reconstruction on validation images, fractions"
     return [
-        (
-            "Reconstruction on validation images, fractions",
-            charts.lines([one for one in shares if one.x], "SAE by epoch", "epoch"),
-        ),
+        *([(label, charts.lines(measured, "SAE by epoch", "epoch"))] if measured else []),
         ("Training loss", charts.lines([line("Loss", "loss")], "SAE loss by epoch", "epoch", 3)),
     ]
 

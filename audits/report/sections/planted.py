@@ -9,10 +9,12 @@ from audits.report.sources import Sources
 
 def plants(sources: Sources) -> list[dict[str, Any]]:
     """Every plant with the short name of its class and the title of its mode."""
+    # A class that was left out for want of train images has no short name.
+    names = {entry["label"]: entry["short"] for entry in sources.dataset["classes"]}
     return [
         {
             **{str(key): value for key, value in row.items()},
-            "name": sources.short(row["class"]),
+            "name": names.get(row["class"], row["class"]),
             "mode_label": wording.MODES.get(row["mode"], wording.sentence(row["mode"])),
         }
         for row in sources.plants.to_dict("records")

@@ -16,6 +16,8 @@ def shortcut(
 ) -> dict[str, Any] | None:
     """Everything the section shows, None where the audit has no classifier.
 
+    Without a test of red, `accuracy`, `red_name` and `charts` are empty.
+
     Args:
         sources: the audit's results.
         positive: label of the class that is told from the rest.
@@ -33,7 +35,8 @@ def shortcut(
             f"audits.{sources.audit}.shortcut to null: run `dvc repro shortcut@{sources.audit}`"
         )
     name = sources.short(positive)
-    accuracy = sources.metrics["shortcut"]["accuracy"]
+    metrics = sources.metrics["shortcut"]
+    accuracy = metrics.get("accuracy", {})
     components = cards.shortcut_components(sources, gallery, count)
     suspects = [row for row in components if row["suspect"]]
     sides = {"positive": wording.sentence(name), "negative": "All others"}
@@ -42,33 +45,62 @@ def shortcut(
         "name": name,
         "components": components,
         "suspects": suspects,
-        "title": headline(name, suspects),
-        "summary": summary(name, accuracy, share, len(suspects)),
+        "title": headline(name, components, sources.gaps.get("shortcut.suspect")),
+        "summary": summary(name, accuracy, share, len(suspects), metrics["auroc"]),
         "accuracy": accuracy,
-        "auroc": sources.metrics["shortcut"]["auroc"],
-        "red_name": next(
-            f"component {row['component']} ({row['label'] or 'no label'})"
-            for row in components
-            if row["component"] == sources.metrics["shortcut"]["red"]["component"]
-        ),
+        "auroc": metrics["auroc"],
+        "red_name": _red_name(components, metrics.get("red")),
         "shifts": SHIFTS,
         "sides": sides,
-        "charts": _charts(sides, accuracy),
+        "charts": _charts(sides, accuracy) if accuracy else [],
     }
 
 
-def headline(name: str, suspects: Sequence[Mapping[str, Any]]) -> str:
-    """The main sentence of a classifier's audit: the first suspect component and its rank."""
+def _red_name(components: Sequence[Mapping[str, Any]], red: Mapping[str, Any] | None) -> str:
+    if red is None:
+        return ""
+    (row,) = [row for row in components if row["component"] == red["component"]]
+    return f"component {row['component']} ({row['label'] or 'no label'})"
+
+
+def headline(name: str, components: Sequence[Mapping[str, Any]], unjudged: str | None) -> str:
+    """The main sentence of a classifier's audit: the first suspect component and its rank.
+
+    Args:
+        name: of the class.
+        components: by rank, each with suspect, kind (empty where unknown), label and component.
+        unjudged: why nothing tells which are suspect; None where something does.
+    """
+    if unjudged is not None:
+        why = unjudged.partition(":")[0]
+        return (
+            f"Whether the components that decide on {name} should cannot be judged, because {why}"
+        )
+    suspects = [row for row in components if row["suspect"]]
     if not suspects:
-        return f"Nothing suspect among the components that decide on {name}"
+        known, count = sum(bool(row["kind"]) for row in components), len(components)
+        which = "the" if known == count else f"{known} of the {count}"
+        rest = "" if known == count else ", and nothing says of what kind the others are"
+        return f"Nothing suspect among {which} components that decide on {name}{rest}"
     top = suspects[0]
     label = f"“{top['label']}”" if top["label"] else f"component {top['component']}"
     rank = "its strongest component" if top["rank"] == 1 else f"its component number {top['rank']}"
     return f"The {name} classifier leans on {label}, {rank}"
 
 
-def summary(name: str, accuracy: Mapping[str, Any], share: float, count: int) -> str:
-    """What red does to the classifier, before and after robust training."""
+def summary(name: str, accuracy: Mapping[str, Any], share: float, count: int, auroc: float) -> str:
+    """What red does to the classifier, before and after robust training.
+
+    How good it is, where there was no test of red.
+    """
+    suspects = (
+        f"{wording.sentence(wording.counted(count, 'suspect component'))} "
+        f"{'carries' if count == 1 else 'carry'} {wording.percent(share)} of the relevance. "
+        if count
+        else ""
+    )
+    if not accuracy:
+        return f"{suspects}The classifier has an AUC of {wording.decimal(auroc)}."
 
     def mean(shift: str, side: str, model: str) -> str:
         return wording.percent(float(accuracy[shift][side][model]["mean"]))
@@ -82,12 +114,6 @@ def summary(name: str, accuracy: Mapping[str, Any], share: float, count: int) ->
         f"from {mean('plain', side, 'robust')} to {mean('added', side, 'robust')}"
         for side, _ in sides
     ]
-    suspects = (
-        f"{wording.sentence(wording.counted(count, 'suspect component'))} "
-        f"{'carries' if count == 1 else 'carry'} {wording.percent(share)} of the relevance. "
-        if count
-        else ""
-    )
     return (
         f"{suspects}Adding red to the images takes {wording.listed(standard)}; after training with "
         f"latent augmentation, {wording.listed(robust)}."

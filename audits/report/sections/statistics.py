@@ -13,17 +13,18 @@ from audits.report.sources import Sources
 def statistics(sources: Sources, q: float) -> dict[str, Any]:
     """Figures and sentences about all findings; q is the false discovery rate asked for."""
     failures = sources.metrics["failures"]
+    expected = failures.get("expected_false_flags")
     return {
         "figures": [
             ("flags", f"{failures['flags']:,}"),
-            ("of them expected by chance", wording.decimal(failures["expected_false_flags"], 2)),
+            ("of them expected by chance", wording.decimal(expected, 2)),
             ("false discovery rate allowed (q)", wording.decimal(q, 2)),
             ("findings", f"{failures['findings']:,}"),
             ("confirmed on fresh images", f"{failures['confirmed']:,}"),
             ("accepted by persons", f"{failures['accepted']:,}"),
             ("rejected by persons", f"{failures['rejected']:,}"),
         ],
-        "chance": chance(failures),
+        "chance": "" if expected is None else chance(failures),
         "again": bool(failures["persisting"] or failures["gone"]),
         "review": review(failures, sources.findings),
         "gone": [
@@ -95,6 +96,11 @@ def headline(confirmed: int, hit: int, classes: int, findings: int) -> str:
     return f"No failure was found on {classes} classes"
 
 
+def untested(classes: int) -> str:
+    """The main sentence where there is too little to look for failures in."""
+    return f"Too few images to look for failures on {wording.counted(classes, 'class', 'classes')}"
+
+
 def summary(failures: Mapping[str, Any], modes: Sequence[str]) -> str:
     """How many findings there are, of which kind, and how many flags chance would give.
 
@@ -108,7 +114,8 @@ def summary(failures: Mapping[str, Any], modes: Sequence[str]) -> str:
         for mode in sorted(counts, key=lambda mode: (-counts[mode], mode))
     ]
     findings, confirmed, flags = (failures[key] for key in ("findings", "confirmed", "flags"))
-    by_chance = f"chance alone would give {wording.decimal(failures['expected_false_flags'], 2)}"
+    expected = failures.get("expected_false_flags")
+    by_chance = f"chance alone would give {wording.decimal(expected, 2)}"
     if not findings:
         return f"No component stood out where it should not ({by_chance})."
     them = "it" if findings == 1 else "them"

@@ -1,5 +1,7 @@
 """The explanation as JSON, held to the audit's cached artifacts."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -80,6 +82,28 @@ def test_components_carry_what_the_audit_knows_of_them(audited, capsys):
     assert here[unnamed]["top_images"] == []
     assert all(here[j]["findings"] == [] for j in (unnamed, *others))
     assert {c["stability"] for c in found["components"]} == {None}
+
+
+def test_json_holds_all_that_is_documented(audited, capsys):
+    """Of tables in single precision, as the stages write them."""
+    path = layout.audit("a", "stability") / "components.parquet"
+    table = pd.read_parquet(path)
+    measured = (table["component"] / 100).where(table["component"] % 2 == 0).astype("float32")
+    write_table(path, table.assign(stability=measured))
+    labels = pd.read_parquet(layout.labels("a"))
+    single = labels.assign(
+        **{key: labels[key].astype("float32") for key in ("alignment", "clarity")}
+    )
+    write_table(layout.labels("a"), single)
+    found = explained(capsys, "--image", "raw/n01/0.png", "--class", "n01")
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    documented = readme[readme.index("`--json` prints") :].partition("\n\n")[0]
+    (explanation,) = found["explanations"]
+    for keys in (found, explanation, explanation["components"][0]):
+        assert [key for key in keys if f"`{key}`" not in documented] == []
+    stability = {c["component"]: c["stability"] for c in explanation["components"]}
+    assert {j % 2 for j, value in stability.items() if value is None} <= {1}
+    assert {type(value) for value in stability.values()} <= {float, type(None)}
 
 
 def test_stability_is_shown_once_it_is_measured(audited, capsys):
