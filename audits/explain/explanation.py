@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from audits.explain.effects import Effect, Outputs, outputs
@@ -106,8 +107,10 @@ def _component(effect: Effect, asked: Asked, audited: Audited) -> Component:
 
 
 def _present(value: Any) -> Any:
-    """The value, None where a table holds none."""
-    return None if pd.isna(value) else value
+    """The value as Python's own, None where a table holds none."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _findings(component: int, asked: Asked, audited: Audited) -> Sequence[Finding]:

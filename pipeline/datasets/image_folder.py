@@ -163,7 +163,8 @@ def visible(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _folders(root: Path) -> _Folders:
-    names = [entry.name for entry in visible(root) if entry.is_dir()]
+    there = visible(root) if root.is_dir() else []
+    names = [entry.name for entry in there if entry.is_dir()]
     splits: dict[str, str] = {}
     for name in names:
         split = split_named(name)

@@ -45,7 +45,14 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for process in started:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
+    shutil.copytree(root, root.with_name("untouched"))
     return root
+
+
+@pytest.fixture(scope="session")
+def untouched(together: Path) -> Path:
+    """A copy of `together` from before any test published into it."""
+    return together.with_name("untouched")
 
 
 @pytest.fixture

@@ -43,12 +43,17 @@ def params_of(*audits: str) -> Params:
     )
 
 
-def run(monkeypatch: pytest.MonkeyPatch, audit: str, inputs: Inputs) -> None:
-    """The stage on an accepted and a rejected finding, in the current directory."""
+def run(
+    monkeypatch: pytest.MonkeyPatch, audit: str, inputs: Inputs, found_on: Inputs | None = None
+) -> None:
+    """The stage on an accepted and a rejected finding, in the current directory.
+
+    The findings are those of the inputs, unless they were found on others.
+    """
     monkeypatch.setattr(stage, "begin", lambda _: (audit, params_of(audit)))
     monkeypatch.setattr(stage, "load_inputs", lambda *_: inputs)
     review = layout.audit(audit, "review")
     other = findings("reject", component=1).assign(finding_id="n01-1")
     write_table(review / "findings.csv", pd.concat([findings("accept"), other]))
-    write_json(review / "evidence.json", evidence(inputs) | {"n01-1": {"images": []}})
+    write_json(review / "evidence.json", evidence(found_on or inputs) | {"n01-1": {"images": []}})
     stage.main()

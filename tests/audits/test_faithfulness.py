@@ -165,7 +165,7 @@ def test_an_evaluation_is_in_the_order_of_the_images() -> None:
     """Classes are worked on one by one; each row belongs to its image all the same."""
     images, texts, model = invented()
     reference = images.rows(torch.arange(20))
-    found = evaluate(images, reference, texts, model, CONFIG, generator(), Gaps())
+    found = evaluate(images, reference, texts, model, CONFIG, generator())
     t = texts[images.target]
     true = act_grad(gradient(images.x, t, model.head), images.codes, model.atoms)
     torch.testing.assert_close(found.scores["act_grad"], true, rtol=1e-9, atol=1e-13)

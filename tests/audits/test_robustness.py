@@ -216,7 +216,7 @@ def test_without_a_linear_classifier_the_prompts_are_measured(inputs, tmp_path, 
     assert (folder / CLASSIFIER).exists()
     labels = inputs.images["label"].where(inputs.images["split"] == "val", "n01")
     one = replace(inputs, images=inputs.images.assign(label=labels))
-    run(monkeypatch, "scenes-tiny", one)
+    run(monkeypatch, "scenes-tiny", one, found_on=inputs)
     assert not (folder / CLASSIFIER).exists()
     written = read_json(folder / "metrics.json")
     assert "linear" not in written["accuracy"] and "short" in written["accuracy"]

@@ -45,12 +45,12 @@ NAMES = {"scenes-tiny", "scenes-large", "scenes: comparison"}
 
 
 @pytest.fixture(scope="module")
-def published(together: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(untouched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository of its own with two audits and a comparison in MLflow, made once."""
     root = tmp_path_factory.mktemp("published") / "a clone"
     write_repository(root)
-    shutil.copy(together / "mlflow.db", root / "mlflow.db")
-    shutil.copytree(together / "mlartifacts", root / "mlartifacts")
+    shutil.copy(untouched / "mlflow.db", root / "mlflow.db")
+    shutil.copytree(untouched / "mlartifacts", root / "mlartifacts")
     with pytest.MonkeyPatch.context() as patch:
         at(root, patch)
         write_comparison("scenes", "scenes-tiny", "scenes-large")

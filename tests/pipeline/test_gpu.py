@@ -92,7 +92,13 @@ def test_a_training_goes_on_there(on_gpu, blocks_of, mixtures, sae_config, tmp_p
 
 
 EMBED = EmbedConfig(
-    batch_size=4, workers=0, shard_rows=8, dtype="float32", device="auto", precision="auto"
+    batch_size=4,
+    workers=0,
+    shard_rows=8,
+    spatial_tokens=0,
+    dtype="float32",
+    device="auto",
+    precision="auto",
 )
 
 

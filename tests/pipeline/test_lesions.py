@@ -89,12 +89,15 @@ def test_another_seed_gives_other_images(root: Path, tmp_path: Path) -> None:
     }
 
 
-def test_rendering_again_leaves_no_old_image(tmp_path: Path) -> None:
-    stale = tmp_path / "ISIC_2019_Training_Input" / "ISIC_9999999.jpg"
-    stale.parent.mkdir()
-    stale.touch()
-    render(tmp_path, CONFIG.model_copy(update={"lesions": 2}), seed=5, workers=1)
-    assert not stale.exists()
+def test_rendering_again_replaces_its_images_and_nobody_else_s(tmp_path: Path) -> None:
+    few = CONFIG.model_copy(update={"lesions": 2})
+    render(tmp_path, few, seed=5, workers=1)
+    render(tmp_path, few, seed=5, workers=1)
+    other = tmp_path / "ISIC_2019_Training_Input" / "thesis.txt"
+    other.touch()
+    with pytest.raises(FileExistsError, match=r"holds 1 files .* such as .*thesis\.txt: move"):
+        render(tmp_path, few, seed=5, workers=1)
+    assert other.exists()
 
 
 def test_no_worker_raises(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_build_keeps_images_without_a_label(tmp_path: Path) -> None:
     assert data["counts"]["unlabelled"] == 2
     assert data["counts"]["duplicates"] == {"exact": 0, "near": 0, "left_out": 0}
     assert [item["label"] for item in data["classes"]] == ["bat"]
-    with pytest.raises(ValueError, match="no usable train image with a label"):
+    with pytest.raises(ValueError, match="no train image with a label among 2"):
         build(records[1:], [], tmp_path, 0.0, workers=1)
 
 
@@ -195,8 +195,12 @@ def test_build_leaves_out_classes_without_train_images(tmp_path: Path) -> None:
 
 def test_build_without_a_usable_train_image_raises(tmp_path: Path) -> None:
     draw(tmp_path / "val/bat/0.png", 1)
-    with pytest.raises(ValueError, match="no usable train image"):
+    with pytest.raises(ValueError, match="no train image with a label among 1"):
         build([record("val/bat/0.png")], ["bat"], tmp_path, 1.0, workers=1)
+    (tmp_path / "train/bat").mkdir(parents=True)
+    (tmp_path / "train/bat/0.png").write_text("no image")
+    with pytest.raises(ValueError, match="no usable train image with a label"):
+        build([record("train/bat/0.png")], ["bat"], tmp_path, 1.0, workers=1)
     with pytest.raises(ValueError, match="no usable image"):
         build([], ["bat"], tmp_path, 1.0, workers=1)
 
