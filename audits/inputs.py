@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from pipeline import layout
-from pipeline.attribution import Codes, Head
-from pipeline.codes import read_codes
+from pipeline.artifacts.store import read_json, read_table
+from pipeline.attribution.head import Head
+from pipeline.attribution.relevance import Codes
 from pipeline.config import Params
+from pipeline.embeddings.vectors import read_embeddings
 from pipeline.models.files import read_head, read_texts
 from pipeline.sae import files
-from pipeline.store import read_json, read_table
-from pipeline.vectors import read_embeddings
+from pipeline.sae.codes import read_codes
 
 COLUMNS = ["image_id", "split", "label", "group_id"]
 """Of the manifest; at a million images the others are as much memory again."""

@@ -18,20 +18,19 @@ import open_clip
 import torch
 from torch import Tensor
 
-from audits.faithfulness import PROTOCOLS, audit_faithfulness
-from audits.orders import METHODS
-from audits.parts import Images, model_of
-from pipeline.attribution import (
+from audits.faithfulness.curves import PROTOCOLS, audit_faithfulness
+from audits.faithfulness.orders import METHODS
+from audits.faithfulness.parts import Images, model_of
+from pipeline.attribution.head import Head, unit
+from pipeline.attribution.relevance import (
     CACHED_ROWS,
     ORDERED_ROWS,
     Codes,
-    Head,
     act_grad,
     act_grad_prompts,
     decode,
     gradient,
     slot_dots,
-    unit,
 )
 from pipeline.config import FaithfulnessConfig
 from pipeline.models.catalog import head_of, image_tower

@@ -19,8 +19,8 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.sae.blocks import POOL_BYTES, EmbeddingBlocks
-from pipeline.vectors import vector_table, write_vectors
 
 SHARD_ROWS = 8192
 WRITTEN = 512  # images that are made at a time

@@ -23,13 +23,13 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 
-from audits.flags import compare, find_flags
+from audits.failures.expectation import close_images, expectations, view
+from audits.failures.flags import compare, find_flags
 from audits.inputs import Inputs, load_inputs
-from audits.reference import own_images, reference
-from audits.surprise import close_images, expectations, view
-from pipeline.attribution import Codes, gradient
+from audits.reference.expected import own_images, reference
+from pipeline.artifacts.stage import set_threads
+from pipeline.attribution.relevance import Codes, gradient
 from pipeline.config import FailuresConfig, load_params
-from pipeline.stage import set_threads
 
 LEVELS = (0.01, 0.05, 0.1)
 """p-values whose share among tested pairs is printed."""

@@ -21,13 +21,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline.artifacts.store import write_json
 from pipeline.config import EmbedConfig
-from pipeline.embed import check_head, embed_shards, first_pixels
-from pipeline.images import batches, runs
+from pipeline.datasets.pixels import SHOWN
+from pipeline.embeddings.embed import check_head, embed_shards, first_pixels
+from pipeline.embeddings.forward import Forward, split_preprocess
+from pipeline.embeddings.images import batches, runs
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip
-from pipeline.models.forward import Forward, split_preprocess
-from pipeline.pixels import SHOWN
-from pipeline.store import write_json
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -27,11 +27,7 @@ from timm.data import ImageNetInfo
 
 from audits.inputs import Inputs
 from pipeline import layout
-from pipeline.attribution import Codes, Head, blocks, project, unit
-from pipeline.codes import codes_table
-from pipeline.sae import files
-from pipeline.sae.model import Sae
-from pipeline.store import (
+from pipeline.artifacts.store import (
     read_json,
     read_table,
     vector_column,
@@ -39,7 +35,12 @@ from pipeline.store import (
     write_shard,
     write_table,
 )
-from pipeline.vectors import vector_table, write_vectors
+from pipeline.attribution.head import Head, project, unit
+from pipeline.attribution.relevance import Codes, blocks
+from pipeline.embeddings.vectors import vector_table, write_vectors
+from pipeline.sae import files
+from pipeline.sae.codes import codes_table
+from pipeline.sae.model import Sae
 
 ROOT = Path(__file__).parents[1]
 AUDIT, DATASET = "scenes-tiny", "scenes"

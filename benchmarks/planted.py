@@ -20,27 +20,27 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline.store import read_json, read_table
+from pipeline.artifacts.store import read_json, read_table
 
 ROOT = Path(__file__).parents[1]
 CODE = ("pipeline", "audits", "vocabularies", "reviews", "params.yaml")
 AUDIT = "scenes-tiny"
 COSTLY = {
-    "pipeline.sample --dataset scenes": "data/raw/scenes",
-    "pipeline.sample --dataset lesions": "data/raw/lesions",
-    "pipeline.prepare --dataset scenes": "data/manifests/scenes",
-    "pipeline.prepare --dataset lesions": "data/manifests/lesions",
-    "pipeline.pretrain": "data/models/tiny",
-    f"pipeline.embed --audit {AUDIT}": f"data/embeddings/{AUDIT}",
-    f"pipeline.embed_texts --audit {AUDIT}": f"data/texts/{AUDIT}.parquet",
-    "pipeline.embed_concepts --dataset scenes": "data/embeddings/concepts-scenes",
+    "pipeline.samples.sample --dataset scenes": "data/raw/scenes",
+    "pipeline.samples.sample --dataset lesions": "data/raw/lesions",
+    "pipeline.datasets.prepare --dataset scenes": "data/manifests/scenes",
+    "pipeline.datasets.prepare --dataset lesions": "data/manifests/lesions",
+    "pipeline.samples.pretrain": "data/models/tiny",
+    f"pipeline.embeddings.embed --audit {AUDIT}": f"data/embeddings/{AUDIT}",
+    f"pipeline.embeddings.embed_texts --audit {AUDIT}": f"data/texts/{AUDIT}.parquet",
+    "pipeline.embeddings.embed_concepts --dataset scenes": "data/embeddings/concepts-scenes",
 }
 """Command → what it makes, which is kept."""
 STAGES = (
-    "pipeline.train_sae",
-    "pipeline.encode",
-    "pipeline.label",
-    "pipeline.stability",
+    "pipeline.sae.train_sae",
+    "pipeline.sae.encode",
+    "pipeline.labels.label",
+    "pipeline.sae.stability",
     "audits.probe",
     "audits.reference",
     "audits.failures",

@@ -20,13 +20,13 @@ from typing import Any
 import torch
 
 from benchmarks.blocks import write_shards
-from pipeline.attribution import Head, unit
+from pipeline.artifacts.store import atomic, read_table, write_table
+from pipeline.attribution.head import Head, unit
 from pipeline.config import SaeConfig, load_params
 from pipeline.sae import checkpoint, files, training
 from pipeline.sae.blocks import Batch, EmbeddingBlocks
 from pipeline.sae.health import Measure
 from pipeline.sae.model import Sae
-from pipeline.store import atomic, read_table, write_table
 
 PROJECTED, CLASSES = 1024, 1000
 """Sizes of the head and the prompts that held-out images are classified with."""

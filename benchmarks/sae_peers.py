@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 
-from pipeline.attribution import Codes
+from pipeline.attribution.relevance import Codes
 from pipeline.config import SaeConfig
 
 # overcomplete 0.3.0 asks for a function that matplotlib has dropped.

@@ -26,13 +26,13 @@ from torch import Tensor, nn
 
 from benchmarks.sae_peers import Learner, Official, Overcomplete, Sparsify
 from pipeline import layout
-from pipeline.attribution import Codes
+from pipeline.artifacts.store import read_table
+from pipeline.attribution.relevance import Codes
 from pipeline.config import SaeConfig, load_params
+from pipeline.embeddings.vectors import read_embeddings
 from pipeline.sae.revival import revive
 from pipeline.sae.trainee import Frame, Trainee
 from pipeline.sae.training import learning_rate
-from pipeline.store import read_table
-from pipeline.vectors import read_embeddings
 
 OFFICIAL = "official style"
 RATES = (3e-3, 1e-2, 2e-2, 4e-2)

@@ -26,7 +26,7 @@ def head():
     """A head whose LayerNorm is far from weight 1 and bias 0, d = 24 and p = 18."""
     import torch
 
-    from pipeline.attribution import Head
+    from pipeline.attribution.head import Head
 
     generator = torch.Generator().manual_seed(3)
     return Head(
@@ -48,7 +48,8 @@ def invent(head):
     import torch
 
     from audits.inputs import Inputs
-    from pipeline.attribution import Codes, decode, project, unit
+    from pipeline.attribution.head import project, unit
+    from pipeline.attribution.relevance import Codes, decode
 
     def build(*, planted: bool = True, train: int = 60, val: int = 30, seed: int = 0) -> Inputs:
         rng = np.random.default_rng(seed)
@@ -137,7 +138,7 @@ def permuted(inputs):
     """The planted audit with its images in another order."""
     import torch
 
-    from pipeline.attribution import Codes
+    from pipeline.attribution.relevance import Codes
 
     order = np.random.default_rng(1).permutation(len(inputs.images))
     rows = torch.from_numpy(order)
@@ -186,8 +187,8 @@ def blocks_of(tmp_path_factory):
 
     x is [n, d], spatial [n, s, d] or None; columns are those to open, all where None.
     """
+    from pipeline.embeddings.vectors import vector_table, write_vectors
     from pipeline.sae.blocks import EmbeddingBlocks
-    from pipeline.vectors import vector_table, write_vectors
 
     def write(x, spatial=None, columns=None):
         folder = tmp_path_factory.mktemp("embeddings")

@@ -22,5 +22,5 @@ def test_a_copy_of_the_workflow_is_put_beside_what_is_there(tmp_path):
     mine.write_text("years of work")
     for _ in range(2):
         assert planted.prepared(tmp_path, 3, null=False) == tmp_path / "seed-3"
-    assert (mine.parent / "sample.py").exists()
+    assert (mine.parent / "layout.py").exists()
     assert mine.read_text() == "years of work"

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from dvc.cli import DvcParserError, parse_args
 
-from audits.__main__ import main as audit
+from audits.command.__main__ import main as audit
 from tests.test_dag import stages
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +93,7 @@ def parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     elif program == "python" and rest[0] == "-m":
         _parse_module(rest[1], rest[2:], monkeypatch)
     elif program == "audit":
-        _parse_module("audits", rest, monkeypatch)
+        _parse_module("audits.command", rest, monkeypatch)
     elif program == "dvc":
         with contextlib.suppress(SystemExit) if "--help" in rest else contextlib.nullcontext():
             parse_args(rest)

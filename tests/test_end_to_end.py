@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.store import read_json, read_table
+from pipeline.artifacts.store import read_json, read_table
 
 ROOT = Path(__file__).parents[1]
 CODE = (
@@ -148,7 +148,7 @@ def test_one_broken_image_is_left_out_with_its_reason(repository):
     content = broken.read_bytes()
     broken.unlink()  # DVC may have linked it to its cache
     broken.write_bytes(content[: len(content) // 2])
-    run(repository, sys.executable, "-m", "pipeline.prepare", "--dataset", "lesions")
+    run(repository, sys.executable, "-m", "pipeline.datasets.prepare", "--dataset", "lesions")
     description = read_json(repository / "data/manifests/lesions/dataset.json")
     assert [Path(entry["path"]).name for entry in description["excluded"]] == [broken.name]
     assert description["excluded"][0]["reason"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.store import read_json, read_table
+from pipeline.artifacts.store import read_json, read_table
 from tests.test_end_to_end import repository_copy, run
 
 PHOTOS = Path(os.environ.get("CLIP_AUDIT_PHOTOS", "photos"))

@@ -7,9 +7,9 @@ from audits.compare.measure import measure_all
 from audits.compare.page import render
 from audits.compare.sources import audits_of, headline_table, read_audited
 from pipeline import layout
+from pipeline.artifacts.stage import set_threads
+from pipeline.artifacts.store import atomic, write_table
 from pipeline.config import Params, load_params
-from pipeline.stage import set_threads
-from pipeline.store import atomic, write_table
 
 
 def main() -> None:

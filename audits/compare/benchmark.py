@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from audits.robustness import SETS
+from audits.robustness.forms import SETS
 from pipeline import layout
-from pipeline.store import read_table
+from pipeline.artifacts.store import read_table
 
 
 class FoundSet(NamedTuple):

@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from audits import linear
-from audits.averages import ALL, BASE
 from audits.compare.benchmark import CommonSet, gather, read_sets
-from audits.distractors import READY_MADE, Distractors, read_ready_made
 from audits.inputs import Inputs, load_inputs
-from audits.linear import LinearClassifier
-from audits.robustness import CLASSIFIER, form_scores, measured_rows, metrics, robustness
-from pipeline import gaps, layout
+from audits.robustness import linear
+from audits.robustness.averages import ALL, BASE
+from audits.robustness.distractors import READY_MADE, Distractors, read_ready_made
+from audits.robustness.forms import CLASSIFIER, form_scores, measured_rows, metrics, robustness
+from audits.robustness.linear import LinearClassifier
+from pipeline import layout
+from pipeline.artifacts import gaps
+from pipeline.artifacts.store import read_json
 from pipeline.config import Params, RobustnessConfig
-from pipeline.store import read_json
 
 Number = float | int
 
@@ -27,7 +28,7 @@ class Measured:
     """Figures of one model on the common benchmark."""
 
     robustness: dict[str, Any]
-    """As `audits.robustness.metrics` has them, a set in the place of a finding."""
+    """As `audits.robustness.forms.metrics` has them, a set in the place of a finding."""
     found_with_it: float | None
     """Mean spurious AUC of BASE on the sets that this audit found, alone or with others; None
     where there is none."""

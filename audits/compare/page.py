@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from audits.averages import ALL, BASE
 from audits.compare.benchmark import CommonSet
 from audits.compare.sources import Audited
-from audits.distractors import READY_MADE
 from audits.report import charts, wording
 from audits.report.templating import environment
+from audits.robustness.averages import ALL, BASE
+from audits.robustness.distractors import READY_MADE
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {ALL: "All sets", **wording.MODES, READY_MADE: "Distractors of the dataset's own"}

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from audits.averages import BASE
 from audits.compare.measure import Measured, forms
+from audits.robustness.averages import BASE
 from pipeline import layout
+from pipeline.artifacts.gaps import KEY
+from pipeline.artifacts.store import read_json, read_table
 from pipeline.config import Params
-from pipeline.gaps import KEY
-from pipeline.store import read_json, read_table
 
 MEASURED = {
     "accuracy": (BASE,),

@@ -11,9 +11,9 @@ from audits.explain.record import record
 from audits.explain.sources import ask_classes, ask_prompts, read_audited, read_picture
 from audits.explain.table import table
 from audits.report.gallery import Gallery
+from pipeline.artifacts.stage import set_threads
+from pipeline.artifacts.store import atomic, json_text
 from pipeline.config import load_params
-from pipeline.stage import set_threads
-from pipeline.store import atomic, json_text
 
 DESCRIPTION = """\
 Say which components of an audit's sparse autoencoder speak for a prompt in one image, and which

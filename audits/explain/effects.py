@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.attribution import Codes, Head, act_grad, cosine_outputs, decode, gradient
+from pipeline.attribution.head import Head, cosine_outputs
+from pipeline.attribution.relevance import Codes, act_grad, decode, gradient
 from pipeline.sae.model import Sae
 
 

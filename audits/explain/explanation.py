@@ -9,7 +9,7 @@ import pandas as pd
 
 from audits.explain.effects import Effect, Outputs, outputs
 from audits.explain.sources import Asked, Audited, Picture
-from pipeline.attribution import cosine_outputs
+from pipeline.attribution.head import cosine_outputs
 
 
 class Finding(NamedTuple):
@@ -32,7 +32,7 @@ class Component:
     label: str | None
     """None where it fires on too few train images to be named."""
     kind: str | None
-    """What the vocabulary says of its label, see `pipeline.texts.Term`."""
+    """What the vocabulary says of its label, see `pipeline.embeddings.texts.Term`."""
     alignment: float | None
     """How well the label fits; None where there is none."""
     clarity: float | None

@@ -14,15 +14,15 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pipeline import layout
-from pipeline.attribution import Head
+from pipeline.artifacts.store import read_json, read_table
+from pipeline.attribution.head import Head
 from pipeline.config import Params
 from pipeline.datasets.names import printable
+from pipeline.datasets.pixels import Reading, Unusable, decode, reading_of
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip, text_embeddings
 from pipeline.models.files import read_texts
-from pipeline.pixels import Reading, Unusable, decode, reading_of
 from pipeline.sae import files
 from pipeline.sae.model import Sae
-from pipeline.store import read_json, read_table
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from audits.report.page import Settings, render
 from audits.report.provenance import lock_hashes, provenance
 from audits.report.sources import input_paths, read_sources
 from pipeline import layout
+from pipeline.artifacts.store import atomic, write_json
 from pipeline.config import Params, load_params
-from pipeline.store import atomic, write_json
 
 LOCK = Path("dvc.lock")
 

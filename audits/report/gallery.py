@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from pipeline.datasets.files import read_bytes
-from pipeline.pixels import Reading, Unusable, decode
+from pipeline.datasets.pixels import Reading, Unusable, decode
 
 QUALITY = 80
 # With text, charts and tables on top, the page stays near 3 MB, which mail and MLflow take well.

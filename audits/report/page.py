@@ -17,7 +17,7 @@ from audits.report.sections.pixels import pixels
 from audits.report.sections.shortcut import shortcut
 from audits.report.sources import Sources
 from audits.report.templating import environment
-from pipeline.pixels import reading_of
+from pipeline.datasets.pixels import reading_of
 
 EXCLUDED = 50
 

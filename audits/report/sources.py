@@ -9,8 +9,9 @@ import pandas as pd
 
 from audits.report.metrics import merge
 from audits.report.tables import read_columns
-from pipeline import gaps, layout
-from pipeline.store import read_json
+from pipeline import layout
+from pipeline.artifacts import gaps
+from pipeline.artifacts.store import read_json
 
 CURVES = (
     "epoch",

@@ -1,162 +1,65 @@
-"""`python -m audits.review`: verdicts on an audit's findings, given, taken or merged."""
+"""Stage `review`: findings with the verdicts of persons, and the ids that they had before.
 
-import argparse
-import subprocess
+A verdict is a line of `reviews/<audit>.csv`. It belongs to a finding, not to a component of one
+SAE: the findings that were reviewed and the components that there were then are pinned in
+`reviews/<audit>/`, and what is found now takes their ids where it is the same.
+"""
+
 import sys
-from collections.abc import Sequence
-from datetime import date
-from pathlib import Path
 
-from audits.review.agreement import agreement, said
-from audits.review.desk import Desk
-from audits.review.session import ask_user, run
-from audits.verdict_files import ReviewError, Verdict, read_verdicts
+from audits.review.component_files import PRESENT, read_pinned, write_components
+from audits.review.components import carry_components, component_table
+from audits.review.identity import carry
+from audits.review.reviewed import by_component_id, found_now, review
+from audits.review.verdict_files import (
+    PINNED_FINDINGS,
+    read_pins,
+    read_verdicts,
+    write_pins,
+)
 from pipeline import layout
-from pipeline.config import load_params
-
-DESCRIPTION = """\
-Review the findings of an audit: accept or reject each, choose its mode, write a note. Needs what
-`dvc repro report@NAME` leaves; writes reviews/NAME.csv, the verdicts, and the folder reviews/NAME/,
-the findings and components as they were reviewed, by which ids and verdicts carry over when the SAE
-is trained anew. Both belong into Git; components of more than 1 MB are kept by DVC (`dvc push`).
-Findings without a verdict keep their suggestions."""
-EXAMPLE = """\
-examples:
-  python -m audits.review --audit scenes-tiny                  # one by one, in the terminal
-  python -m audits.review --audit scenes-tiny --take ~/Downloads/scenes-tiny.csv
-  python -m audits.review --audit scenes-tiny --merge ann.csv bea.csv
-
---merge writes the lines that both reviewers agree on. What they disagree on has no line then: the
-next `python -m audits.review --audit NAME` asks for it, which is the third decision; or put the
-decisions into a CSV and --take it.
-
-A verdict is to be given again where a finding was recognised by its images only, shares too few of
-them with those that were reviewed, or was accepted with a suggested mode that is another now. Each
-answer in the terminal and each line of --take counts as given on the findings as they are now, so
-take a report's verdicts before anything is run anew; lines of --merge only where they change."""
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import read_json, read_table, write_json, write_table
+from pipeline.sae import files
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    made = argparse.ArgumentParser(
-        prog="python -m audits.review",
-        description=DESCRIPTION,
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def main() -> None:
+    """Carry ids over and apply verdicts."""
+    name, params = begin(__doc__)
+    config = params.audit(name).review
+    atoms = files.load(layout.sae(name)).atoms.numpy()
+    known_again = carry_components(read_pinned(layout.reviewed(name)), atoms, config.cosine)
+    folder = layout.audit(name, "failures")
+    findings, evidence = by_component_id(
+        read_table(folder / "findings.csv"),
+        read_json(folder / "evidence.json"),
+        known_again.components.ids,
     )
-    made.add_argument("--audit", required=True, metavar="NAME", help="an audit of params.yaml")
-    made.add_argument("--all", action="store_true", help="ask for findings with a verdict, too")
-    made.add_argument(
-        "--reviewer", metavar="WHO", help="your name; else git's user.name (git config user.name)"
-    )
-    instead = made.add_mutually_exclusive_group()
-    instead.add_argument(
-        "--take", type=Path, metavar="FILE", help="add the verdicts of a CSV, such as the report's"
-    )
-    instead.add_argument(
-        "--merge",
-        type=Path,
-        nargs=2,
-        metavar="FILE",
-        help="compare two reviewers' CSVs and add what they agree on",
-    )
-    instead.add_argument(
-        "--pin",
-        action="store_true",
-        help="give no verdict, only write reviews/NAME/ from the present findings and components",
-    )
-    return made
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Review; what a user can put right is one message and exit code 1."""
-    chosen = parser().parse_args(arguments)
-    try:
-        load_params().audit(chosen.audit)
-        desk = Desk.open(chosen.audit)
-        if chosen.take:
-            take(desk, chosen.take)
-        elif chosen.merge:
-            merge(desk, *chosen.merge)
-        elif chosen.pin:
-            desk.decide([])
-            print(desk.written())
-        else:
-            converse(desk, chosen.all, chosen.reviewer)
-    except (OSError, ValueError) as error:
-        sys.exit(f"review: {error}")
-
-
-def converse(desk: Desk, everything: bool, reviewer: str | None) -> None:
-    """Go through findings in the terminal."""
-    asked = desk.findings["finding_id"].tolist() if everything else desk.open_findings()
-    if not asked:
-        print(f"{desk.audit}: no finding waits for a verdict; --all asks for all of them")
-        return
-    who = reviewer or git_user()
-    print(f"{len(asked)} of {len(desk.findings)} findings of {desk.audit}, reviewer {who}")
-    decided = run(desk, asked, who, date.today().isoformat(), ask_user, print)
-    print(f"\n{desk.written()}" if decided else "\nno verdict given, nothing written")
-
-
-def take(desk: Desk, path: Path) -> None:
-    """Add a CSV's verdicts, and say which replace others."""
-    taken = read_verdicts(path, desk.known)
-    _say_replaced(desk, list(taken.values()))
-    desk.decide(list(taken.values()), again=taken)
-    print(f"took {len(taken)} verdicts from {path}\n{desk.written()}")
-
-
-def merge(desk: Desk, first: Path, second: Path) -> None:
-    """Compare two reviewers and add the verdicts that they agree on.
-
-    Raises:
-        ReviewError: a file is given twice, or is the one that is written.
-    """
-    target = layout.reviews(desk.audit).resolve()
-    if first.resolve() == second.resolve():
-        raise ReviewError(f"--merge {first} {second}: one file twice; give one of each reviewer")
-    for path in (first, second):
-        if path.resolve() == target:
-            raise ReviewError(
-                f"--merge {path}: what both agree on is written there; move it first: "
-                f"`mv {path} first.csv; head -1 first.csv > {path}`"
-            )
-    found = agreement(
-        read_verdicts(first, desk.known), read_verdicts(second, desk.known), desk.suggested()
-    )
-    print(said(found))
-    _say_replaced(desk, found.agreed)
-    decided = [one.finding_id for one, _ in found.disagreements if one.finding_id in desk.verdicts]
-    if decided:
-        print(f"decided before, and kept: {', '.join(decided)}")
-    desk.decide(found.agreed)
-    print(desk.written())
-    if len(found.disagreements) > len(decided):
-        print(f"`python -m audits.review --audit {desk.audit}` asks for what is left open.")
-
-
-def _say_replaced(desk: Desk, verdicts: list[Verdict]) -> None:
-    for new in verdicts:
-        old = desk.verdicts.get(new.finding_id)
-        if old is not None and old[1:3] != new[1:3]:
-            print(
-                f"{new.finding_id}: {old.verdict} {old.mode}".rstrip()
-                + (f" by {old.reviewer}" if old.reviewer else "")
-                + f" is replaced by {new.verdict} {new.mode}".rstrip()
-            )
-
-
-def git_user() -> str:
-    """Name of the person at work.
-
-    Raises:
-        ReviewError: Git does not know it.
-    """
-    asked = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True)
-    if name := asked.stdout.strip():
-        return name
-    raise ReviewError("git config user.name says no name: give --reviewer WHO")
+    pins = read_pins(layout.reviewed(name) / PINNED_FINDINGS)
+    found = found_now(findings, evidence, atoms)
+    carried = carry(pins, found, config.cosine, config.images)
+    pinned = {pin.finding_id for pin in pins}
+    known = pinned | {one.finding_id for one in carried}
+    verdicts = read_verdicts(layout.reviews(name), known)
+    if loose := sorted(set(verdicts) - pinned):
+        print(
+            f"{layout.reviews(name)}: {len(loose)} verdicts ({', '.join(loose[:3])}, …) would be "
+            f"lost if the SAE were trained anew; `audit review {name} --pin` "
+            "keeps them",
+            file=sys.stderr,
+        )
+    result = review(findings, evidence, found, carried, pins, verdicts, config.images)
+    folder = layout.audit(name, "review")
+    write_table(folder / "findings.csv", result.findings)
+    write_json(folder / "evidence.json", result.evidence)
+    write_table(folder / "gone.csv", result.gone)
+    write_pins(folder / "present.parquet", result.present)
+    write_table(folder / "components.parquet", component_table(known_again))
+    write_components(folder / PRESENT, known_again.components)
+    metrics = {"failures": result.metrics}
+    if known_again.carried_over is not None:
+        metrics["stability"] = {"components_carried_over": known_again.carried_over}
+    write_json(folder / "metrics.json", metrics)
 
 
 if __name__ == "__main__":

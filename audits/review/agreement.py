@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sklearn.metrics import cohen_kappa_score
 
-from audits.verdict_files import Verdict
+from audits.review.verdict_files import Verdict
 
 
 @dataclass(frozen=True)

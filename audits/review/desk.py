@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from audits.component_files import PINNED, pointer
-from audits.identity import Pin
+from audits.review.component_files import PINNED, pointer
+from audits.review.identity import Pin
 from audits.review.pinning import check_components, pin_components
-from audits.verdict_files import (
+from audits.review.verdict_files import (
     PINNED_FINDINGS,
     Verdict,
     read_pins,
@@ -20,7 +20,7 @@ from audits.verdict_files import (
     write_verdicts,
 )
 from pipeline import layout
-from pipeline.store import read_json, read_table
+from pipeline.artifacts.store import read_json, read_table
 
 
 def pins_after(

@@ -4,10 +4,10 @@ import shutil
 import subprocess
 import sys
 
-from audits.component_files import PINNED, PRESENT, pointer, read_next_id
-from audits.verdict_files import ReviewError
+from audits.review.component_files import PINNED, PRESENT, pointer, read_next_id
+from audits.review.verdict_files import ReviewError
 from pipeline import layout
-from pipeline.store import atomic
+from pipeline.artifacts.store import atomic
 
 GIT_BYTES = 10**6
 """Size above which DVC keeps the file."""
@@ -47,5 +47,5 @@ def pin_components(audit: str) -> None:
     if added.returncode != 0:
         raise ReviewError(
             f"`dvc add {path}` failed: {(added.stderr or added.stdout).strip()}\nVerdicts are "
-            f"written; put that right, then `python -m audits.review --audit {audit} --pin`"
+            f"written; put that right, then `audit review {audit} --pin`"
         )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audits.review.desk import Desk
-from audits.verdict_files import MODES, Verdict
+from audits.review.verdict_files import MODES, Verdict
 
 ASK = "[a]ccept [r]eject [m]ode [n]ote [s]kip [q]uit, then Enter: "
 ASK_MODE = "[p]olysemy [c]ompound [t]ypography [s]purious [u]nclear, only Enter for the suggested: "

@@ -12,7 +12,7 @@ from pipeline.datasets import Excluded, Record
 from pipeline.datasets.classes import short_name
 from pipeline.datasets.duplicates import settle
 from pipeline.datasets.opening import Opened, open_all
-from pipeline.pixels import KINDS, SHOWN, Reading
+from pipeline.datasets.pixels import KINDS, SHOWN, Reading
 
 __all__ = ["COLUMNS", "Manifest", "build", "check_excluded", "describe", "fingerprint"]
 

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from pipeline.artifacts.litter import is_litter
 from pipeline.datasets import Excluded, Listing, Record
-from pipeline.litter import is_litter
 
 __all__ = ["NOTE", "check_utf8", "is_note", "is_passed_over", "printable", "utf8_only"]
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from pipeline.datasets.duplicates import perceptual_hash
 from pipeline.datasets.files import file_of, read_bytes
 from pipeline.datasets.names import printable
-from pipeline.pixels import Reading, Unusable, decode
+from pipeline.datasets.pixels import Reading, Unusable, decode
 
 __all__ = ["Opened", "open_all"]
 

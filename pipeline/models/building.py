@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import open_clip
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
+from pipeline.artifacts.store import write_json
 from pipeline.config import ConfigError
 from pipeline.models.folder import CONFIG, LOADING_ERRORS, check_weights, reason
 from pipeline.models.hub import Source
 from pipeline.models.tensors import read
 from pipeline.models.weights import find
-from pipeline.store import write_json
 
 
 class Built(NamedTuple):

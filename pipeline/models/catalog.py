@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pipeline.attribution import Head, unit
+from pipeline.attribution.head import Head, unit
 from pipeline.config import ConfigError
 from pipeline.models.folder import (
     CONFIG,

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pipeline.attribution import Head
-from pipeline.store import read_json, read_table
+from pipeline.artifacts.store import read_json, read_table
+from pipeline.attribution.head import Head
 
 
 def read_head(folder: Path) -> Head:

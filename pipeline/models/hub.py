@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import open_clip
 from open_clip.tokenizer import SimpleTokenizer
 
+from pipeline.artifacts.litter import is_litter
 from pipeline.config import HERE, ConfigError, ModelConfig
-from pipeline.litter import is_litter
 from pipeline.models import huggingface, vocabulary
 from pipeline.models.folder import (
     CHECKPOINT,

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.artifacts.store import read_json
 from pipeline.config import ConfigError
 from pipeline.models.folder import reason
-from pipeline.store import read_json
 
 CONFIG = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")

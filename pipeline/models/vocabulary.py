@@ -8,10 +8,10 @@ from typing import Any
 
 from open_clip import SimpleTokenizer
 
+from pipeline.artifacts.store import read_json
 from pipeline.config import ConfigError
 from pipeline.models.folder import reason
 from pipeline.models.places import Place
-from pipeline.store import read_json
 
 SPECIAL = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 """open_clip's names of the two special tokens → transformers'."""

@@ -8,8 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from pipeline.artifacts.store import atomic
 from pipeline.sae.trainee import Trainee
-from pipeline.store import atomic
 
 FILE = "checkpoint.safetensors"
 Curves = list[dict[str, Any]]

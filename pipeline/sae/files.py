@@ -6,8 +6,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
+from pipeline.artifacts.store import atomic, read_json, write_json
 from pipeline.sae.model import Sae
-from pipeline.store import atomic, read_json, write_json
 
 
 def save(sae: Sae, folder: Path, about: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.attribution import Codes, Head, cosine_outputs
-from pipeline.gaps import DoesNotApply, Gaps
+from pipeline.artifacts.gaps import DoesNotApply, Gaps
+from pipeline.attribution.head import Head, cosine_outputs
+from pipeline.attribution.relevance import Codes
 from pipeline.sae.blocks import EmbeddingBlocks
 from pipeline.sae.model import Sae
 

@@ -10,7 +10,8 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from torch import Tensor
 
-from pipeline.attribution import blocks, unit
+from pipeline.attribution.head import unit
+from pipeline.attribution.relevance import blocks
 
 EXACT_ATOMS = 4096
 """Atoms up to which exact matching takes a second or two, and all its cosines 128 MiB or less."""

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.attribution import Codes, decode
+from pipeline.attribution.relevance import Codes, decode
 
 
 class Sae(nn.Module):

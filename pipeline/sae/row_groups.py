@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store import shards
+from pipeline.artifacts.store import shards
 
 Vectors = dict[str, np.ndarray]
 """Column (`x`, `spatial`) → rows [n, d] or, flattened, [n, s·d], as stored."""

@@ -13,14 +13,14 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from tqdm import tqdm
 
+from pipeline.artifacts.stage import pick_device, train_deterministically
+from pipeline.artifacts.store import read_table, write_table
 from pipeline.config import SaeConfig
 from pipeline.sae import checkpoint, files
 from pipeline.sae.blocks import Batch, Column, EmbeddingBlocks
 from pipeline.sae.model import Sae
 from pipeline.sae.revival import revive
 from pipeline.sae.trainee import Frame, Trainee
-from pipeline.stage import pick_device, train_deterministically
-from pipeline.store import read_table, write_table
 
 CURVES = "curves.parquet"
 SAME = 1e-12

@@ -16,12 +16,12 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from pipeline.artifacts.store import atomic, write_table
 from pipeline.config import LesionsConfig
 from pipeline.samples.lesion_camera import photograph
 from pipeline.samples.lesion_captions import captions
 from pipeline.samples.lesion_drawing import draw_canvas
 from pipeline.samples.lesion_plan import Case, Rates, plan
-from pipeline.store import atomic, write_table
 
 IMAGES = "ISIC_2019_Training_Input"
 GROUND_TRUTH = "ISIC_2019_Training_GroundTruth.csv"

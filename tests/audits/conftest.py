@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audits.invented_review import AUDIT, FIRST, write_stage
+from tests.audits.review.invented import AUDIT, FIRST, write_stage
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def reviewable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which two processes, started at once, made the database."""
-    from tests.audits.invented_reports import PROCESS, REPOSITORY, write_repository
+    from tests.audits.publish.invented import PROCESS, REPOSITORY, write_repository
 
     root = tmp_path_factory.mktemp("together")
     write_repository(root)
@@ -62,8 +62,8 @@ def repository(together: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     A database takes seconds to make, so tests share one, and what an earlier test published of
     lesions is put aside.
     """
-    from audits import publish
-    from tests.audits.invented_reports import client_of, tiny_params, write_repository
+    from audits.publish import runs as publish
+    from tests.audits.publish.invented import client_of, tiny_params, write_repository
 
     write_repository(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from audits.parts import Images, Model, model_of
-from pipeline.attribution import Codes, Head, decode, unit
+from audits.faithfulness.parts import Images, Model, model_of
+from pipeline.attribution.head import Head, unit
+from pipeline.attribution.relevance import Codes, decode
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -9,12 +9,12 @@ from safetensors.torch import save_file
 
 from audits.inputs import Inputs, align, class_index, load_inputs
 from pipeline import layout
-from pipeline.attribution import Codes
-from pipeline.codes import codes_table
+from pipeline.artifacts.store import vector_column, write_json, write_shard, write_table
+from pipeline.attribution.relevance import Codes
 from pipeline.config import AuditConfig, Params
 from pipeline.sae import files
+from pipeline.sae.codes import codes_table
 from pipeline.sae.model import Sae
-from pipeline.store import vector_column, write_json, write_shard, write_table
 
 
 def params() -> Params:

@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture
 def webdataset(tmp_path: Path) -> Path:
     """ImageNet as WebDataset has it, see `write_webdataset`."""
-    from tests.pipeline.invented_imagenet import write_webdataset
+    from tests.pipeline.datasets.invented_imagenet import write_webdataset
 
     write_webdataset(tmp_path)
     return tmp_path

@@ -7,14 +7,14 @@ from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.strategies import SingleDeviceStrategy
 
 from pipeline.config import EmbedConfig
-from pipeline.models import forward
+from pipeline.embeddings import forward
+from pipeline.embeddings.forward import Forward, all_tokens, split_preprocess
 from pipeline.models.catalog import (
     class_tokens,
     image_embeddings,
     load_clip,
     text_embeddings,
 )
-from pipeline.models.forward import Forward, all_tokens, split_preprocess
 from pipeline.sae import training
 from tests.pipeline.invented_device import DEVICE, Held, Refused, gpu
 

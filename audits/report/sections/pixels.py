@@ -20,7 +20,7 @@ COMMON = {
     "frames": "{} reduced to the first of its frames",
     "blank": "{} left one flat colour by that",
 }
-"""Phrase by kind, see pipeline.pixels.KINDS."""
+"""Phrase by kind, see pipeline.datasets.pixels.KINDS."""
 
 
 def pixels(dataset: Mapping[str, Any]) -> list[str]:

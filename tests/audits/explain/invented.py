@@ -13,10 +13,10 @@ from PIL import Image
 
 from audits.explain import __main__ as command
 from audits.inputs import load_inputs
-from audits.reference import reference
+from audits.reference.expected import reference
 from pipeline import layout
-from pipeline.attribution import unit
-from pipeline.codes import codes_table
+from pipeline.artifacts.store import vector_column, write_json, write_shard, write_table
+from pipeline.attribution.head import unit
 from pipeline.config import (
     AuditConfig,
     DatasetConfig,
@@ -25,13 +25,13 @@ from pipeline.config import (
     Params,
     ReportConfig,
 )
-from pipeline.embed import embed_audit, write_head
+from pipeline.datasets.pixels import SHOWN
+from pipeline.embeddings.embed import embed_audit, write_head
+from pipeline.embeddings.vectors import read_embeddings
 from pipeline.models.catalog import load_clip, text_embeddings
-from pipeline.pixels import SHOWN
 from pipeline.sae import files
+from pipeline.sae.codes import codes_table
 from pipeline.sae.model import Sae
-from pipeline.store import vector_column, write_json, write_shard, write_table
-from pipeline.vectors import read_embeddings
 
 CLASSES = [
     {"label": "n01", "name": "bat, flying mammal", "short": "bat"},

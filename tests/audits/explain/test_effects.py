@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from audits.explain.effects import outputs
-from pipeline.attribution import cosine_outputs, decode
+from pipeline.attribution.head import cosine_outputs
+from pipeline.attribution.relevance import decode
 from pipeline.sae.model import Sae
 
 

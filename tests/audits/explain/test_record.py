@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from audits.inputs import load_inputs
-from audits.reference import class_relevance
+from audits.reference.expected import class_relevance
 from pipeline import layout
-from pipeline.attribution import cosine_outputs
-from pipeline.store import write_table
+from pipeline.artifacts.store import write_table
+from pipeline.attribution.head import cosine_outputs
 from tests.audits.explain.invented import CLASSES, explained, params
 
 HALF = 1e-3

@@ -9,7 +9,7 @@ import pytest
 
 from audits.explain import __main__ as command
 from pipeline import layout
-from pipeline.store import write_json, write_table
+from pipeline.artifacts.store import write_json, write_table
 from tests.audits.explain.invented import COMPONENTS
 
 

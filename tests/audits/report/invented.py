@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from pipeline.store import write_json, write_table
+from pipeline.artifacts.store import write_json, write_table
 
 AUDIT, DATASET = "zoo-small", "zoo"
 CLASSES = [

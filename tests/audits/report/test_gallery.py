@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from audits.report.gallery import Gallery, thumbnail_uri
-from pipeline.pixels import SHOWN
+from pipeline.datasets.pixels import SHOWN
 from tests.audits.report.invented import DATASET, build
 
 

@@ -11,8 +11,8 @@ import pytest
 from audits.report.__main__ import write_report
 from audits.report.sections import gaps
 from audits.report.sections.shortcut import headline
-from pipeline.gaps import KEY
-from pipeline.store import read_json, write_json, write_table
+from pipeline.artifacts.gaps import KEY
+from pipeline.artifacts.store import read_json, write_json, write_table
 from tests.audits.report.conftest import settings
 from tests.audits.report.invented import AUDIT, DATASET, build
 

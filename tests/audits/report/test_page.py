@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from audits.report.__main__ import settings_of, write_report
+from pipeline.artifacts.store import write_table
 from pipeline.config import load_params
-from pipeline.store import write_table
 from tests.audits.report.conftest import settings
 from tests.audits.report.invented import AUDIT, DATASET, FINDINGS
 

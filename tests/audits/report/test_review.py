@@ -13,7 +13,7 @@ import pytest
 
 from audits.report.sections.review import given, unguarded
 from audits.report.templating import TEMPLATES
-from audits.verdict_files import MODES, read_verdicts
+from audits.review.verdict_files import MODES, read_verdicts
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node is not installed: the script cannot run")
@@ -143,7 +143,7 @@ def test_the_page_holds_verdicts_and_cannot_be_broken_out_of(report) -> None:
             }
         },
     }
-    assert "python -m audits.review --audit zoo-small --take FILE" in html
+    assert "audit review zoo-small --take FILE" in html
 
 
 def test_without_findings_there_is_nothing_to_review(report) -> None:

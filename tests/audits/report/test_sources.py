@@ -8,7 +8,7 @@ import pytest
 
 from audits.report.__main__ import write_report
 from audits.report.sources import input_paths, read_sources
-from pipeline.store import write_table
+from pipeline.artifacts.store import write_table
 from tests.audits.report.conftest import settings
 from tests.audits.report.invented import AUDIT, DATASET, build, image_ids
 

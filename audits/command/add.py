@@ -1,0 +1,315 @@
+"""`audit add`: switch on an audit by writing its entries into params.yaml."""
+
+import argparse
+import difflib
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audits.command.check import start_tables
+from audits.command.params_text import Addition, edited
+from pipeline import layout
+from pipeline.artifacts.store import atomic
+from pipeline.checks.problems import of_audit
+from pipeline.config import (
+    HERE,
+    AuditConfig,
+    ConfigError,
+    DatasetConfig,
+    ModelConfig,
+    Params,
+    Section,
+    default_audit,
+    default_dataset,
+    load_params,
+    merged,
+    read_catalog,
+)
+
+__all__ = ["Request", "add", "plan", "register"]
+
+PARAMS = Path("params.yaml")
+MODELS = layout.DATA / "models"
+NEEDED = ("kind", "root", "vocabulary", "labeler")
+"""What a dataset of one's own has to say."""
+ABOUT = "about"
+"""Key of an entry of the catalog that is printed and not copied."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    name: str
+    dataset: str
+    model: str
+    described: dict[str, Any] = field(default_factory=dict)
+    """What it says of the dataset: keys of DatasetConfig."""
+    weights: dict[str, str] = field(default_factory=dict)
+    """What it says of the audited model: keys of ModelConfig."""
+
+
+def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path) -> Addition:
+    """What a request adds to params.yaml.
+
+    Args:
+        request: the command line.
+        params: params.yaml as it is.
+        catalog: catalog.yaml.
+        models: folder in which open_clip folders are looked for.
+
+    Raises:
+        ConfigError: the name is taken, or a dataset or model is unknown or described twice.
+    """
+    if request.name in params.audits:
+        raise ConfigError(
+            f"params.yaml has audits.{request.name} already: choose another name than "
+            f"{sorted(params.audits)}"
+        )
+    datasets, added = {}, {}
+    dataset = _dataset(request, params, catalog)
+    if dataset is not None:
+        datasets[request.dataset] = dataset
+    model = _model(request.model, request.weights, params, catalog, models)
+    if model is not None:
+        added[request.model] = model
+    if dataset is not None and dataset["labeler"] != request.model:
+        labeler = _model(dataset["labeler"], {}, params, catalog, models)
+        if labeler is not None:
+            added[dataset["labeler"]] = labeler
+    asked = {"dataset": request.dataset, "model": request.model}
+    audit = _ordered(merged(default_audit(catalog, request.dataset), asked), AuditConfig)
+    about = [
+        f"{name}: {entry.pop(ABOUT)}"
+        for entries in (datasets, added)
+        for name, entry in entries.items()
+        if ABOUT in entry
+    ]
+    fetched = [key for key, entry in added.items() if entry["name"] != f"{HERE}/{key}"]
+    return Addition(
+        {"datasets": datasets, "models": added, "audits": {request.name: audit}},
+        {"datasets": list(datasets), "models": fetched},
+        about,
+    )
+
+
+def _dataset(request: Request, params: Params, catalog: dict[str, Any]) -> dict[str, Any] | None:
+    """Entry of the dataset; None where params.yaml has it."""
+    name, given = request.dataset, request.described
+    if name in params.datasets:
+        there = params.datasets[name].model_dump(mode="json")
+        for key, value in given.items():
+            if there[key] != value:
+                raise ConfigError(
+                    f"params.yaml has datasets.{name} already, with {key} {there[key]!r} and not "
+                    f"{value!r}: change it there, or give this dataset another name"
+                )
+        return None
+    entry = default_dataset(catalog, name) | given
+    if missing := [f"--{key}" for key in NEEDED if key not in entry]:
+        raise ConfigError(
+            f"unknown dataset {name!r}: params.yaml has {sorted(params.datasets)}, catalog.yaml "
+            f"{sorted(catalog['datasets'])}; for one of your own also give {', '.join(missing)}"
+        )
+    if entry["kind"] == "isic" and entry["splits"] is None:
+        raise ConfigError(f"dataset {name!r} of kind isic has no splits: give --val-share 0.2, say")
+    return _ordered(entry, DatasetConfig)
+
+
+def _ordered(entry: dict[str, Any], section: type[Section]) -> dict[str, Any]:
+    """An entry with its keys in the order in which they are documented, others last."""
+    known = [key for key in section.model_fields if key in entry]
+    return {key: entry[key] for key in (*known, *sorted(entry.keys() - set(known)))}
+
+
+def _model(
+    key: str, given: dict[str, str], params: Params, catalog: dict[str, Any], models: Path
+) -> dict[str, Any] | None:
+    """Entry of a model; None where params.yaml has it."""
+    for file, known in (("params.yaml", params.models), ("catalog.yaml", catalog["models"])):
+        if given and key in known:
+            raise ConfigError(
+                f"{file} has a model {key} already: choose another key, or leave out --model-name "
+                "and --pretrained"
+            )
+    if key in params.models:
+        return None
+    if key in catalog["models"]:
+        return dict(catalog["models"][key])
+    if "name" in given:
+        if ":" not in given["name"] and "pretrained" not in given:
+            raise ConfigError(
+                f"--model-name {given['name']} does not say where its weights are: give "
+                "--pretrained with a tag of open_clip's or the file of a checkpoint"
+            )
+        _check_tag(key, given)
+        return dict(given)
+    if "pretrained" in given:
+        raise ConfigError(
+            f"--pretrained {given['pretrained']} is of which model? give --model-name"
+        )
+    if (models / key / "open_clip_config.json").exists():
+        return {"name": f"{HERE}/{key}"}
+    raise ConfigError(
+        f"unknown model {key!r}: params.yaml has {sorted(params.models)}, catalog.yaml "
+        f"{sorted(catalog['models'])}; for one of your own put open_clip_config.json and "
+        f"open_clip_model.safetensors into {models / key}/ first, or give --model-name (for the "
+        "audited model)"
+    )
+
+
+def _check_tag(key: str, given: dict[str, str]) -> None:
+    """Refuse a name and a tag of which open_clip knows that they cannot be had, or not together.
+
+    Raises:
+        ConfigError: it does; a hub repository, a folder or a checkpoint may yet come.
+    """
+    if ":" in given["name"] or Path(given["pretrained"]).suffix:
+        return
+    # Imported late: open_clip takes seconds.
+    from pipeline.models.hub import check
+
+    check(key, ModelConfig.model_validate(given), ask_hub=False)
+
+
+def checked(text: str) -> Params:
+    """What a text says as params.yaml.
+
+    Raises:
+        ConfigError: it cannot be run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PARAMS
+        path.write_text(text, encoding="utf-8")
+        try:
+            return load_params(path)
+        except ConfigError as error:
+            said = str(error).replace(f"{folder}/", "")
+            raise ConfigError(f"nothing was written, for then\n{said}") from error
+
+
+def add(request: Request, dry_run: bool) -> str:
+    """Edit params.yaml in the current directory and start the review; what to say about it.
+
+    Args:
+        request: the command line.
+        dry_run: leave the file alone and return the difference.
+
+    Raises:
+        ConfigError: see `read_catalog`, `plan`, `edited` and `checked`.
+    """
+    params = load_params(PARAMS)
+    addition = plan(request, params, read_catalog(), MODELS)
+    with PARAMS.open(encoding="utf-8", newline="") as file:
+        text = file.read()
+    crlf = "\r\n" in text
+    old = text.replace("\r\n", "\n")
+    new = edited(old, addition)
+    after = checked(new)
+    if dry_run:
+        lines = (old.splitlines(keepends=True), new.splitlines(keepends=True))
+        return "".join(difflib.unified_diff(*lines, "params.yaml", "params.yaml, with the audit"))
+    with atomic(PARAMS) as temporary:
+        temporary.write_text(new, encoding="utf-8", newline="\r\n" if crlf else "\n")
+    start_tables(after, request.name)
+    return summary(request, addition, after)
+
+
+def summary(request: Request, addition: Addition, params: Params) -> str:
+    """What was added, what has to be where, and what to do next, a line each."""
+    added = [f"{section}.{name}" for section, names in addition.entries.items() for name in names]
+    dataset = params.datasets[request.dataset]
+    keys = dict.fromkeys((request.model, dataset.labeler))
+    return "\n".join(
+        [
+            f"params.yaml  has {', '.join(added)} now",
+            f"images       {dataset.root} (kind {dataset.kind}), {_presence(dataset.root)}",
+            f"vocabulary   {dataset.vocabulary}, {_presence(dataset.vocabulary)}",
+            *(f"weights      {key}: {_weights(key, params.models[key])}" for key in keys),
+            f"verdicts     {layout.reviews(request.name)}, and what they are about in "
+            f"{layout.reviewed(request.name)}: commit both",
+            f"descriptions {layout.descriptions(request.dataset)}, of classes, if you have better "
+            "ones than their names: commit it",
+            *(f"about        {line}" for line in addition.about),
+            *(f"missing      {line}" for line in of_audit(params, request.name, ask_hub=False)),
+            f"next         dvc repro publish@{request.name}",
+        ]
+    )
+
+
+def _weights(key: str, model: ModelConfig) -> str:
+    folder = layout.model(key)
+    there = _presence(folder / "open_clip_config.json")
+    if model.name == f"{HERE}/{key}":
+        return f"{folder}, {there}"
+    source = model.name if model.pretrained is None else f"{model.name} {model.pretrained}"
+    return f"{source}, brought into {folder} by the stage fetch@{key}, {there}"
+
+
+def _presence(path: Path) -> str:
+    return "is there" if path.exists() else "not there yet"
+
+
+EXAMPLES = """\
+examples:
+  audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion400m
+  audit add birds-mine --dataset birds --kind image_folder --root /data/birds \\
+      --vocabulary vocabularies/birds.csv --labeler mine --model mine
+  audit add birds-b16 --dataset birds --model b16 --model-name ViT-B-16-quickgelu \\
+      --pretrained openai
+
+A dataset or a model is one that params.yaml or catalog.yaml has, or one of your own: a dataset with
+the options of a dataset, a model as an open_clip folder data/models/KEY or with --model-name.
+"""
+
+
+def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to a parser."""
+    parser = commands.add_parser(
+        "add",
+        help="switch on an audit: a model on a dataset",
+        description="Switch on an audit in params.yaml. Nothing of the other audits is run again.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="the audit's name: a letter, then a-z 0-9 - _")
+    parser.add_argument("--dataset", required=True, metavar="KEY", help="what it is audited on")
+    parser.add_argument("--model", required=True, metavar="KEY", help="what is audited")
+    parser.add_argument("--dry-run", action="store_true", help="print the difference only")
+    own = parser.add_argument_group("of a dataset that params.yaml does not have")
+    own.add_argument("--root", metavar="PATH", help="its folder, relative to here or absolute")
+    own.add_argument("--kind", help="its layout: image_folder, csv, imagenet or isic")
+    own.add_argument("--vocabulary", metavar="FILE", help="terms that components are named by")
+    own.add_argument("--labeler", metavar="KEY", help="model that names components")
+    own.add_argument(
+        "--val-share",
+        type=float,
+        metavar="SHARE",
+        help="share of the groups for validation, where the layout says no splits (isic, csv, and "
+        "image_folder without val/)",
+    )
+    model = parser.add_argument_group("of a model that neither file has")
+    model.add_argument("--model-name", metavar="NAME", help="ViT-B-32, hf-hub:…, local-dir:…")
+    model.add_argument(
+        "--pretrained", metavar="TAG", help="open_clip's tag, or a checkpoint's file"
+    )
+    parser.set_defaults(run=_run, command="add")
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    given = {key: getattr(arguments, key) for key in NEEDED}
+    for key in ("root", "vocabulary"):
+        given[key] = given[key] and str(Path(given[key]))
+    if arguments.val_share is not None:
+        share = arguments.val_share
+        given["splits"] = {"train": round(1 - share, 9), "val": share}
+    weights = {"name": arguments.model_name, "pretrained": arguments.pretrained}
+    request = Request(
+        arguments.name,
+        arguments.dataset,
+        arguments.model,
+        {key: value for key, value in given.items() if value is not None},
+        {key: value for key, value in weights.items() if value is not None},
+    )
+    return add(request, arguments.dry_run)

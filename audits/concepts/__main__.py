@@ -1,0 +1,44 @@
+"""Audit `concepts`: components that matter but that no term of the vocabulary describes."""
+
+from audits.concepts.hidden import (
+    STRONGEST,
+    bases,
+    check_named,
+    hidden_concepts,
+    summarise,
+    unique_labels,
+)
+from audits.inputs import load_inputs
+from pipeline import layout
+from pipeline.artifacts.gaps import Gaps
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import read_table, write_table
+from pipeline.labels.label import read_labeler_embeddings, read_vocabulary_embeddings, top_images
+
+
+def main() -> None:
+    """Find an audit's hidden concepts and compare the SAE's terms with other bases'."""
+    name, params = begin(__doc__)
+    audit = params.audit(name)
+    inputs = load_inputs(params, name)
+    train = inputs.split("train")
+    labels = read_table(layout.labels(name))
+    labeler = layout.concepts_embeddings(audit.dataset)
+    u = read_labeler_embeddings(labeler, inputs.images["image_id"].to_numpy())
+    vocabulary = read_vocabulary_embeddings(labeler / "vocabulary.parquet")
+    gaps = Gaps()
+    needed = audit.label.top_images
+    gaps.measured("concepts", lambda: check_named(labels, needed, int(train.sum())))
+    rows_of = gaps.measured("concepts.bases", lambda: bases(inputs.x, train, needed)) or {}
+    unique = {basis: unique_labels(rows, u, vocabulary) for basis, rows in rows_of.items()}
+    count = min(STRONGEST, needed)
+    strongest = top_images(inputs.codes, train, audit.sae.components, count).activation
+    hidden = hidden_concepts(labels, audit.concepts)
+    metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique, gaps)
+    folder = layout.audit(name, "concepts")
+    write_table(folder / "hidden.csv", hidden)
+    gaps.write_metrics(folder / "metrics.json", {"concepts": metrics})
+
+
+if __name__ == "__main__":
+    main()

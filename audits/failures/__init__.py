@@ -1,0 +1,1 @@
+"""Stage `failures`: components on which a class's prompt depends more than it should."""

@@ -1,0 +1,161 @@
+"""What bears on a finding's mode, from its images, the reference and the probe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from audits.failures.modes import ModeEvidence, Shown
+from pipeline.artifacts.store import read_json, read_table
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the stage `probe` found out."""
+
+    writing: np.ndarray
+    """AUROC [m] of each component's activation on written grounds against others."""
+    own_word: Mapping[tuple[int, str], float]
+    """Component and class label → answer to the class's word, of the pairs that answer."""
+    direction: np.ndarray
+    """Unit vector [d] in which writing moves x."""
+    reliability: float
+    """How far other grounds would give the same direction, 0 to 1."""
+
+    @classmethod
+    def read(cls, folder: Path) -> "Probe":
+        """The probe of an audit.
+
+        Raises:
+            FileNotFoundError: one of its files is missing; the message names it.
+        """
+        words = read_table(folder / "words.parquet")
+        return cls(
+            read_table(folder / "components.parquet")["writing"].to_numpy(),
+            {(int(c), str(label)): float(a) for c, label, a in words.itertuples(index=False)},
+            read_table(folder / "direction.parquet")["writing"].to_numpy(),
+            float(read_json(folder / "metrics.json")["probe"]["reliability"]),
+        )
+
+
+@dataclass(frozen=True)
+class TrainImages:
+    """What modes are told by, of all train images; sorted and grouped once for all findings."""
+
+    labels: pd.Series
+    """Label of each image [n], null where unknown, indexed 0 to n − 1."""
+    scores: Float[np.ndarray, " n"]
+    """How much writing each shows: x · Probe.direction."""
+
+    @cached_property
+    def ranked(self) -> Float[np.ndarray, " n"]:
+        """The scores, rising."""
+        return np.sort(self.scores)
+
+    @cached_property
+    def of_class(self) -> Mapping[str, Int[np.ndarray, " o"]]:
+        """Label → its images."""
+        groups = self.labels.groupby(self.labels).indices
+        return {str(label): np.asarray(rows) for label, rows in groups.items()}
+
+    def own_scores(self, label: str) -> Float[np.ndarray, " o"]:
+        """Scores of a class's images, rising."""
+        return np.sort(self.scores[self.of_class[label]]) if label in self.of_class else np.empty(0)
+
+
+def shown_classes(labels: pd.Series, names: Mapping[str, str]) -> tuple[Shown, ...]:
+    """Classes of a finding's images, the most frequent first; images without a label are left out.
+
+    Args:
+        labels: label of each image, null where unknown.
+        names: label → full name.
+    """
+    shares = labels.value_counts(normalize=True).sort_index()
+    ranked = shares.sort_values(ascending=False, kind="stable")
+    return tuple(Shown(str(label), names[str(label)], float(s)) for label, s in ranked.items())
+
+
+def firing_rates(
+    component: int, label: str, reference: pd.DataFrame, classes: pd.DataFrame
+) -> tuple[float, float]:
+    """Fraction of a class's train images, and of all other classes', on which a component fires.
+
+    Args:
+        component: which.
+        label: the class.
+        reference: `reference.parquet`: class, component, count of images with it.
+        classes: `classes.parquet`: class, images.
+    """
+    images = classes.set_index("class")["images"]
+    found = reference[reference["component"] == component].set_index("class")["count"]
+    own, total = int(found.get(label, 0)), int(images.sum())
+    others = total - int(images[label])
+    return own / int(images[label]), (int(found.sum()) - own) / others if others else 0.0
+
+
+def images_auroc(
+    mine: Float[np.ndarray, " r"], every: Float[np.ndarray, " n"], own: Float[np.ndarray, " o"]
+) -> float:
+    """How far a finding's images carry more of something than images usually do, as an AUROC.
+
+    The smaller of two: against all other images, and against the class's own, since what these
+    carry themselves is no reason for a failure. 1 is more than each, 0.5 is no more.
+
+    Args:
+        mine: how much of it each of the finding's images carries.
+        every: the same of all images, the finding's too, rising.
+        own: the same of the class's, rising.
+    """
+    rest = len(every) - len(mine)
+    against_all = _auroc(mine, every)
+    against_rest = (len(every) * against_all - len(mine) / 2) / rest if rest else 0.5
+    return min(against_rest, _auroc(mine, own) if len(own) else 1.0)
+
+
+def _auroc(values: np.ndarray, others: np.ndarray) -> float:
+    """AUROC of values against sorted others, ties counting half."""
+    below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
+    return float(below.mean()) / (2 * len(others))
+
+
+def mode_evidence(
+    label: str,
+    component: int,
+    component_label: object,
+    rows: Int[np.ndarray, " r"],
+    images: TrainImages,
+    names: Mapping[str, str],
+    kinds: Mapping[str, str],
+    rates: tuple[float, float],
+    probe: Probe,
+) -> ModeEvidence:
+    """All that bears on the mode of one finding.
+
+    Args:
+        label: the class whose prompt is answered.
+        component: the finding's first component.
+        component_label: its name, null where it has none.
+        rows: the finding's images, as rows of `images`.
+        images: all train images.
+        names: class label → full name.
+        kinds: term → kind, of the vocabulary's terms that have one.
+        rates: see `firing_rates`.
+        probe: the audit's.
+    """
+    return ModeEvidence(
+        label=label,
+        name=names[label],
+        component_label=component_label if isinstance(component_label, str) else None,
+        shown=shown_classes(images.labels.iloc[rows], names),
+        kinds=kinds,
+        rate_own=rates[0],
+        rate_others=rates[1],
+        writing=float(probe.writing[component]),
+        writing_images=images_auroc(images.scores[rows], images.ranked, images.own_scores(label)),
+        reliability=probe.reliability,
+        own_word=probe.own_word.get((component, label)),
+    )

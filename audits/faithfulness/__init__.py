@@ -1,0 +1,1 @@
+"""Stage `faithfulness`: do relevances say what removing a component does?"""

@@ -1,0 +1,1 @@
+"""Stage `probe`: what in the audited model answers to writing."""

@@ -1,0 +1,71 @@
+"""Stage `probe`: what in the audited model answers to writing.
+
+Words on neutral grounds, and the same grounds with marks or nothing on them, go through the model
+and the SAE. Which components answer to writing at all, and which to one class's own word? And in
+which direction does writing move an embedding, so that images that carry it can be told?
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from audits.probe.answers import (
+    answers,
+    choose_words,
+    direction,
+    directions,
+    embed_pictures,
+    pictures,
+    plan,
+    reliability,
+    separation,
+    word_table,
+)
+from audits.probe.writing import grounds
+from pipeline import layout
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import read_json, write_json, write_table
+from pipeline.models.catalog import load_clip
+from pipeline.sae import files
+
+
+def main() -> None:
+    """Show an audit's model writing."""
+    name, params = begin(__doc__)
+    audit = params.audit(name)
+    config = audit.probe
+    sae = files.load(layout.sae(name))
+    classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
+    rng = np.random.default_rng(params.seed)
+    words = choose_words({c["label"]: c["short"] for c in classes}, config, rng)
+    places, planned = grounds(config.grounds, rng), plan(len(words.written), config)
+    shown = pictures(words.written, places, planned, rng)
+    clip = load_clip(layout.model(audit.model))
+    x = embed_pictures(clip, shown, len(planned.word), audit.embed)
+    found = answers(sae.encode(x), len(sae.atoms), planned)
+    by_ground = directions(x, planned)
+    own = word_table(words, found, config.answer)
+    folder = layout.audit(name, "probe")
+    component = np.arange(len(sae.atoms), dtype=np.int32)
+    components = pd.DataFrame({"component": component, "writing": found.writing})
+    write_table(folder / "components.parquet", components)
+    write_table(folder / "words.parquet", own)
+    write_table(
+        folder / "direction.parquet",
+        pd.DataFrame({"writing": direction(by_ground).astype(np.float32)}),
+    )
+    metrics: dict[str, Any] = {
+        "pictures": len(planned.word),
+        "words": len(words.written),
+        "classes_left_out": words.left_out,
+        "reliability": reliability(by_ground),
+        "separation": separation(x, planned, by_ground),
+        "own_word_pairs": len(own),
+        "own_word_classes": int(own["class"].nunique()),
+    }
+    write_json(folder / "metrics.json", {"probe": metrics})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Stage `publish`: one MLflow run for each version of an audit's report."""

@@ -1,0 +1,279 @@
+"""Versions of an audit and of a comparison: what goes into their MLflow runs, and fingerprints."""
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from audits.publish.checkout import git_state
+from pipeline import layout
+from pipeline.artifacts.store import read_json, read_table
+from pipeline.config import Params
+
+REPORT_FILES = ("report.html", "report.md", "metrics.json", "findings.csv", "provenance.json")
+IDENTITY_FILES = ("metrics.json", "findings.csv", "report.md")
+FINGERPRINT_TAG = "audit.fingerprint"
+NOTED = [
+    "audit",
+    "findings",
+    "confirmed",
+    "accuracy",
+    "short_spurious_auc",
+    "both_spurious_auc",
+    "linear_spurious_auc",
+]
+"""Columns of a comparison's table that stand in the description of its run."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """All that one version of an audit puts into MLflow."""
+
+    audit: str
+    dataset: str
+    fingerprint: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    curves: list[tuple[str, int, float]]
+    """Name, step and value of each point."""
+    tags: dict[str, str]
+    source: str
+    """Raw root of the dataset, as params.yaml says it."""
+    digest: str
+    """DVC's hash of the manifest, at most 36 characters."""
+    files: list[Path]
+
+    def receipt(self) -> dict[str, Any]:
+        """What was published, the same wherever and whenever: no run id and no time."""
+        return {
+            "experiment": self.dataset,
+            "run_name": self.audit,
+            "fingerprint": self.fingerprint,
+            "counts": {
+                "params": len(self.params),
+                "metrics": len(self.metrics),
+                "curve_points": len(self.curves),
+                "artifacts": len(self.files),
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that one version of a dataset's comparison puts into MLflow: a run above its audits'."""
+
+    dataset: str
+    fingerprint: str
+    versions: list[Version]
+    """Of the audits that are compared."""
+    note: str
+    """Headline figures as Markdown."""
+    files: list[Path]
+
+    def receipt(self) -> dict[str, Any]:
+        """What was published, the same wherever and whenever: no run id and no time."""
+        return {
+            "experiment": self.dataset,
+            "fingerprint": self.fingerprint,
+            "audits": {version.audit: version.fingerprint for version in self.versions},
+        }
+
+
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves of a nested mapping by dotted name, in MLflow's alphabet.
+
+    MLflow refuses names with other than letters, digits and `_ - . / :` or space, `:` on Windows,
+    and takes `/` for a folder: all others become `_`.
+
+    Raises:
+        ValueError: two leaves end up with one name.
+    """
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = re.sub(r"[^\w.\- ]", "_", str(key))
+        nested = flatten(value) if isinstance(value, Mapping) else None
+        found = {name: value} if nested is None else {f"{name}.{k}": v for k, v in nested.items()}
+        for taken in leaves.keys() & found.keys():
+            raise ValueError(f"two keys have the MLflow name {taken!r}, one under {key!r}: rename")
+        leaves.update(found)
+    return leaves
+
+
+def split_metrics(leaves: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """Numbers, which MLflow takes as metrics, and texts, which become tags.
+
+    A null is a metric that does not apply (no planted truth, say) and is left out.
+
+    Raises:
+        ValueError: a value is neither a number, a text nor null.
+    """
+    numbers: dict[str, float] = {}
+    texts: dict[str, str] = {}
+    for name, value in leaves.items():
+        if isinstance(value, str):
+            texts[name] = value
+        elif isinstance(value, bool | int | float):
+            numbers[name] = float(value)
+        elif value is not None:
+            raise ValueError(f"metric {name} is {value!r}: a number, a text or null is needed")
+    return numbers, texts
+
+
+def text_params(leaves: Mapping[str, Any]) -> dict[str, str]:
+    """Params as MLflow takes them: texts as they are, all else as JSON."""
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for name, value in leaves.items()
+    }
+
+
+def curve_points(curves: pd.DataFrame) -> list[tuple[str, int, float]]:
+    """Name, step and value for each filled cell of a training curve, one row an epoch."""
+    return [
+        (f"train.{column}", int(step), float(value))
+        for column in curves.columns.drop("epoch")
+        for step, value in zip(curves["epoch"], curves[column], strict=True)
+        if pd.notna(value)
+    ]
+
+
+def fingerprint(
+    audit: str, params: Mapping[str, str], dataset: str, contents: Mapping[str, bytes]
+) -> str:
+    """SHA-256 of an audit's version, without anything volatile such as commit or time.
+
+    Args:
+        audit: name of the audit.
+        params: its flattened params.
+        dataset: fingerprint of the dataset.
+        contents: bytes of the report's files by name.
+    """
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    identity = {"audit": audit, "params": dict(params), "dataset": dataset, "files": files}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def manifest_digest(lock: Mapping[str, Any], manifest: Path) -> str:
+    """DVC's hash of a manifest, or of the folder it lies in, from the content of `dvc.lock`.
+
+    `dvc repro` writes a stage's entry as soon as the stage is done, so it is there for later ones.
+
+    Raises:
+        KeyError: no stage has the manifest as an output.
+    """
+    outs = {
+        Path(out["path"]): str(out["md5"])
+        for stage in lock["stages"].values()
+        for out in stage.get("outs", [])
+        if "md5" in out
+    }
+    for path in (manifest, manifest.parent):
+        if path in outs:
+            return outs[path]
+    raise KeyError(
+        f"dvc.lock has no output {manifest}: run `dvc repro prepare@{manifest.parent.name}`"
+    )
+
+
+def read_version(params: Params, audit: str) -> Version:
+    """Collect a version from the files of the current directory.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names it and the stage that makes it.
+    """
+    config = params.audit(audit)
+    report = layout.report(audit)
+    files = [existing(report / name, f"report@{audit}") for name in REPORT_FILES]
+    curves = existing(layout.sae(audit) / "curves.csv", f"train_sae@{audit}")
+    lock = existing(Path("dvc.lock"), f"publish@{audit}")
+    provenance = read_json(report / "provenance.json")
+    flat = text_params(flatten(config.model_dump(mode="json")))
+    metrics, texts = split_metrics(flatten(read_json(report / "metrics.json")))
+    identity = {name: (report / name).read_bytes() for name in IDENTITY_FILES}
+    dataset_fingerprint = provenance["dataset"]["fingerprint"]
+    version = fingerprint(audit, flat, dataset_fingerprint, identity)
+    model = params.models[config.model]
+    tags = {
+        FINGERPRINT_TAG: version,
+        "dataset.fingerprint": dataset_fingerprint,
+        "model.name": model.name,
+        "model.tag": model.pretrained or model.name,
+        "model.weights_sha256": provenance["model"]["weights_sha256"],
+    }
+    # The two are null outside a Git checkout.
+    git = {
+        f"git.{key}": str(value) for key, value in git_state(Path()).items() if value is not None
+    }
+    return Version(
+        audit=audit,
+        dataset=config.dataset,
+        fingerprint=version,
+        params=flat,
+        metrics=metrics,
+        curves=curve_points(read_table(curves)),
+        tags={**texts, **git, **tags},
+        source=str(params.dataset(config.dataset).root),
+        digest=manifest_digest(
+            yaml.safe_load(lock.read_text(encoding="utf-8")),
+            layout.manifest(config.dataset) / "manifest.parquet",
+        ),
+        files=files,
+    )
+
+
+def compared(dataset: str) -> list[str]:
+    """Audits that the comparison of a dataset is of.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = existing(layout.comparison(dataset).with_suffix(".csv"), f"compare@{dataset}")
+    return [str(row["audit"]) for row in _rows(path)]
+
+
+def read_comparison(params: Params, dataset: str) -> Comparison:
+    """Collect a comparison and the versions of its audits from the files of the current directory.
+
+    Raises:
+        FileNotFoundError: a file is missing; the message names it and the stage that makes it.
+    """
+    versions = [read_version(params, audit) for audit in compared(dataset)]
+    page = existing(layout.comparison(dataset), f"compare@{dataset}")
+    table = page.with_suffix(".csv")
+    contents = {path.name: path.read_bytes() for path in (page, table)}
+    audits = {version.audit: version.fingerprint for version in versions}
+    return Comparison(
+        dataset=dataset,
+        fingerprint=fingerprint("comparison", audits, dataset, contents),
+        versions=versions,
+        note=markdown(_rows(table)),
+        files=[page, table],
+    )
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Those of NOTED that a table has, as a Markdown table."""
+    columns = [name for name in NOTED if name in rows[0]]
+    lines = [columns, ["---"] * len(columns), *([row[name] for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def existing(path: Path, stage: str) -> Path:
+    """path, or an error that names the stage which makes it."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} does not exist: run `dvc repro {stage}` to make it, or `dvc pull` in a clone"
+        )
+    return path

@@ -1,0 +1,1 @@
+"""Stage `robustness`: how well a class is told from its distractors, by prompt form."""

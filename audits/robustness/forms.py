@@ -1,0 +1,191 @@
+"""How well a class is told from its distractors, by prompt form (paper, Sec. 5.3)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from audits.inputs import Inputs
+from audits.robustness import averages, linear
+from audits.robustness.distractors import (
+    READY_MADE,
+    Distractors,
+    component_columns,
+    finding_distractors,
+)
+from audits.robustness.linear import LinearClassifier
+from audits.robustness.separability import separability
+from pipeline.artifacts.gaps import DoesNotApply
+from pipeline.attribution.head import cosine_outputs, project, unit
+from pipeline.config import RobustnessConfig
+
+COLUMNS = ["finding_id", "mode", "form", "distractors"]
+COLUMNS += ["spurious_auc", "valid_auc", "spurious_ap", "valid_ap"]
+LEFT_OUT = ["finding_id", "reason"]
+REJECT = "reject"
+SETS, CLASSIFIER = "distractors.parquet", "classifier.safetensors"
+"""Files that the comparison of a dataset's audits measures from."""
+
+
+def component_activation(inputs: Inputs, component: int) -> np.ndarray:
+    """Activation [n] of one component, 0 where it is off."""
+    hit = inputs.codes.component == component
+    return (inputs.codes.activation * hit).amax(dim=1).numpy()
+
+
+def labelled(inputs: Inputs, split: str) -> Tensor:
+    """Mask [n] of the images of a split whose class is known."""
+    return inputs.split(split) & (inputs.class_index >= 0)
+
+
+def fit_linear(inputs: Inputs, config: RobustnessConfig, seed: int) -> LinearClassifier:
+    """The linear classifier of the train images, or of as many of each class as are allowed."""
+    known = torch.nonzero(labelled(inputs, "train")).flatten().numpy()
+    rows = known[linear.draw(inputs.images.iloc[known], config.train_images, seed)]
+    z = unit(project(inputs.tokens(torch.from_numpy(rows)), inputs.head))
+    return linear.fit(z.numpy(), inputs.images.iloc[rows], config, seed)
+
+
+def form_scores(
+    inputs: Inputs, rows: Int[Tensor, " v"], classifier: LinearClassifier | None
+) -> dict[str, Float[np.ndarray, "v c"]]:
+    """Scores of some images for all classes, by prompt form and of the linear classifier, if any.
+
+    A class without train images has −inf in the linear classifier's scores.
+    """
+    x = inputs.tokens(rows)
+    scores = {form: cosine_outputs(x, t, inputs.head).numpy() for form, t in inputs.texts.items()}
+    if classifier is None:
+        return scores
+    order = {label: position for position, label in enumerate(inputs.classes["label"])}
+    wide = np.full((len(x), len(order)), -np.inf, dtype=np.float32)
+    columns = [order[label] for label in classifier.labels]
+    wide[:, columns] = classifier.scores(unit(project(x, inputs.head)).numpy())
+    return {**scores, "linear": wide}
+
+
+def accuracy(scores: Float[np.ndarray, "v c"], classes: np.ndarray) -> float:
+    """Fraction of images [v] whose own class has the best score of all classes.
+
+    Raises:
+        DoesNotApply: there are no images.
+    """
+    if not len(classes):
+        raise DoesNotApply("there is no validation image with a label")
+    return float((scores.argmax(axis=1) == classes).mean())
+
+
+def robustness(
+    sets: Sequence[Distractors],
+    scores: Mapping[str, Float[np.ndarray, "v c"]],
+    rows: np.ndarray,
+    classes: np.ndarray,
+    min_images: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Separability of each set's class from its distractors, and from all that are neither.
+
+    Args:
+        sets: distractors, all of them among `rows`.
+        scores: form → score of each image for each class.
+        rows: the images [v], as rows of Inputs.images, rising.
+        classes: class of each image [v]; −1 for one that is a distractor only, never one of "all
+            other images".
+        min_images: distractors that a set needs.
+
+    Returns:
+        A row for each set and form with COLUMNS, and the sets left out with the reason of each,
+        columns LEFT_OUT. A form that has no score for the class is left out for that set.
+    """
+    table, left_out = [], []
+    for found in sets:
+        own = classes == found.position
+        if len(found.rows) < min_images:
+            left_out.append((found.finding_id, f"{len(found.rows)} distractors of {min_images}"))
+            continue
+        if found.position < 0 or not own.any():
+            left_out.append((found.finding_id, "no validation image of its class"))
+            continue
+        distractors = np.searchsorted(rows, found.rows)
+        rest = (classes >= 0) & ~own
+        rest[distractors] = False
+        if not rest.any():
+            left_out.append((found.finding_id, "every other image is a distractor"))
+            continue
+        for form, values in scores.items():
+            column = values[:, found.position]
+            if np.isneginf(column[own]).any():
+                continue
+            spurious = separability(column[own], column[distractors])
+            valid = separability(column[own], column[rest])
+            entry = (found.finding_id, found.mode, form, len(distractors))
+            aps = (spurious.average_precision, valid.average_precision)
+            table.append((*entry, spurious.auroc, valid.auroc, *aps))
+    return pd.DataFrame(table, columns=COLUMNS), pd.DataFrame(left_out, columns=LEFT_OUT)
+
+
+def metrics(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, object]:
+    """Means over findings in total and by mode, and paired differences between forms.
+
+    In total are findings of the audit's own; READY_MADE is a mode of its own.
+    """
+    findings = table[table["mode"] != READY_MADE]
+    return {
+        **averages.summary(findings, resamples, seed),
+        "by_mode": averages.by_mode(table, resamples, seed),
+        "differences": averages.differences(
+            table, lambda mode: mode != READY_MADE, resamples, seed
+        ),
+        "findings": int(findings["finding_id"].nunique()),
+    }
+
+
+def found_on(
+    evidence: Mapping[str, Mapping[str, Sequence[str]]], image_ids: pd.Series
+) -> dict[str, np.ndarray]:
+    """Finding → its images as rows.
+
+    Raises:
+        ValueError: an image has no embedding.
+    """
+    index = pd.Index(image_ids)
+    rows = {
+        finding_id: index.get_indexer(found["images"]) for finding_id, found in evidence.items()
+    }
+    for finding_id, found in rows.items():
+        if (found < 0).any():
+            missing = evidence[finding_id]["images"][int(np.argmin(found))]
+            raise ValueError(
+                f"finding {finding_id} is on {missing}, which has no embedding: run `dvc repro`"
+            )
+    return rows
+
+
+def own_sets(
+    inputs: Inputs,
+    findings: pd.DataFrame,
+    evidence: Mapping[str, Mapping[str, Sequence[str]]],
+) -> list[Distractors]:
+    """Distractors among the validation images of every finding that nobody rejected."""
+    kept = findings[findings["verdict"] != REJECT].reset_index(drop=True)
+    return finding_distractors(
+        kept,
+        found_on({key: evidence[key] for key in kept["finding_id"]}, inputs.images["image_id"]),
+        component_columns(inputs.codes, kept["component"].tolist(), len(inputs.atoms)),
+        {label: index for index, label in enumerate(inputs.classes["label"])},
+        labelled(inputs, "val").numpy(),
+        inputs.class_index.numpy(),
+    )
+
+
+def measured_rows(inputs: Inputs, sets: Sequence[Distractors]) -> tuple[np.ndarray, np.ndarray]:
+    """Labelled validation images and distractors beside them, as rows [v], and the class of each,
+    −1 for the latter."""
+    val = labelled(inputs, "val").numpy()
+    beside = np.zeros(len(val), dtype=bool)
+    for found in sets:
+        beside[found.rows] = True
+    rows = np.flatnonzero(val | beside)
+    return rows, np.where(val, inputs.class_index.numpy(), -1)[rows]

@@ -1,0 +1,1 @@
+"""Stage `shortcut`: what a linear classifier on image embeddings leans on."""

@@ -1,0 +1,1 @@
+"""Stage `validate`: findings against the planted truth, where there is one."""

@@ -1,0 +1,138 @@
+"""Long work that goes on where a killed run stopped."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline import layout
+from pipeline.artifacts.litter import is_litter
+from pipeline.artifacts.store import SHARD_PATTERN, files_in, put_folder
+
+PACKAGES = ("torch", "torchvision", "open_clip_torch", "pillow", "numpy", "pyarrow")
+LOCK = "lock"
+PARTS = "parts"
+FORMATS = (".parquet", ".safetensors")
+"""Of all files that unfinished work consists of; whatever else lies there is somebody else's."""
+
+
+def work_key(inputs: Mapping[str, Any]) -> str:
+    """SHA-256 of all that decides the bytes of some work, which may be reused where it is equal.
+
+    Over the inputs, the source of every module of this package that is loaded, and the versions of
+    the libraries that compute.
+
+    Args:
+        inputs: anything that JSON can say.
+    """
+    files = {
+        name: getattr(module, "__file__", None)
+        for name, module in sorted(sys.modules.items())
+        if name == "__main__" or name.startswith("pipeline.")
+    }
+    code = {
+        name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        for name, file in files.items()
+        if file
+    }
+    packages = {name: version(name) for name in PACKAGES}
+    identity = {"inputs": inputs, "code": code, "packages": packages}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def content_hash(paths: Iterable[Path]) -> str:
+    """SHA-256 over the names and contents of files, and of those in folders."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in files_in(path) if path.is_dir() else [path]:
+            with file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            digest.update(f"{file.as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+@contextmanager
+def workplace(path: Path, key: str) -> Iterator[Path]:
+    """A folder for unfinished work on path that outlives a kill, deleted when the block succeeds.
+
+    A later run with the same key finds in it what an earlier one left; what runs with other keys
+    have left for this path is deleted, unless such a run is going on. Files that no run has left
+    stay. The folder lies outside DVC's outputs, which DVC deletes before a stage runs.
+
+    Raises:
+        RuntimeError: another process is at the same work.
+    """
+    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    place = root / layout.unfinished(path.as_posix().replace("/", "-"))
+    place.mkdir(parents=True, exist_ok=True)
+    for other in sorted(place.iterdir()):
+        if other.name != key and (other / PARTS).is_dir():
+            _delete_unless_in_use(other)
+    work = place / key
+    work.mkdir(exist_ok=True)
+    try:
+        with FileLock(work / LOCK, timeout=0):
+            parts = work / PARTS
+            parts.mkdir(exist_ok=True)
+            yield parts
+    except Timeout as error:
+        raise RuntimeError(f"another process is making {path}: wait for it, or stop it") from error
+    _delete(work)
+    with suppress(OSError):  # another run is at work for this path
+        place.rmdir()
+
+
+@contextmanager
+def resumable(path: Path, key: str) -> Iterator[Path]:
+    """A workplace of shards that is renamed to path when the block succeeds.
+
+    A later run with the same key finds the whole shards of an earlier one in it.
+
+    Raises:
+        RuntimeError: another process is at the same work.
+    """
+    with workplace(path, key) as parts:
+        for file in parts.iterdir():
+            if _is_own(file) and not file.match(SHARD_PATTERN):
+                file.unlink()  # it was being written
+        yield parts
+        if strays := [file for file in parts.iterdir() if not _is_own(file)]:
+            aside = Path(mkdtemp(prefix="stray-", dir=parts.parent))
+            for file in strays:
+                os.replace(file, aside / file.name)
+        put_folder(parts, path)
+
+
+def _delete_unless_in_use(work: Path) -> None:
+    try:
+        with FileLock(work / LOCK, timeout=0):
+            pass
+    except Timeout:
+        return
+    _delete(work)
+
+
+def _delete(work: Path) -> None:
+    """Delete some work, and its folders where nothing else lies in them."""
+    for file in files_in(work):
+        if _is_own(file):
+            file.unlink()
+    (work / LOCK).unlink(missing_ok=True)
+    folders = [path for path in work.rglob("*") if path.is_dir() and not path.is_symlink()]
+    for folder in [*sorted(folders, reverse=True), work]:
+        with suppress(OSError):  # not empty
+            folder.rmdir()
+
+
+def _is_own(file: Path) -> bool:
+    # Finder's companions of files are called like them, with `._` before.
+    return file.suffix in FORMATS and not is_litter(file.name)

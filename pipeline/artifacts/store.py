@@ -1,0 +1,176 @@
+"""Reading and writing files so that a file that exists is whole."""
+
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.artifacts.litter import is_litter
+
+ROW_GROUP_BYTES = 64 * 2**20
+SHARD_PATTERN = f"part-{5 * '[0-9]'}.parquet"
+TEXTS = dict.fromkeys(("image_id", "label", "class", "finding_id", "finding_ids", "plant"), str)
+"""CSV columns that are texts even where all of them look like numbers ("001")."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary sibling of path (file or folder), renamed to path when the block succeeds.
+
+    What stood at path before is replaced. On an error the temporary is removed and path is
+    left as it was.
+
+    Raises:
+        FileExistsError: a folder stands at path with files that the new one does not replace.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: writers choose their format by it.
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        if temporary.is_dir():
+            put_folder(temporary, path)
+        else:
+            os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def put_folder(new: Path, path: Path) -> None:
+    """Rename a folder to path, in place of one that an earlier run has put there.
+
+    Raises:
+        FileExistsError: what stands at path holds files that are neither shards nor replaced by
+            files of the same name: they are not an earlier run's.
+    """
+    # Of a link, what it leads to would have to be deleted.
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise FileExistsError(f"{path} is to be a folder: move away what stands there")
+    kept = [file for file in files_in(path) if not _replaced(file.relative_to(path), new)]
+    if kept:
+        raise FileExistsError(
+            f"{path} holds {len(kept)} files that no stage has written, such as {kept[0]}: move "
+            "them elsewhere, or remove them if nobody needs them, and run this again"
+        )
+    if path.exists():
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(new, path)
+
+
+def _replaced(file: Path, new: Path) -> bool:
+    return file.match(SHARD_PATTERN) or os.path.lexists(new / file)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files in a folder and its folders, in order, but for what systems leave everywhere."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path for path in found if not is_litter(path.name))
+
+
+def json_text(data: Any, *, sort_keys: bool = False) -> str:
+    """Data as JSON, its numbers Python's, NumPy's or those of tables.
+
+    NaN and the like, by which tables say that there is no value, become null.
+
+    Raises:
+        ValueError: a number is infinite, which JSON cannot say; the message names its place.
+    """
+    return json.dumps(_plain(data, "data"), indent=2, sort_keys=sort_keys, ensure_ascii=False)
+
+
+def _plain(value: Any, place: str) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {_plain(key, place): _plain(one, f"{place}.{key}") for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, f"{place}[{index}]") for index, one in enumerate(value)]
+    if value is pd.NA or value is pd.NaT or value != value:
+        return None
+    if isinstance(value, float) and math.isinf(value):
+        raise ValueError(f"{place} is {value}, which JSON cannot say")
+    return value
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data as JSON with sorted keys, see `json_text`.
+
+    Raises:
+        ValueError: data holds an infinity.
+    """
+    text = json_text(data, sort_keys=True)
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file."""
+    return json.loads(_existing(path).read_text(encoding="utf-8"))
+
+
+def write_table(path: Path, table: pd.DataFrame | pa.Table) -> None:
+    """Write a table as Parquet (zstd) or CSV, chosen by the suffix of path."""
+    with atomic(path) as temporary:
+        if path.suffix == ".csv":
+            frame = table if isinstance(table, pd.DataFrame) else table.to_pandas()
+            frame.to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+            return
+        if isinstance(table, pd.DataFrame):
+            table = pa.Table.from_pandas(table, preserve_index=False)
+        rows = max(1, int(ROW_GROUP_BYTES / max(1.0, table.nbytes / max(1, len(table)))))
+        pq.write_table(table, temporary, compression="zstd", row_group_size=rows)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A Parquet or CSV table, or some of its columns."""
+    if path.suffix == ".csv":
+        return pd.read_csv(
+            _existing(path), usecols=columns, dtype=TEXTS, keep_default_na=False, na_values=[""]
+        )
+    return pq.read_table(_existing(path), columns=columns).to_pandas()
+
+
+def vector_column(values: np.ndarray) -> pa.FixedSizeListArray:
+    """Rows of a matrix [n, d] as a fixed-size-list column."""
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1]
+    )
+
+
+def write_shard(folder: Path, number: int, table: pa.Table) -> None:
+    """Write one shard, `part-00000.parquet` and so on, whole or not at all."""
+    write_table(folder / f"part-{number:05d}.parquet", table)
+
+
+def shards(folder: Path) -> list[Path]:
+    """The shards of a folder in order.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+    """
+    found = sorted(folder.glob(SHARD_PATTERN))
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} holds no part-00000.parquet or the like: run `dvc repro` to make it"
+        )
+    return found
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: run `dvc repro` to make it")
+    return path

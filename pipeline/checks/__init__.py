@@ -1,0 +1,1 @@
+"""What can be known before anything costly runs: stages that stop with all that is missing."""

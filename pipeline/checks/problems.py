@@ -1,0 +1,131 @@
+"""What an audit needs and has not got, as far as it can be known before anything costly runs.
+
+open_clip is imported where it is needed, for it takes seconds.
+"""
+
+from collections.abc import Iterator
+
+from pipeline import layout
+from pipeline.checks.check_texts import faults, unreadable
+from pipeline.config import Params
+from pipeline.datasets import adapters
+from pipeline.datasets.classes import read_classes
+from pipeline.datasets.manifest import check_excluded
+from pipeline.datasets.names import check_utf8
+
+__all__ = ["beside_dataset", "layout_at", "of_audit", "of_dataset", "of_model"]
+
+WEIGHTS = ("open_clip_config.json", "open_clip_model.safetensors")
+NOUNS = "data.noun"
+
+
+def of_audit(params: Params, name: str, *, ask_hub: bool = True) -> list[str]:
+    """All that an audit lacks, a message each; none where it can be run.
+
+    Args:
+        params: params.yaml.
+        name: the audit's.
+        ask_hub: whether a hub is asked if it has the weights; up to 10 s where there is no network.
+
+    Raises:
+        ConfigError: params.yaml has no such audit.
+    """
+    dataset = params.audit(name).dataset
+    return [
+        *of_dataset(params, dataset, ask_hub=ask_hub),
+        *beside_dataset(params, name, ask_hub=ask_hub),
+    ]
+
+
+def of_dataset(params: Params, name: str, *, ask_hub: bool = True) -> list[str]:
+    """What a dataset lacks, whatever is audited on it: images, texts, a labeler."""
+    return [
+        *_of_images(params, name),
+        *unreadable(params.dataset(name).vocabulary, layout.descriptions(name)),
+        *of_model(params, params.dataset(name).labeler, ask_hub=ask_hub),
+    ]
+
+
+def beside_dataset(params: Params, name: str, *, ask_hub: bool = True) -> list[str]:
+    """What an audit lacks apart from what its dataset does."""
+    audit = params.audit(name)
+    own = audit.model != params.dataset(audit.dataset).labeler
+    return [
+        *(of_model(params, audit.model, ask_hub=ask_hub) if own else []),
+        *_of_settings(params, name),
+    ]
+
+
+def of_model(params: Params, key: str, *, ask_hub: bool = True) -> list[str]:
+    """Why a model is neither in data/models nor can be brought there."""
+    folder = layout.model(key)
+    lacking = [name for name in WEIGHTS if not (folder / name).is_file()]
+    if key == layout.PRETRAINED or not lacking:
+        return []
+    if key not in params.outside.models:
+        return [
+            f"{folder if len(lacking) == 2 else folder / lacking[0]} is missing: put "
+            f"{' and '.join(lacking)} there, or say in models.{key}.name where to fetch them from"
+        ]
+    from pipeline.models.hub import check
+
+    return faults(lambda: check(key, params.models[key], ask_hub=ask_hub))
+
+
+def layout_at(params: Params, name: str) -> str:
+    """Name of the layout, or of the releases, that a dataset has at its root.
+
+    Raises:
+        ValueError: there is no such folder, or it does not look like its kind; the message says
+            how it should.
+    """
+    config = params.dataset(name)
+    root = config.root
+    try:
+        return adapters.layout(config)
+    except (OSError, ValueError) as error:
+        problem = f"does not look like kind {config.kind}" if root.is_dir() else "is no folder"
+        raise ValueError(
+            f"datasets.{name}.root is {str(root)!r}, which "
+            f"{problem if root.exists() else 'does not exist'}: put the dataset there, or name its "
+            f"place in params.yaml (audit add --root ...). {error}"
+        ) from error
+
+
+def _of_images(params: Params, name: str) -> Iterator[str]:
+    """Faults of a dataset's root; a sample's is rendered by the workflow."""
+    if name not in params.outside.datasets:
+        return
+    config = params.dataset(name)
+    missing = faults(lambda: layout_at(params, name))
+    yield from missing
+    if config.root.is_dir():
+        yield from faults(lambda: check_utf8(config.root))
+        yield from faults(lambda: read_classes(config.root))
+    if not missing and config.kind == "csv":
+        yield from faults(lambda: _check_table(params, name))
+
+
+def _check_table(params: Params, name: str) -> None:
+    """Read a dataset's table of images through, which opens none of them.
+
+    Raises:
+        ValueError: a row is impossible, or too many name no file.
+    """
+    config = params.dataset(name)
+    listing = adapters.listing(config, params.seed)
+    listed = len(listing.records) + sum(item.fault for item in listing.excluded)
+    check_excluded(listing.excluded, listed, config.max_excluded, config.root)
+
+
+def _of_settings(params: Params, name: str) -> Iterator[str]:
+    """Files that an audit needs under its name or names."""
+    for path in (layout.reviews(name), layout.reviewed(name)):
+        if not path.exists():
+            yield (
+                f"{path} is missing: `audit check {name}` writes the empty tables of a review that "
+                "nobody has begun"
+            )
+    wordnet = params.audit(name).modes.wordnet
+    if wordnet is not None and not (wordnet / NOUNS).is_file():
+        yield f"audits.{name}.modes.wordnet is {str(wordnet)!r}, which holds no {NOUNS}"

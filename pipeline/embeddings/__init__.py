@@ -1,0 +1,1 @@
+"""Embeddings: images and texts through a model, into Parquet."""

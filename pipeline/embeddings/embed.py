@@ -1,0 +1,259 @@
+"""Stage `embed`: the audited model's tokens before ln_post, as Parquet shards.
+
+The class token of each image, column `x`, and, where they are asked for, some of its spatial
+tokens, column `spatial`. After a kill the next run goes on at the next shard, if nothing that
+decides the shards' bytes has changed.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import groupby, starmap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline import layout
+from pipeline.artifacts.resume import resumable, work_key
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import SHARD_PATTERN, atomic, read_json, read_table, write_json
+from pipeline.attribution.head import Head, project, unit
+from pipeline.config import EmbedConfig, ModelConfig
+from pipeline.datasets.pixels import Reading, reading_of
+from pipeline.embeddings.forward import Forward, Ran, all_tokens, split_preprocess
+from pipeline.embeddings.images import Batch, batches, red_shifted, runs
+from pipeline.embeddings.vectors import vector_table, write_vectors
+from pipeline.models.catalog import (
+    Clip,
+    class_tokens,
+    head_of,
+    load_clip,
+    tokens_and_embeddings,
+)
+
+COSINE_TOLERANCE = 1e-5
+FIRST = 8  # images on which the head is checked and the precision settled
+
+
+def check_head(model: Any, pixels: Tensor, head: Head) -> None:
+    """Make sure that the head of the class token is what the model itself computes.
+
+    Raises:
+        RuntimeError: some image's cosine between the two is below 1 − COSINE_TOLERANCE.
+    """
+    x, z = tokens_and_embeddings(model, pixels)
+    cosine = (unit(project(x, head)) * z).sum(dim=-1)
+    if float(cosine.min()) < 1 - COSINE_TOLERANCE:
+        raise RuntimeError(
+            "the head does not reproduce the model's embeddings: cosine "
+            f"{float(cosine.min()):.7f}; this tower computes something else after its last block "
+            "and cannot be audited"
+        )
+
+
+def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, ran: Ran, more: Any) -> str:
+    """Key of the shards of some images under a model, and whatever else decides them.
+
+    Of device and precision, what `auto` became: a run that goes on elsewhere begins anew.
+    """
+    rows = images[["image_id", "sha256"]].to_csv(index=False).encode()
+    inputs = {
+        "images": hashlib.sha256(rows).hexdigest(),
+        "weights": clip.weights_sha256,
+        "preprocessing": clip.preprocessing,
+        "config": config.model_dump(exclude={"workers", "device", "precision"}),
+        "ran": [ran.device, ran.precision],
+        "threads": torch.get_num_threads(),
+        "more": more,
+    }
+    return work_key(inputs)
+
+
+def drawn_tokens(sha256: Sequence[str], tokens: int, count: int) -> Int[np.ndarray, "n s"]:
+    """Which of its `tokens` spatial tokens are kept of each image: `count`, or all, ascending.
+
+    Drawn without replacement by the image's hash alone: other images and their order do not matter.
+    """
+    rows = [
+        np.sort(np.random.default_rng(int(digest, 16)).permutation(tokens)[:count])
+        for digest in sha256
+    ]
+    return np.stack(rows)
+
+
+def columns_of(
+    vectors: Float[Tensor, "n *tokens d"], sha256: Sequence[str], column: str, config: EmbedConfig
+) -> dict[str, np.ndarray]:
+    """What a shard holds of some images: `column`, and `spatial` where it is asked for.
+
+    Args:
+        vectors: of each image, or its class token and all its spatial tokens.
+        sha256: the images' hashes.
+        column: name of the vectors or class tokens.
+        config: number of spatial tokens and precision.
+
+    Raises:
+        ValueError: a number is too large for the precision.
+    """
+    columns: dict[str, Tensor] = {column: vectors}
+    if config.spatial_tokens:
+        drawn = torch.from_numpy(drawn_tokens(sha256, vectors.shape[1] - 1, config.spatial_tokens))
+        rows = torch.arange(len(vectors))[:, None]
+        columns = {column: vectors[:, 0], "spatial": vectors[rows, 1 + drawn].flatten(1)}
+    stored = {name: values.to(getattr(torch, config.dtype)) for name, values in columns.items()}
+    if not all(values.isfinite().all() for values in stored.values()):
+        raise ValueError(
+            f"embed.dtype is {config.dtype}: it cannot hold numbers up to "
+            f"{float(vectors.abs().max()):.3g}; set it to float32"
+        )
+    return {name: values.numpy() for name, values in stored.items()}
+
+
+def embed_shards(
+    images: pd.DataFrame,
+    root: Path,
+    reading: Reading,
+    pixels_of: Callable[[Image.Image], Tensor],
+    forward: Callable[[Tensor], Tensor],
+    column: str,
+    config: EmbedConfig,
+    folder: Path,
+    progress: str,
+) -> None:
+    """Write the vectors of images as shards of `shard_rows`, those that the folder has left out.
+
+    Args:
+        images: manifest rows: image_id, path, sha256.
+        root: the dataset's folder.
+        reading: how the files' pixels are taken.
+        pixels_of: a picture as a tensor.
+        forward: a stack of them to vectors [n, d], or, where config asks for spatial tokens, to
+            class token and all spatial tokens [n, 1 + t, d].
+        column: name of the vectors or class tokens in the shards.
+        config: batches, shards, spatial tokens and the precision of storage.
+        folder: written to; shards in it are kept.
+        progress: what the progress bar says.
+    """
+    edge = config.shard_rows
+    hashes = images["sha256"].tolist()
+    done = {int(path.stem.removeprefix("part-")) for path in folder.glob(SHARD_PATTERN)}
+    plan = [
+        part
+        for part in runs(len(images), config.batch_size, edge)
+        if part.start // edge not in done
+    ]
+
+    def table(batch: Batch, rows: range) -> pa.Table:
+        columns = columns_of(forward(batch.pixels), hashes[rows.start : rows.stop], column, config)
+        return vector_table(batch.image_ids, columns)
+
+    stream = batches(images, root, reading, pixels_of, plan, config.workers, progress)
+    pairs = zip(stream, plan, strict=True)
+    for number, shard in groupby(pairs, lambda pair: pair[1].start // edge):
+        write_vectors(folder / f"part-{number:05d}.parquet", starmap(table, shard))
+
+
+def embed_audit(
+    clip: Clip,
+    images: pd.DataFrame,
+    root: Path,
+    reading: Reading,
+    config: EmbedConfig,
+    path: Path,
+    progress: str,
+    red_shift: float | None = None,
+) -> Ran:
+    """Tokens of a manifest's images, red-shifted where asked; how the model ran.
+
+    Of red-shifted images class tokens only.
+
+    Raises:
+        RuntimeError: the model's head is not LayerNorm and projection of its class token.
+    """
+    pixels_of, normalize = split_preprocess(clip)
+    first = first_pixels(images, root, reading, pixels_of)
+    if red_shift is not None:
+        pixels_of = red_shifted(pixels_of, red_shift)
+        config = config.model_copy(update={"spatial_tokens": 0})
+    tokens = all_tokens if config.spatial_tokens else class_tokens
+    forward = Forward(clip, tokens, normalize, config, first)
+    check_head(clip.model, forward.normalized(first), head_of(clip.model))
+    key = shards_key(clip, images, config, forward.ran(), ["x", red_shift, reading])
+    with resumable(path, key) as folder:
+        embed_shards(images, root, reading, pixels_of, forward, "x", config, folder, progress)
+    return forward.ran()
+
+
+def first_pixels(
+    images: pd.DataFrame,
+    root: Path,
+    reading: Reading,
+    pixels_of: Callable[[Image.Image], Tensor],
+) -> Tensor:
+    """Pixels of the first few images, to check a model and settle its precision on."""
+    few = images.iloc[:FIRST]
+    return next(batches(few, root, reading, pixels_of, runs(len(few), FIRST), 0, "check")).pixels
+
+
+def write_head(
+    folder: Path, clip: Clip, ran: Ran, name: str, config: ModelConfig, dtype: str
+) -> None:
+    """`head.safetensors` and `model.json`: all that later stages know of the model.
+
+    Args:
+        folder: written to.
+        clip: the model.
+        ran: how it ran.
+        name: its key in params.yaml.
+        config: its entry there.
+        dtype: precision in which the embeddings are stored.
+    """
+    head = head_of(clip.model)
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        tensors = {"gamma": head.gamma, "beta": head.beta, "w_proj": head.w_proj}
+        save_file(
+            {key: tensor.cpu() for key, tensor in tensors.items()}, temporary / "head.safetensors"
+        )
+        write_json(
+            temporary / "model.json",
+            {
+                "model": name,
+                "name": config.name,
+                "pretrained": config.pretrained,
+                "note": config.note,
+                "parameters": clip.parameters,
+                "weights_sha256": clip.weights_sha256,
+                "preprocessing": clip.preprocessing,
+                "d_pre": head.w_proj.shape[0],
+                "d_post": head.w_proj.shape[1],
+                "eps": head.eps,
+                **ran._asdict(),
+                "dtype": dtype,
+            },
+        )
+
+
+def main() -> None:
+    """Embed all images of an audit's manifest."""
+    name, params = begin(__doc__)
+    audit = params.audit(name)
+    clip = load_clip(layout.model(audit.model))
+    manifest = layout.manifest(audit.dataset)
+    images = read_table(manifest / "manifest.parquet")
+    reading = reading_of(read_json(manifest / "dataset.json"))
+    root = params.dataset(audit.dataset).root
+    ran = embed_audit(clip, images, root, reading, audit.embed, layout.embeddings(name), "embed")
+    model = params.models[audit.model]
+    write_head(layout.head(name), clip, ran, audit.model, model, audit.embed.dtype)
+
+
+if __name__ == "__main__":
+    main()

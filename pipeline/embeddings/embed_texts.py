@@ -1,0 +1,43 @@
+"""Stage `embed_texts`: class prompts through the audited model's text tower."""
+
+import pyarrow as pa
+
+from pipeline import layout
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import read_json, vector_column, write_table
+from pipeline.embeddings.descriptions import descriptions
+from pipeline.embeddings.texts import FORMS, class_texts
+from pipeline.models.catalog import load_clip, text_embeddings
+
+
+def main() -> None:
+    """Embed every class in every prompt form."""
+    name, params = begin(__doc__)
+    audit = params.audit(name)
+    clip = load_clip(layout.model(audit.model))
+    dataset = params.dataset(audit.dataset)
+    classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
+    labels, names = [c["label"] for c in classes], [c["name"] for c in classes]
+    table = dataset.descriptions == "table"
+    source = layout.descriptions(audit.dataset) if table else dataset.descriptions
+    described = descriptions(source, labels, names)
+    tables = []
+    for form in FORMS:
+        t = class_texts(
+            names,
+            described,
+            form,
+            dataset.templates,
+            lambda prompts: text_embeddings(clip, prompts),
+        )
+        columns = {
+            "form": [form] * len(classes),
+            "label": labels,
+            "t": vector_column(t.numpy()),
+        }
+        tables.append(pa.table(columns))
+    write_table(layout.texts(name), pa.concat_tables(tables))
+
+
+if __name__ == "__main__":
+    main()

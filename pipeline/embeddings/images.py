@@ -1,0 +1,138 @@
+"""Images of a manifest, decoded and preprocessed in parallel."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pipeline.datasets.files import read_bytes
+from pipeline.datasets.pixels import Reading, Unusable, decode
+
+
+class Batch(NamedTuple):
+    """Preprocessed images and where they stand in the manifest."""
+
+    image_ids: list[str]
+    pixels: Tensor
+    """[n, ...], one row an image, as the preprocessing leaves it."""
+
+
+class _Images(Dataset[Tensor]):
+    def __init__(
+        self,
+        images: pd.DataFrame,
+        root: Path,
+        reading: Reading,
+        preprocess: Callable[[Image.Image], Tensor],
+    ) -> None:
+        self.paths = images["path"].tolist()
+        self.sha256 = images["sha256"].tolist() if "sha256" in images else None
+        self.root = root
+        self.reading = reading
+        self.preprocess = preprocess
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        path = self.paths[index]
+        try:
+            content = read_bytes(self.root, path)
+            if self.sha256 and hashlib.sha256(content).hexdigest() != self.sha256[index]:
+                raise OSError("its bytes have changed")
+            return self.preprocess(decode(content, self.reading).rgb)
+        except (OSError, Unusable) as error:
+            raise OSError(
+                f"{self.root / path}: {error}. The image was as it should be when the manifest was "
+                "made: run `dvc repro prepare` to make it anew"
+            ) from error
+
+
+def runs(images: int, size: int, until: int | None = None) -> list[range]:
+    """Rows in runs of `size`, in order; no run crosses a multiple of `until`."""
+    edge = images if until is None else until
+    return [
+        range(start, min(start + size, block + edge, images))
+        for block in range(0, images, max(1, edge))
+        for start in range(block, min(block + edge, images), size)
+    ]
+
+
+def batches(
+    images: pd.DataFrame,
+    root: Path,
+    reading: Reading,
+    preprocess: Callable[[Image.Image], Tensor],
+    rows: Sequence[range],
+    workers: int,
+    progress: str,
+) -> Iterator[Batch]:
+    """Batches of a manifest's images, decoded by worker processes, or by threads where they are 0.
+
+    With 0 workers a batch is decoded, on all threads, when it is asked for: best where the model
+    runs on the same cores, since decoding then never takes one away from it.
+
+    Args:
+        images: image_id, path and, where the bytes are to be checked, sha256.
+        root: folder that the paths are relative to.
+        reading: how the files' pixels are taken.
+        preprocess: RGB picture to tensor, all of one shape.
+        rows: rows of `images` in each batch.
+        workers: processes that decode; the result does not depend on it.
+        progress: what the progress bar says.
+
+    Raises:
+        OSError: an image of the manifest is missing, no longer readable or has changed; it names
+            the file.
+    """
+    dataset = _Images(images, root, reading, preprocess)
+    ids = images["image_id"].to_numpy(dtype=object)
+    with tqdm(total=sum(map(len, rows)), desc=progress, unit=" images") as bar:
+        stream = _by_processes(dataset, rows, workers) if workers else _by_threads(dataset, rows)
+        for part, pixels in zip(rows, stream, strict=True):
+            yield Batch(ids[part].tolist(), pixels)
+            bar.update(len(part))
+
+
+def _by_processes(dataset: _Images, rows: Sequence[range], workers: int) -> Iterator[Tensor]:
+    sampler = [list(part) for part in rows]
+    yield from DataLoader(dataset, batch_sampler=sampler, num_workers=workers)
+
+
+def _by_threads(dataset: _Images, rows: Sequence[range]) -> Iterator[Tensor]:
+    # Threads, for Pillow decodes and resizes outside the interpreter's lock.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for part in rows:
+            yield torch.stack(list(pool.map(dataset.__getitem__, part)))
+
+
+def to_bytes(image: Image.Image) -> Tensor:
+    """Pixels of an RGB image as uint8 [h, w, 3]."""
+    return torch.from_numpy(np.array(image.convert("RGB")))
+
+
+def red_shifted(
+    preprocess: Callable[[Image.Image], Tensor], delta: float
+) -> Callable[[Image.Image], Tensor]:
+    """Preprocessing after red' = clamp(red (1 − delta), 0, 1) of the image (paper, Eq. 32)."""
+    return _RedShift(preprocess, delta)
+
+
+class _RedShift:
+    # A class, not a closure: worker processes receive it whole.
+    def __init__(self, preprocess: Callable[[Image.Image], Tensor], delta: float) -> None:
+        self.preprocess = preprocess
+        self.table = [min(255, max(0, round(v * (1 - delta)))) for v in range(256)]
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        red, green, blue = image.split()
+        return self.preprocess(Image.merge("RGB", (red.point(self.table), green, blue)))

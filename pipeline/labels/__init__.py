@@ -1,0 +1,1 @@
+"""Names of components, and how clear they are."""

@@ -1,0 +1,39 @@
+"""Stage `encode`: sparse codes of all images, and the health of the SAE that made them."""
+
+import numpy as np
+import torch
+
+from pipeline import layout
+from pipeline.artifacts.gaps import Gaps
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import atomic, shards, write_shard
+from pipeline.embeddings.vectors import read_vectors
+from pipeline.sae import files
+from pipeline.sae.codes import codes_table
+from pipeline.sae.model import encode_blocks
+from pipeline.sae.train_sae import open_blocks
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Encode an audit's embeddings shard by shard, and measure the SAE on held-out images."""
+    name, params = begin(__doc__)
+    sae = files.load(layout.sae(name))
+    fired = torch.zeros(len(sae.atoms), dtype=torch.bool)
+    with atomic(layout.codes(name)) as folder:
+        folder.mkdir(parents=True)
+        for number, path in enumerate(shards(layout.embeddings(name))):
+            embeddings = read_vectors(path, "x")
+            x = torch.from_numpy(embeddings.values.astype(np.float32))
+            codes = encode_blocks(sae, x)
+            fired[codes.component[codes.activation > 0]] = True
+            write_shard(folder, number, codes_table(embeddings.image_ids, codes))
+
+    _, measure = open_blocks(params, name)
+    gaps = Gaps()
+    figures = measure.health(sae).figures(gaps) | {"alive_fraction": float(fired.float().mean())}
+    gaps.write_metrics(layout.audit(name, "sae") / "metrics.json", {"sae": figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Stage `train_sae`: a sparse autoencoder on the train images' embeddings.
+
+A run that was killed goes on after its last whole epoch.
+"""
+
+from pipeline import layout
+from pipeline.artifacts.resume import content_hash, work_key, workplace
+from pipeline.artifacts.stage import begin, pick_device
+from pipeline.artifacts.store import read_json, read_table, write_table
+from pipeline.config import Params, SaeConfig
+from pipeline.models.files import read_head, read_texts
+from pipeline.sae import files, health, training
+from pipeline.sae.blocks import EmbeddingBlocks
+
+
+def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Measure]:
+    """An audit's train embeddings, and what measures an SAE on its other images, if any."""
+    audit = params.audit(name)
+    manifest = layout.manifest(audit.dataset)
+    images = read_table(manifest / "manifest.parquet", ["image_id", "split"])
+    # The images of other splits only draw the curves.
+    images["split"] = images["split"].where(images["split"] == "train", "held out")
+    folder = layout.embeddings(name)
+    columns = training.COLUMNS[audit.sae.tokens]
+    blocks = EmbeddingBlocks.open(folder, images, "train", columns)
+    others = bool((images["split"] == "held out").any())
+    held_out = EmbeddingBlocks.open(folder, images, "held out") if others else None
+    labels = [entry["label"] for entry in read_json(manifest / "dataset.json")["classes"]]
+    texts = read_texts(layout.texts(name), labels)
+    return blocks, health.Measure(held_out, texts["short"], read_head(layout.head(name)))
+
+
+def settled(config: SaeConfig) -> SaeConfig:
+    """An SAE's settings with the device that `auto` means on this machine."""
+    return config.model_copy(update={"device": pick_device(config.device, "sae.device")})
+
+
+def training_key(name: str, params: Params) -> str:
+    """Key of all that decides how an audit's SAE is trained, with its first seed.
+
+    Checkpoints are reused where it is equal.
+    """
+    audit = params.audit(name)
+    read = [layout.embeddings(name), layout.manifest(audit.dataset)]
+    read += [layout.head(name), layout.texts(name)]
+    inputs = {"files": content_hash(read), "sae": settled(audit.sae).model_dump()}
+    return work_key({**inputs, "seed": params.seed, "threads": params.threads})
+
+
+def main() -> None:
+    """Train an audit's SAE."""
+    name, params = begin(__doc__)
+    config = settled(params.audit(name).sae)
+    blocks, measure = open_blocks(params, name)
+    folder = layout.sae(name)
+    with workplace(folder, training_key(name, params)) as checkpoints:
+        sae, curves = training.train(blocks, config, params.seed, measure, checkpoints)
+        files.save(sae, folder, {**config.model_dump(), "seed": params.seed})
+        counts = curves.pop(health.DENSITY)
+        write_table(folder / "curves.csv", curves)
+        epochs = curves["epoch"].tolist()
+        density = health.densities(epochs, counts.tolist(), measure.images)
+        write_table(folder / "density.csv", density)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What stages fix before they run."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.artifacts import stage
+from pipeline.artifacts.stage import pick_device, train_deterministically
+
+
+def machine(monkeypatch, cuda=False, mps=False):
+    """A machine that has these devices."""
+    there = {"cuda": cuda, "mps": mps}
+    for name, here in there.items():
+        monkeypatch.setattr(
+            getattr(stage.torch if name == "cuda" else stage.torch.backends, name),
+            "is_available",
+            lambda here=here: here,
+        )
+
+
+@pytest.mark.parametrize(
+    ("there", "device"), [({}, "cpu"), ({"mps": True}, "mps"), ({"cuda": True}, "cuda")]
+)
+def test_auto_takes_the_fastest_device(monkeypatch, there, device):
+    machine(monkeypatch, **there)
+    assert pick_device("auto", "sae.device") == device
+    assert pick_device(device, "sae.device") == device
+    assert pick_device("cpu", "sae.device") == "cpu"
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    machine(monkeypatch, mps=True)
+    with pytest.raises(ValueError, match=r"sae\.device is 'cuda'.*it has \['mps', 'cpu'\]"):
+        pick_device("cuda", "sae.device")
+
+
+def test_training_has_cublas_take_its_workspaces_in_order(monkeypatch):
+    asked = []
+    monkeypatch.setattr(stage.torch, "use_deterministic_algorithms", asked.append)
+    monkeypatch.setattr(stage.torch.utils, "deterministic", SimpleNamespace())
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    train_deterministically()
+    assert asked == [True]
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    train_deterministically()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"

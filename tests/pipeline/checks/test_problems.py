@@ -1,0 +1,186 @@
+"""What an audit lacks is said before anything costly, and all of it in one go."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from audits.command.__main__ import main
+from pipeline import layout
+from pipeline.checks import check_model, check_texts, locate
+from pipeline.checks.problems import of_audit
+from pipeline.config import load_params
+
+ROOT = Path(__file__).parents[3]
+BIRDS = ["--dataset", "birds", "--kind", "image_folder", "--root", "raw", "--vocabulary", "v.csv"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A current directory with an audit `birds` of a model in a folder, of which all is missing."""
+    for name in ("params.yaml", "catalog.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    model = ["--labeler", "tiny", "--model", "mine", "--model-name", "local-dir:weights"]
+    main(["add", "birds", *BIRDS, *model])
+    return tmp_path
+
+
+def put_right(here: Path, *, model: bool = True) -> None:
+    for split in ("train", "val"):
+        (here / "raw" / split / "wren").mkdir(parents=True)
+    (here / "v.csv").write_text("term,kind\nbeak,lesion\n", encoding="utf-8")
+    if model:
+        folder = here / layout.model("mine")
+        folder.mkdir(parents=True)
+        for name in ("open_clip_config.json", "open_clip_model.safetensors"):
+            (folder / name).write_text("{}")
+
+
+def change(here: Path, edit: Any) -> None:
+    params = yaml.safe_load((here / "params.yaml").read_text(encoding="utf-8"))
+    edit(params)
+    (here / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch, stage: Any, *arguments: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["stage", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        stage.main()
+    return str(stop.value)
+
+
+ALL = (
+    "datasets.birds.root is 'raw', which does not exist",
+    "v.csv does not exist",
+    "vocabularies/descriptions/birds.csv",
+    "weights is no folder",
+    "reviews/birds.csv is missing",
+)
+
+
+def test_all_that_is_missing_is_listed_together_by_whichever_stage_comes_first(here, monkeypatch):
+    (here / layout.descriptions("birds")).write_text("label\nwren\n", encoding="utf-8")
+    (here / "reviews" / "birds.csv").unlink()
+    located = stopped(monkeypatch, locate, "--dataset", "birds")
+    fetched = stopped(monkeypatch, check_model, "--model", "mine")
+    for said in (located, fetched):
+        assert "Errno" not in said
+        assert all(part in said for part in ALL), said
+        assert len(said.splitlines()) == len(ALL)
+    assert not (here / "data").exists()
+
+
+def test_the_command_that_adds_says_what_is_missing_and_writes_all_the_same(here, capsys):
+    capsys.readouterr()
+    main(["add", "again", *BIRDS[:2], "--model", "tiny"])
+    said = capsys.readouterr().out
+    assert "missing      datasets.birds.root is 'raw', which does not exist" in said
+    assert "missing      vocabulary v.csv does not exist" in said
+    assert "again" in load_params().audits
+
+
+def test_the_command_that_checks_begins_the_tables_and_fails_while_something_is_missing(
+    here, capsys
+):
+    shutil.rmtree(here / "reviews")
+    (here / layout.descriptions("birds")).unlink()
+    with pytest.raises(SystemExit, match=r"audit check: this is missing\n(.|\n)*v.csv does not"):
+        main(["check", "birds"])
+    assert (here / "reviews" / "birds.csv").exists() and (here / "reviews" / "birds").is_dir()
+    assert (here / layout.descriptions("birds")).read_text() == "label,description\n"
+    put_right(here)
+    capsys.readouterr()
+    main(["check", "birds"])
+    assert capsys.readouterr().out == "nothing is missing: dvc repro publish@birds\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("v.csv", "word\nbeak\n"), ("v.csv", ""), ("raw/classes.csv", "label\nwren\n")],
+)
+def test_a_table_that_cannot_be_read_is_a_problem(here, file, content):
+    put_right(here)
+    assert of_audit(load_params(), "birds") == []
+    (here / file).write_text(content, encoding="utf-8")
+    (problem,) = of_audit(load_params(), "birds")
+    assert Path(file).name in problem
+
+
+def test_rows_of_a_table_of_images_are_looked_at(here):
+    put_right(here)
+    entry = {"kind": "csv", "splits": {"train": 0.5, "val": 0.5}}
+    change(here, lambda params: params["datasets"]["birds"].update(entry))
+    (here / "raw" / "images.csv").write_text("path,label\ngone.png,wren\n", encoding="utf-8")
+    (problem,) = of_audit(load_params(), "birds")
+    assert "gone.png" in problem
+
+
+def test_a_folder_without_weights_and_a_wordnet_without_nouns_are_problems(here):
+    put_right(here)
+    (here / layout.model("mine") / "open_clip_model.safetensors").unlink()
+    change(here, lambda params: params["models"]["mine"].update(name="local-dir:data/models/mine"))
+    change(here, lambda params: params["outside"].update(models=[]))
+    change(here, lambda params: params["audits"]["birds"]["modes"].update(wordnet="wn"))
+    weights, wordnet = of_audit(load_params(), "birds")
+    assert weights.startswith("data/models/mine/open_clip_model.safetensors is missing: put")
+    assert wordnet == "audits.birds.modes.wordnet is 'wn', which holds no data.noun"
+
+
+def test_a_model_is_fetched_if_one_of_its_audits_can_be_run(here, monkeypatch):
+    def elsewhere(params: dict[str, Any]) -> None:
+        params["datasets"]["owls"] = {**params["datasets"]["birds"], "root": "owls"}
+        params["outside"]["datasets"].append("owls")
+        params["audits"]["owls"] = {**params["audits"]["birds"], "dataset": "owls"}
+
+    put_right(here)
+    change(here, elsewhere)
+    assert of_audit(load_params(), "birds") == []
+    assert of_audit(load_params(), "owls")
+    assert check_model.in_vain(load_params(), "mine") == []
+    (here / "v.csv").unlink()
+    problems = check_model.in_vain(load_params(), "mine")
+    assert sum("v.csv" in problem for problem in problems) == 1
+    assert any("'owls', which does not exist" in problem for problem in problems)
+
+
+def test_words_of_a_sample_are_read_before_it_is_prepared(here, monkeypatch):
+    folder = here / layout.descriptions("scenes").parent
+    shutil.copy(ROOT / "vocabularies" / "descriptions" / "scenes.csv", folder)
+    target = here / "vocabularies" / "scenes.csv"
+    target.write_text("term\nmeadow\n", encoding="utf-8")
+    assert "scenes.csv" in stopped(monkeypatch, check_texts, "--dataset", "scenes")
+    shutil.copy(ROOT / "vocabularies" / "scenes.csv", target)
+    check_texts.main()
+    first = layout.checked_texts("scenes").read_bytes()
+    target.write_text("term,kind\nmeadow,background\n", encoding="utf-8")
+    check_texts.main()
+    assert layout.checked_texts("scenes").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "said"),
+    [
+        ("ViT-B-16", "openai", "set name to ViT-B-16-quickgelu"),
+        ("ViT-B-16", "openia", "'openia': it is neither"),
+        ("ViT-B/16", "openai", "near to it are"),
+    ],
+)
+def test_a_tag_of_another_model_is_refused_before_anything_is_written(here, name, tag, said):
+    before = (here / "params.yaml").read_bytes()
+    asked = ["--dataset", "birds", "--model", "b16", "--model-name", name, "--pretrained", tag]
+    with pytest.raises(SystemExit, match=r"audit add: models\.b16") as caught:
+        main(["add", "b16", *asked])
+    assert said in str(caught.value)
+    assert (here / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("template", ["a {} {}", "a {name}", "a {} of {place}", "a {} }"])
+def test_templates_that_could_not_be_filled_in_are_refused(here, template):
+    change(here, lambda params: params["datasets"]["birds"].update(templates=[template]))
+    with pytest.raises(ValueError, match="exactly one"):
+        load_params()

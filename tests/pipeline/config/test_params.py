@@ -1,0 +1,89 @@
+"""params.yaml: what is refused, and that the refusal names the key and the value."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config import ConfigError, load_params
+
+ROOT = Path(__file__).parents[3]
+
+
+def write(folder: Path, change) -> Path:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    change(raw)
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    return path
+
+
+def fetched(raw: dict, **entry: str) -> None:
+    """Add a model that `fetch` brings into data/models."""
+    raw["models"]["mine"] = entry
+    raw["outside"]["models"] = ["mine"]
+
+
+def test_the_shipped_params_load():
+    params = load_params(ROOT / "params.yaml")
+    assert params.audit("scenes-tiny").dataset == "scenes"
+    assert params.audit("lesions-tiny").shortcut is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda raw: raw.update(sed=1), "unknown key sed"),
+        (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(kk=3), "audits.scenes-tiny.sae.kk"),
+        (lambda raw: raw["audits"]["scenes-tiny"].pop("label"), "audits.scenes-tiny.label is mis"),
+        (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=0), "scenes-tiny.sae.k is 0"),
+        (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=4096), "cannot exceed comp"),
+        (lambda raw: raw["audits"]["scenes-tiny"].update(dataset="cats"), "'cats', which datasets"),
+        (lambda raw: raw["audits"]["scenes-tiny"].update(model="huge"), "'huge', which models"),
+        (lambda raw: raw["datasets"]["scenes"].update(labeler="huge"), "datasets.scenes.labeler"),
+        (lambda raw: raw["datasets"]["scenes"].update(templates=["a cat"]), "exactly one {}"),
+        (lambda raw: raw["datasets"]["lesions"].update(splits={"train": 0.5}), "sum to 0.5"),
+        (lambda raw: raw["datasets"]["lesions"].update(splits=None), "splits is null"),
+        (
+            lambda raw: raw["datasets"]["scenes"].update(root="mydisk"),
+            "datasets.scenes.root is 'mydisk': it must be data/raw/scenes",
+        ),
+        (lambda raw: raw["datasets"]["lesions"].update(root="."), "must be data/raw/lesions"),
+        (
+            lambda raw: fetched(raw, name="ViT-B-32", pretrained="data/models/mine/mine.pt"),
+            "models.mine.pretrained is 'data/models/mine/mine.pt': data/models/mine is deleted",
+        ),
+        (
+            lambda raw: fetched(raw, name="local-dir:data/models/mine/open_clip"),
+            "models.mine.name is 'local-dir:data/models/mine/open_clip': data/models/mine is del",
+        ),
+        (lambda raw: raw["datasets"]["scenes"].update(kind="tar"), "datasets.scenes.kind is 'tar'"),
+    ],
+)
+def test_what_cannot_run_is_named(tmp_path, change, said):
+    with pytest.raises(ConfigError, match=r"params\.yaml") as caught:
+        load_params(write(tmp_path, change))
+    assert said in str(caught.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(ConfigError, match="repository's root"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_broken_yaml_names_the_file(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: [1", encoding="utf-8")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_params(path)
+
+
+def test_an_unknown_audit_lists_the_known_ones():
+    with pytest.raises(ConfigError, match=r"no audits.nope; it has \['lesions-tiny'"):
+        load_params(ROOT / "params.yaml").audit("nope")
+
+
+def test_parameters_are_frozen():
+    params = load_params(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        params.seed = 3
