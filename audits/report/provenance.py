@@ -1,7 +1,8 @@
 """Where a report comes from: inputs, weights, versions, seeds.
 
-Nothing of the run, such as time or commit: a clone that makes the report anew gets the same bytes.
-The code is that of the commit that holds the report; its run in MLflow has the commit as a tag.
+Nothing of the run, such as time or commit: a clone that makes the report anew on the same kind of
+processor gets the same bytes. The code is that of the commit that holds the report; its run in MLflow
+has the commit as a tag.
 """
 
 import platform
@@ -9,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any
+
+import numpy  # noqa: F401  (threadpoolctl knows what is loaded)
+from threadpoolctl import threadpool_info
 
 PACKAGES = (
     "torch",
@@ -56,6 +60,12 @@ def lock_hashes(lock: Mapping[str, Any], paths: Sequence[str]) -> dict[str, str]
     }
 
 
+def processor() -> str:
+    """What decides how sums are rounded: the architecture and the kernels that BLAS takes on it."""
+    kernels = {str(one["architecture"]) for one in threadpool_info() if "architecture" in one}
+    return " ".join([platform.machine(), *sorted(kernels)])
+
+
 def provenance(
     *,
     model: Mapping[str, Any],
@@ -68,6 +78,7 @@ def provenance(
         "dataset": {"fingerprint": fingerprint},
         "model": {key: model[key] for key in MODEL},
         "device": model["device"],
+        "processor": processor(),
         "seeds": {"seed": seed},
         "python": platform.python_version(),
         "packages": {package: version(package) for package in PACKAGES},

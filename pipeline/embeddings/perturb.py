@@ -3,10 +3,21 @@
 An audit without a shortcut section leaves an empty folder.
 """
 
+from pathlib import Path
+
 from pipeline import layout
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import atomic, read_json, read_table
+from pipeline.config import EmbedConfig
 from pipeline.datasets.pixels import reading_of
+
+
+def as_embedded(config: EmbedConfig, head: Path) -> EmbedConfig:
+    """The settings in the precision that `auto` became for the images as they are.
+
+    Shifted and plain embeddings are compared, so that a difference must not be one of arithmetic.
+    """
+    return config.model_copy(update={"precision": read_json(head / "model.json")["precision"]})
 
 
 def main() -> None:
@@ -26,13 +37,14 @@ def main() -> None:
     images = read_table(manifest / "manifest.parquet")
     reading = reading_of(read_json(manifest / "dataset.json"))
     held_out = images[images["split"] != "train"].reset_index(drop=True)
+    config = as_embedded(audit.embed, layout.head(name))
     for shift, delta in audit.shortcut.red_shift.items():
         embed_audit(
             clip,
             held_out,
             params.dataset(audit.dataset).root,
             reading,
-            audit.embed,
+            config,
             layout.perturbed(name) / str(shift),
             f"red {shift}",
             delta,

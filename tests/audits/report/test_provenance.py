@@ -1,6 +1,8 @@
 """Where a report comes from."""
 
-from audits.report.provenance import lock_hashes
+import platform
+
+from audits.report.provenance import lock_hashes, processor
 
 
 def test_lock_hashes_are_of_what_was_read_and_not_of_what_made_it() -> None:
@@ -19,3 +21,9 @@ def test_lock_hashes_are_of_what_was_read_and_not_of_what_made_it() -> None:
     }
     read = ["data/x/model.json", "data/labels.csv"]
     assert lock_hashes(lock, read) == {"data/x": "3", "data/labels.csv": "6"}
+
+
+def test_the_processor_is_named_by_what_decides_rounding() -> None:
+    machine, *kernels = processor().split()
+    assert machine == platform.machine()
+    assert kernels == sorted(kernels)

@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from pydantic import ValidationError
 
-from pipeline.artifacts.store import read_json, shards, vector_column, write_table
+from pipeline.artifacts.store import read_json, shards, vector_column, write_json, write_table
 from pipeline.attribution.head import project
 from pipeline.config import DatasetConfig, EmbedConfig, ModelConfig
 from pipeline.datasets.pixels import SHOWN
@@ -31,6 +31,7 @@ from pipeline.embeddings.embed import (
 )
 from pipeline.embeddings.forward import Forward, Ran
 from pipeline.embeddings.images import batches, red_shifted, runs
+from pipeline.embeddings.perturb import as_embedded
 from pipeline.embeddings.vectors import read_embeddings
 from pipeline.models.catalog import class_tokens, head_of, load_clip
 from pipeline.models.files import read_head, read_texts
@@ -367,3 +368,9 @@ def test_texts_come_back_by_form_in_the_order_of_classes(tmp_path):
     assert found["both"].tolist() == t[2:].tolist()
     with pytest.raises(ValueError, match="other classes"):
         read_texts(tmp_path / "t.parquet", ["a", "b"])
+
+
+def test_shifted_images_are_embedded_in_the_precision_of_the_plain_ones(tmp_path):
+    write_json(tmp_path / "model.json", {"device": "cuda", "precision": "float16"})
+    auto = EMBED.model_copy(update={"precision": "auto"})
+    assert as_embedded(auto, tmp_path) == auto.model_copy(update={"precision": "float16"})

@@ -110,7 +110,9 @@ class Bag(dict):
 
 def test_a_mapping_of_a_script_s_own_is_named(tmp_path):
     torch.save({"model": Bag(WEIGHTS)}, tmp_path / "w.pt")
-    with pytest.raises(ConfigError, match=r"it holds tests\.pipeline\.models\.test_tensors\.Bag, which"):
+    with pytest.raises(
+        ConfigError, match=r"it holds tests\.pipeline\.models\.test_tensors\.Bag, which"
+    ):
         read(tmp_path / "w.pt")
 
 
