@@ -1,8 +1,8 @@
 """Where a report comes from: inputs, weights, versions, seeds.
 
 Nothing of the run, such as time or commit: a clone that makes the report anew on the same kind of
-processor gets the same bytes. The code is that of the commit that holds the report; its run in MLflow
-has the commit as a tag.
+processor gets the same bytes. The code is that of the commit that holds the report, which its run
+in MLflow has as a tag.
 """
 
 import platform
