@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PROGRAMS = r"(?:[A-Z_]+=\S+ )*(?:python|audit|dvc|make|git|pip|mlflow|source) \S"
 SHELL = {"rm", "mv", "ls", "source"}
 """What a system brings; docs use them as everybody does."""
-GIT = {"add", "checkout", "commit", "config", "show", "switch"}
+GIT = {"add", "checkout", "commit", "config", "restore", "show", "switch"}
 
 
 class ParsedError(Exception):
