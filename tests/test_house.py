@@ -2,7 +2,9 @@
 
 import ast
 import re
+import tomllib
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,10 @@ def test_tests_lie_as_what_they_test():
     for path in (ROOT / "tests").rglob("test_*.py"):
         folder = path.parent.relative_to(ROOT / "tests")
         assert folder == Path() or (ROOT / folder / "__init__.py").exists(), path
+
+
+def test_the_command_audit_is_where_the_package_says():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for place in project["scripts"].values():
+        module, _, function = place.partition(":")
+        assert callable(getattr(import_module(module), function))

@@ -34,7 +34,9 @@ def audited(request, tmp_path_factory) -> tuple[Path, str]:
     name = request.param
     folder, kind, vocabulary, more = AUDITS[name]
     copy = repository_copy(tmp_path_factory.mktemp(name))
-    command = f"python -m audits add {name} --dataset {name} --kind {kind} --model mine".split()
+    command = (
+        f"python -m audits.command add {name} --dataset {name} --kind {kind} --model mine".split()
+    )
     command += ["--root", str((PHOTOS / folder).absolute()), "--labeler", "mine", *more]
     command += ["--vocabulary", f"vocabularies/{vocabulary}"]
     run(copy, *command, "--model-name", f"local-dir:{MODEL.absolute()}")

@@ -64,8 +64,8 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
     """
     if request.name in params.audits:
         raise ConfigError(
-            f"params.yaml has audits.{request.name} already: choose another name than "
-            f"{sorted(params.audits)}"
+            f"params.yaml has audits.{request.name} already: change its entries there, or choose "
+            f"another name than {sorted(params.audits)}"
         )
     datasets, added = {}, {}
     dataset = _dataset(request, params, catalog)

@@ -190,21 +190,26 @@ def publish_all(
             )
 
 
-def audits_with_report(params: Params) -> list[str]:
-    """Audits that have a report; one that params.yaml no longer has is named and left out.
+def whole_versions(params: Params) -> list[Version]:
+    """The audits that have a report here. One that params.yaml no longer has, or of which Git has
+    the figures and nobody has made or pulled the rest, is named and left out.
 
     Raises:
         FileNotFoundError: there is none.
     """
     pattern = str(layout.report("*") / "metrics.json")
-    found = sorted(path.parent.name for path in Path().glob(pattern))
-    for name in found:
+    kept = []
+    for name in sorted(path.parent.name for path in Path().glob(pattern)):
         if name not in params.audits:
             print(f"{name}: left out, params.yaml has no audits.{name}", file=sys.stderr)
-    kept = [name for name in found if name in params.audits]
+            continue
+        try:
+            kept.append(read_version(params, name))
+        except FileNotFoundError as error:
+            print(f"{name}: left out, {error}", file=sys.stderr)
     if not kept:
         raise FileNotFoundError(
-            "reports/ holds no report of an audit in params.yaml: run `dvc repro`"
+            "reports/ holds no whole report of an audit in params.yaml: run `dvc repro`"
         )
     return kept
 
@@ -238,10 +243,10 @@ def run(chosen: argparse.Namespace) -> None:
     root = Path(os.environ.get("DVC_ROOT", "."))
     # Receipts are outputs of the DAG: --sync, which runs outside it, leaves them alone.
     if chosen.sync:
-        audits = audits_with_report(params)
-        datasets = datasets_with_comparison(params, audits)
+        versions = whole_versions(params)
+        datasets = datasets_with_comparison(params, [version.audit for version in versions])
         comparisons = [read_comparison(params, name) for name in datasets]
-        publish_all([read_version(params, name) for name in audits], root, comparisons)
+        publish_all(versions, root, comparisons)
     elif chosen.dataset is not None:
         comparison = read_comparison(params, chosen.dataset)
         publish_all(comparison.versions, root, [comparison])

@@ -84,11 +84,13 @@ def layout_at(params: Params, name: str) -> str:
     try:
         return adapters.layout(config)
     except (OSError, ValueError) as error:
+        where = f"datasets.{name}.root is {str(root)!r}"
+        if root.is_dir() and not isinstance(error, FileNotFoundError):
+            raise ValueError(f"{where}: {error}") from error
         problem = f"does not look like kind {config.kind}" if root.is_dir() else "is no folder"
         raise ValueError(
-            f"datasets.{name}.root is {str(root)!r}, which "
-            f"{problem if root.exists() else 'does not exist'}: put the dataset there, or name its "
-            f"place in params.yaml (audit add --root ...). {error}"
+            f"{where}, which {problem if root.exists() else 'does not exist'}: put the dataset "
+            f"there, or name its place there in params.yaml. {error}"
         ) from error
 
 

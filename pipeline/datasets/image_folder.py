@@ -47,14 +47,18 @@ class _Folders(NamedTuple):
         """Whether there is no split for validation, so that splits have to be drawn."""
         return "val" not in self.splits
 
+    @property
+    def test_serves(self) -> bool:
+        """Whether the split test is taken for validation."""
+        return split_named(self.splits.get("val", "val")) == "test"
+
     def said(self) -> str:
         """In words."""
         if not self.splits:
             return f"<class>/ of {len(self.classes)} classes"
         order = [split for split in CALLED if split in self.splits]
         said = " and ".join(f"{self.splits[split]}/<class>/" for split in order)
-        serves = split_named(self.splits.get("val", "val")) == "test"
-        return f"{said}, which serves as val" if serves else said
+        return f"{said}, which serves as val" if self.test_serves else said
 
 
 def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
@@ -83,6 +87,8 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     else:
         parts = [_class_listing(root, "", folders.classes, "train")]
     listing = merged([*parts, _beside(root, folders)])
+    if folders.test_serves:
+        listing = listing._replace(notes=[*listing.notes, f"read as {folders.said()}"])
     if config.splits is None:
         return listing
     shares = {str(name): share for name, share in config.splits.items()}
@@ -223,14 +229,15 @@ def _check_shares(root: Path, folders: _Folders, config: DatasetConfig) -> None:
     if folders.drawn and config.splits is None:
         raise ValueError(
             f"{root} has {folders.said()} and no folder for validation, and splits is null: put "
-            "the line `splits: {train: 0.8, val: 0.2}` into the dataset's entry in params.yaml "
-            "(audit add --val-share 0.2), and splits are drawn; or make train/<class>/ and "
-            "val/<class>/"
+            "the line `splits: {train: 0.8, val: 0.2}` in its place in the dataset's entry in "
+            "params.yaml (--val-share 0.2 of `audit add`), and splits are drawn; or make "
+            "train/<class>/ and val/<class>/"
         )
     if not folders.drawn and config.splits is not None:
         raise ValueError(
             f"{root} has {folders.said()}, and splits is {config.splits}: put the line `splits: "
-            "null` into the dataset's entry in params.yaml to take the folders as splits, or "
+            "null` in its place in the dataset's entry in params.yaml to take the folders as "
+            "splits, or "
             f"leave {folders.splits['train']}/ alone there to draw splits from it"
         )
 

@@ -140,11 +140,11 @@ def _read(root: Path, config: DatasetConfig) -> list[_Row]:
     if has_split == (config.splits is not None):
         raise ValueError(
             f"{path} has a column split, and splits is {config.splits}: remove the column, or put "
-            "the line `splits: null` into the dataset's entry in params.yaml"
+            "the line `splits: null` in its place in the dataset's entry in params.yaml"
             if has_split
             else f"{path} has no column split, and splits is null: give the column (train, val or "
-            "test), or put the line `splits: {train: 0.8, val: 0.2}` into the dataset's entry in "
-            "params.yaml (audit add --val-share 0.2)"
+            "test), or put the line `splits: {train: 0.8, val: 0.2}` in its place in the dataset's "
+            "entry in params.yaml (--val-share 0.2 of `audit add`)"
         )
     roots = tuple(dict.fromkeys((os.path.abspath(root), os.path.realpath(root))))
     rows = [_row(roots, table, row, has_split) for row in table.rows]

@@ -166,7 +166,9 @@ def repository(tmp_path_factory) -> Path:
 
 
 def versions(folder: Path, *arguments: str) -> str:
-    done = run(folder, sys.executable, "-m", "audits", "versions", "scenes-tiny", *arguments)
+    done = run(
+        folder, sys.executable, "-m", "audits.command", "versions", "scenes-tiny", *arguments
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -232,7 +234,9 @@ def test_a_version_that_is_nowhere_is_listed_with_the_remedy(repository, tmp_pat
     shutil.rmtree(copy / "data" / "manifests")
     assert [row[3] for row in table(versions(copy))] == ["?", "?"]
     assert "dvc push --all-commits" in said
-    done = run(copy, sys.executable, "-m", "audits", "versions", "scenes-tiny", "HEAD", "HEAD~1")
+    done = run(
+        copy, sys.executable, "-m", "audits.command", "versions", "scenes-tiny", "HEAD", "HEAD~1"
+    )
     assert done.returncode == 1
     assert "dvc fetch --all-commits prepare@scenes" in done.stderr
     assert "Traceback" not in done.stderr

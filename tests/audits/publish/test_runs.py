@@ -120,6 +120,24 @@ def test_sync_fills_an_empty_mlflow_without_receipts(
     assert "dropped: left out, params.yaml has no audits.dropped" in capsys.readouterr().err
 
 
+def test_sync_leaves_out_reports_of_which_a_clone_has_the_figures_only(
+    together: Path,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (repository / "reports/scenes-large/report.html").unlink()
+    shutil.rmtree(repository / "data/saes/scenes-tiny")
+    call(monkeypatch, "--sync")
+    said = capsys.readouterr().err
+    assert "scenes-large: left out, reports/scenes-large/report.html does not exist" in said
+    assert "scenes-tiny: left out, data/saes/scenes-tiny/curves.csv does not exist" in said
+    assert "lesions-tiny: published" in said
+    (repository / "reports/lesions-tiny/report.html").unlink()
+    with pytest.raises(SystemExit, match="no whole report"):
+        call(monkeypatch, "--sync")
+
+
 def test_experiment_deleted_by_hand_is_restored(
     together: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +177,7 @@ def test_missing_file_is_named_with_its_stage(
 
 def test_no_report_at_all(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(repository / "reports")
-    with pytest.raises(SystemExit, match="holds no report"):
+    with pytest.raises(SystemExit, match="holds no whole report"):
         call(monkeypatch, "--sync")
 
 

@@ -86,7 +86,7 @@ def test_a_missing_root_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Mo
     message = fault(tmp_path, monkeypatch, kind="imagenet", root="data/raw/imagenet")
     assert message.startswith(
         "datasets.mine.root is 'data/raw/imagenet', which does not exist: put the dataset there, "
-        "or name its place in params.yaml (audit add --root ...). "
+        "or name its place there in params.yaml. "
     )
     assert "torchvision: train/<wnid>/*.JPEG and val/<wnid>/*.JPEG" in message
 
@@ -151,7 +151,7 @@ def test_a_fault_is_one_message_without_a_traceback_and_without_torch(tmp_path: 
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     code = (
         "import sys; sys.argv[1:] = ['--dataset', 'nope']\n"
-        "from pipeline import locate\n"
+        "from pipeline.checks import locate\n"
         "assert not {'torch', 'timm', 'h5py'} & set(sys.modules)\n"
         "locate.main()"
     )

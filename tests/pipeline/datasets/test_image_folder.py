@@ -83,8 +83,11 @@ def test_splits_go_by_the_names_that_people_use(
     paths = {f"{train}/a/1.png": "train", f"{val}/a/2.png": "val"}
     paths |= {f"{test}/a/3.png": "test"} if test else {}
     found = read(tmp_path, *paths)
-    assert {record.path: record.split for record in found.records} == paths
+    assert {record.path: record.split for record in found.records} == paths | {
+        path: "val" for path in paths if "serves" in said and path.startswith(val)
+    }
     assert layout(folder_config(tmp_path)) == said
+    assert list(found.notes) == ([f"read as {said}"] if "serves" in said else [])
 
 
 @pytest.mark.parametrize("prefix", ["", "train/"])
