@@ -44,7 +44,7 @@ STAGES = (
     "audits.probe",
     "audits.reference",
     "audits.failures",
-    "audits.verdicts",
+    "audits.review",
     "audits.shortcut",
     "audits.validate",
 )

@@ -1,5 +1,6 @@
 """Benchmarks work in a folder that a person names: what else lies there stays."""
 
+import importlib.util
 import sys
 
 import pytest
@@ -24,3 +25,8 @@ def test_a_copy_of_the_workflow_is_put_beside_what_is_there(tmp_path):
         assert planted.prepared(tmp_path, 3, null=False) == tmp_path / "seed-3"
     assert (mine.parent / "layout.py").exists()
     assert mine.read_text() == "years of work"
+
+
+def test_the_stages_that_are_run_are_there():
+    for command in (*planted.COSTLY, *planted.STAGES, *failures.STAGES):
+        assert importlib.util.find_spec(command.split()[0]) is not None, command
