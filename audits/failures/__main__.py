@@ -1,7 +1,8 @@
 """Stage `failures`: components on which a class's prompt depends more than it should.
 
 For each class, images of other classes that come close to it are candidates; components are tested
-on them against the class's own images (paper, Sec. 4.2b and App. D; `audits.failures.flags`). Flags
+on them against chance and against the class's own images (paper, Sec. 4.2b and App. D;
+`audits.failures.flags`). Flags
 are held to a false discovery rate, gathered into findings and confirmed on images not used to find
 them (`audits.failures.findings`).
 """

@@ -5,23 +5,23 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
-from audits.failures.expectation import (
-    Close,
-    Expectation,
-    close_images,
-    expectations,
-    surprise,
-    view,
+from audits.failures.chance import either, on_others, stratified
+from audits.failures.expectation import Expectation, expectations, surprise
+from audits.failures.flags import (
+    EXCESS,
+    Flag,
+    Tests,
+    hits,
+    prepare_tests,
+    see,
+    tally,
+    whole_classes,
 )
-from audits.failures.flags import EXCESS, Flag, chance, count, hits
 from audits.failures.modes import Mode
 from audits.inputs import Inputs
-from audits.reference.expected import own_images
 from pipeline.config import FailuresConfig
 
 FINDING_COLUMNS = [
@@ -60,10 +60,10 @@ def gather(flags: list[Flag], overlap: float) -> list[list[Flag]]:
     """Flags of one class that share their images, as groups, the most telling flag first.
 
     Two flags belong together where the images they share are at least `overlap` of the smaller
-    set; groups are the connected components of that relation. A flag is as strong as the relevance
-    that is too much, over all its images. First is the strongest EXCESS flag with at least
-    `overlap` of the group's images, since its component tells them from the class's own; else the
-    strongest flag.
+    set, or where a class comes close as a whole by both; groups are the connected components of
+    that relation. A flag is as strong as the relevance that is too much, over all its images. First
+    is the strongest EXCESS flag with at least `overlap` of the group's images, since its component
+    tells them from the class's own; else the strongest flag.
     """
     groups: list[list[Flag]] = []
     for position in sorted({flag.position for flag in flags}):
@@ -86,13 +86,14 @@ def _ranked(group: list[Flag], overlap: float) -> list[Flag]:
 
 
 def _linked(flags: list[Flag], overlap: float) -> csr_array:
-    """Which flags [f, f] share enough of their images."""
+    """Which flags [f, f] share enough of their images, or a class that comes close as a whole."""
     sizes = np.array([len(flag.rows) for flag in flags])
     rows = np.concatenate([flag.rows for flag in flags])
     starts = np.concatenate([[0], sizes.cumsum()])
     shown = csr_array((np.ones(len(rows), dtype=np.int64), rows, starts))
     shared = (shown @ shown.T).toarray()
-    return csr_array(shared >= overlap * np.minimum(sizes[:, None], sizes))
+    of_whole = np.array([[bool({*a.whole} & {*b.whole}) for a in flags] for b in flags])
+    return csr_array((shared >= overlap * np.minimum(sizes[:, None], sizes)) | of_whole)
 
 
 def _strength(flag: Flag) -> float:
@@ -108,43 +109,49 @@ def confirmations(
 ) -> dict[Pair, float]:
     """p-value of every flag on validation images, which had no part in finding it.
 
-    The flag's own test, validation candidates against the class's own validation images that come
-    as close, with what is expected from train images; 1 where a class lacks either.
+    The flag's own tests, with what is expected from train images and on the classes that it was
+    found on: within them all together, or of one of those that came close as a whole; 1 where no
+    image of theirs, or for EXCESS of the class itself, comes close.
     """
     asked: dict[int, list[Flag]] = {}
     for flag in flags:
         asked.setdefault(flag.position, []).append(flag)
+    tests = prepare_tests(inputs, "val", config)
     flagged = classes[classes["class"].isin(inputs.classes["label"][list(asked)])]
-    close = close_images(inputs, flagged, "val", config.candidate_deviations)
-    known = dict(own_images(inputs, "train"))
     found: dict[Pair, float] = {}
     for expected in expectations(inputs, table, flagged):
-        at = expected.position
-        found |= _confirmed(inputs, asked[at], expected, close[at], known[at], config)
+        found |= _confirmed(inputs, asked[expected.position], expected, tests, config)
     return found
 
 
 def _confirmed(
-    inputs: Inputs,
-    flags: list[Flag],
-    expected: Expectation,
-    close: Close,
-    known: Int[Tensor, " t"],
-    config: FailuresConfig,
+    inputs: Inputs, flags: list[Flag], expected: Expectation, tests: Tests, config: FailuresConfig
 ) -> dict[Pair, float]:
-    if len(close.own) == 0 or len(close.candidates) == 0:
+    labels = sorted({label for flag in flags for label in flag.labels})
+    seen = see(inputs, expected, tests.close, labels)
+    if not seen.close.any():
         return {about(flag): 1.0 for flag in flags}
-    seen = view(inputs, expected, *close, known, config)
-    sizes = int(seen.own.sum()), int((~seen.own).sum())
     z = surprise(seen, expected, new=True)
-    counted = {
-        test: count(seen, slots, len(expected.mean))
-        for test, slots in hits(seen, z, expected.mean, config).items()
-    }
+    components = len(expected.mean)
     found = {}
-    for flag in flags:
-        a, b = (side[[flag.component]] for side in counted[flag.test])
-        found[about(flag)] = float(chance(a, b, *sizes, at_least=b)[0])
+    for test, slots in hits(seen, z, expected.mean, config).items():
+        counted = tally(seen, slots, components)
+        whole = whole_classes(seen, counted, tests, config)
+        for flag in (flag for flag in flags if flag.test == test):
+            j, rows = flag.component, np.isin(counted.labels, flag.labels)
+            strata = zip(
+                counted.units[rows], counted.close[rows], counted.hits[rows, j], strict=True
+            )
+            both, close = int(counted.both[rows, j].sum()), int(counted.close[rows].sum())
+            routes = [stratified(both, strata)] + [
+                whole[n, j] for n in np.flatnonzero(rows)
+            ]
+            p = float(either(*np.array(routes)))
+            if test == EXCESS:
+                p = max(
+                    p, float(on_others(counted.own_hits[j], counted.own, np.array(both), close))
+                )
+            found[about(flag)] = p if both else 1.0
     return found
 
 
@@ -198,7 +205,7 @@ def report_findings(
                 "score": best.score,
                 "images": len(rows),
                 "max_z": max(flag.max_z for flag in group),
-                "q_value": min(flag.q_value for flag in group),
+                "q_value": best.q_value,
                 "confirmed": confirmed[about(best)] <= config.confirm_p,
                 "stability": stability.get(best.component),
                 "verdict": None,
@@ -247,12 +254,12 @@ def _reason(flag: Flag) -> str:
     said = (
         "matters more than on the class's own images"
         if flag.test == EXCESS
-        else ("carries the class's prompt as on its own images")
+        else "carries the class's prompt as on its own images"
     )
     return (
-        f"on {counts.other_hits} of {counts.others} candidates that do not look like the class, "
-        f"the component {said}; so it does on {counts.own_hits} of {counts.own} own images that "
-        "score as high"
+        f"on {counts.other_hits} of {counts.others} images of other classes that score as high as "
+        f"the class's own, the component {said}; so it does on {counts.far_hits} of {counts.far} "
+        f"of their images that do not, and on {counts.own_hits} of {counts.own} own images"
     )
 
 

@@ -130,26 +130,42 @@ class FailuresConfig(Section):
 
     candidate_deviations: Positive
     """An image of another class is a candidate where y exceeds mean − this many deviations."""
+    peer_deviations: Positive
+    """It is one, too, where y exceeds what images of its label get by this many robust deviations,
+    and mean − this many deviations."""
     z: Positive
     """Relevance above mean + z deviations is unexpected."""
     min_images: Count
     """Candidates on which it has to be, for a flag."""
+    min_class_images: Count
+    """Of these at least so many are of each class that counts."""
+    class_share: Annotated[float, Field(gt=0, lt=1)]
+    """A class comes close as a whole where more than this part of its images do; twice what it
+    costs of an AUROC of 1."""
+    look_alike: Positive
+    """Classes look alike, and are not compared, where images of each come close to the other: those
+    of the prompt's class this many times as often, or more."""
     q: Annotated[float, Field(gt=0, lt=1)]
-    """False discovery rate over all (class, component) pairs (Benjamini-Hochberg)."""
+    """False discovery rate over all (class, component, other class), for each test by itself
+    (Benjamini-Hochberg)."""
     confirm_p: Annotated[float, Field(gt=0, lt=1)]
     """A finding is confirmed on validation images at this one-sided p-value."""
     overlap: Annotated[float, Field(gt=0, le=1)]
     """Flags of one class that share this part of the smaller set of images are one finding."""
-    neighbours: Count
-    """An image looks like a class as much as its so many nearest own images do."""
-    unlike: Positive
-    """An image does not look like the class where it is so many deviations less like it than the
-    class's own images are: only such images count."""
     mainstay: Annotated[float, Field(gt=0, le=1)]
     """A component carries a class where its expected relevance is this part of the largest."""
     permutations: Count
-    """Random exchanges of a class's images with candidates that the expected number of false flags
-    is the mean of."""
+    """Random exchanges of which of a class's images come close, that the expected number of false
+    flags is the mean of."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "FailuresConfig":
+        if self.peer_deviations < self.candidate_deviations:
+            raise ValueError(
+                f"peer_deviations {self.peer_deviations} is less than candidate_deviations "
+                f"{self.candidate_deviations}: it lets images in that score less"
+            )
+        return self
 
 
 class ReviewConfig(Section):

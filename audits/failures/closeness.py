@@ -1,0 +1,109 @@
+"""Images that come close to classes that they are not, and classes that look alike.
+
+Close is an output for a class's prompt about as high as on the class's own images, or far above
+what images of the same label get. Where the images of two classes come close to each other's
+prompts about as often, they look alike, and nothing can be said of words, marks or backgrounds.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from audits.inputs import Inputs
+from audits.reference.expected import own_images
+from pipeline.attribution.head import cosine_outputs
+from pipeline.attribution.relevance import blocks
+from pipeline.config import FailuresConfig
+
+BLOCK_ROWS = 8192
+"""Images whose outputs for every class are held at once."""
+MAD = 1.4826
+"""Median absolute deviations in a standard deviation of normal values."""
+
+
+class Close(NamedTuple):
+    """Images of one split that come close to classes, as rows of Inputs.images."""
+
+    split: str
+    own: list[np.ndarray]
+    """Of each class the own ones."""
+    candidates: list[np.ndarray]
+    """Of each class those of other classes."""
+    rates: Float[np.ndarray, "c c"]
+    """Share of the images of a class (row) that score as high as those of another (column)."""
+
+
+def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
+    """For every class the images that come close to it.
+
+    Images score as high as the class's own above mean(y) − candidate_deviations · sd(y) over its own
+    images of the split (paper, App. D), so that what a model has learned by heart of its train
+    images does not matter. Own images are close where they do, so that they are compared with
+    candidates that were chosen as they were; images of another label are candidates where
+    they do, or where y is pushed beyond their peers: more than peer_deviations robust deviations
+    (1.4826 median absolute deviations) above the median of their label in the split, and above
+    mean(y) − peer_deviations · sd(y). Images without a label are left out, since they may show the
+    class. Outputs are held for one label at a time.
+
+    Args:
+        inputs: the audit's artifacts.
+        split: whose images.
+        config: the section of params.yaml.
+    """
+    members = dict(own_images(inputs, split))
+    count = len(members)
+    mean, std = np.full(count, np.inf), np.zeros(count)  # nothing is close to a class of one image
+    for position, rows in members.items():
+        if len(rows) > 1:
+            y = _outputs(inputs, rows, slice(position, position + 1))
+            mean[position], std[position] = y.mean(), y.std(ddof=1)
+    high = mean - config.candidate_deviations * std
+    least = mean - config.peer_deviations * std
+    none = np.zeros(0, dtype=np.int64)
+    own, rates = [none] * count, np.zeros((count, count))
+    found: list[list[np.ndarray]] = [[none] for _ in members]
+    for position, rows in members.items():
+        if not len(rows):
+            continue
+        y, at = _outputs(inputs, rows, slice(None)), rows.numpy()
+        as_high = y > high
+        rates[position] = as_high.mean(axis=0)
+        own[position] = at[as_high[:, position]]
+        near = as_high | (_beyond_peers(y, config.peer_deviations) & (y > least))
+        near[:, position] = False
+        for other in np.flatnonzero(near.any(axis=0)):
+            found[other].append(at[near[:, other]])
+    return Close(split, own, [np.concatenate(rows) for rows in found], rates)
+
+
+def look_alikes(rates: Float[np.ndarray, "c c"], ratio: float) -> Bool[np.ndarray, "c c"]:
+    """Classes (columns) that look like a class (row).
+
+    Likeness is mutual, while a word, a mark or a background that misleads does so one way: two
+    classes look alike where the class's own images come close to the other one's prompt at least
+    `ratio` times as often as the other's to its own.
+
+    Args:
+        rates: of `Close`, train images.
+        ratio: `failures.look_alike`.
+    """
+    alike = (rates > 0) & (rates.T > 0) & (rates >= ratio * rates.T)
+    np.fill_diagonal(alike, False)
+    return alike
+
+
+def _outputs(inputs: Inputs, rows: Tensor, prompts: slice) -> Float[np.ndarray, "r c"]:
+    parts = [
+        cosine_outputs(inputs.tokens(rows[part]), inputs.texts["short"][prompts], inputs.head)
+        for part in blocks(len(rows), BLOCK_ROWS)
+    ]
+    return torch.cat(parts).double().numpy()
+
+
+def _beyond_peers(y: Float[np.ndarray, "r c"], deviations: float) -> Bool[np.ndarray, "r c"]:
+    middle = np.median(y, axis=0)
+    spread = MAD * np.median(np.abs(y - middle), axis=0)
+    return (y > middle + deviations * spread) & (spread > 0)
