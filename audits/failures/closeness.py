@@ -39,12 +39,12 @@ class Close(NamedTuple):
 def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
     """For every class the images that come close to it.
 
-    Images score as high as the class's own above mean(y) − candidate_deviations · sd(y) over its own
-    images of the split (paper, App. D), so that what a model has learned by heart of its train
+    Images score as high as the class's own above mean(y) − candidate_deviations · sd(y) over its
+    own images of the split (paper, App. D), so that what a model has learned by heart of its train
     images does not matter. Own images are close where they do, so that they are compared with
-    candidates that were chosen as they were; images of another label are candidates where
-    they do, or where y is pushed beyond their peers: more than peer_deviations robust deviations
-    (1.4826 median absolute deviations) above the median of their label in the split, and above
+    candidates that were chosen as they were; images of another label are candidates where they do,
+    or where y is pushed beyond their peers: more than peer_deviations robust deviations (1.4826
+    median absolute deviations) above the median of their label in the split, and above
     mean(y) − peer_deviations · sd(y). Images without a label are left out, since they may show the
     class. Outputs are held for one label at a time.
 

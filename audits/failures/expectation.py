@@ -14,6 +14,7 @@ from jaxtyping import Int
 
 from audits.inputs import Inputs
 from audits.reference.expected import class_relevance
+from pipeline.config import Relevance
 
 
 class Expectation(NamedTuple):
@@ -97,6 +98,7 @@ def view(
     own: Int[np.ndarray, " o"],
     others: Int[np.ndarray, " i"],
     close: Int[np.ndarray, " c"],
+    kind: Relevance = "act_grad",
 ) -> View:
     """Images of a class and of others, as its prompt sees them.
 
@@ -106,6 +108,7 @@ def view(
         own: rows of images of the class that come close to it.
         others: rows of images of other classes.
         close: rows of those among them that come close to the class.
+        kind: of relevance, as in what is expected.
     """
     rows = np.concatenate([own, others])
     group = pd.factorize(inputs.images["group_id"].iloc[rows])[0]
@@ -113,7 +116,7 @@ def view(
     count = len(inputs.classes)
     units, unit_of = np.unique(count * group + label, return_inverse=True)
     asked = torch.from_numpy(rows)
-    every = class_relevance(inputs, asked, inputs.texts["short"][expected.position])
+    every = class_relevance(inputs, asked, inputs.texts["short"][expected.position], kind)
     image, slot = np.nonzero(inputs.codes.activation[asked].numpy() > 0)
     component = inputs.codes.component[asked].numpy()[image, slot]
     relevance = every.numpy()[image, slot].astype(np.float64)

@@ -128,7 +128,7 @@ def _confirmed(
     inputs: Inputs, flags: list[Flag], expected: Expectation, tests: Tests, config: FailuresConfig
 ) -> dict[Pair, float]:
     labels = sorted({label for flag in flags for label in flag.labels})
-    seen = see(inputs, expected, tests.close, labels)
+    seen = see(inputs, expected, tests.close, labels, config.relevance)
     if not seen.close.any():
         return {about(flag): 1.0 for flag in flags}
     z = surprise(seen, expected, new=True)
@@ -143,9 +143,7 @@ def _confirmed(
                 counted.units[rows], counted.close[rows], counted.hits[rows, j], strict=True
             )
             both, close = int(counted.both[rows, j].sum()), int(counted.close[rows].sum())
-            routes = [stratified(both, strata)] + [
-                whole[n, j] for n in np.flatnonzero(rows)
-            ]
+            routes = [stratified(both, strata)] + [whole[n, j] for n in np.flatnonzero(rows)]
             p = float(either(*np.array(routes)))
             if test == EXCESS:
                 p = max(

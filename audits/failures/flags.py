@@ -24,7 +24,7 @@ from audits.failures.expectation import Expectation, View, expectations, surpris
 from audits.inputs import Inputs
 from audits.reference.expected import own_images
 from pipeline.artifacts.gaps import DoesNotApply
-from pipeline.config import FailuresConfig
+from pipeline.config import FailuresConfig, Relevance
 
 EXCESS, STAND_IN = "excess", "stand-in"
 
@@ -283,12 +283,16 @@ def prepare_tests(inputs: Inputs, split: str, config: FailuresConfig) -> Tests:
 
 
 def see(
-    inputs: Inputs, expected: Expectation, close: Close, labels: Sequence[int] | np.ndarray
+    inputs: Inputs,
+    expected: Expectation,
+    close: Close,
+    labels: Sequence[int] | np.ndarray,
+    kind: Relevance,
 ) -> View:
     """A class's own images that come close to it, and all images of other classes in a split."""
     at = expected.position
     others = np.flatnonzero(np.isin(inputs.class_index.numpy(), labels) & _in_split(inputs, close))
-    return view(inputs, expected, close.own[at], others, close.candidates[at])
+    return view(inputs, expected, close.own[at], others, close.candidates[at], kind)
 
 
 def _in_split(inputs: Inputs, close: Close) -> np.ndarray:
@@ -312,7 +316,7 @@ def _views(
             continue
         labels = _close_classes(tests, at, groups, label, config)
         if len(labels):
-            yield expected, see(inputs, expected, tests.close, labels)
+            yield expected, see(inputs, expected, tests.close, labels, config.relevance)
 
 
 def _close_classes(
@@ -334,8 +338,8 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Tests, config: Failu
         )
     most = max(len(rows) for rows in tests.close.candidates)
     return (
-        f"a test takes {config.min_class_images} train images of another class that come close to a "
-        "class (failures.min_class_images) and do not look like it (failures.look_alike), and "
+        f"a test takes {config.min_class_images} train images of another class that come close to "
+        "a class (failures.min_class_images) and do not look like it (failures.look_alike), and "
         f"images of the class itself that are of 2 groups; of {len(inputs.classes)} classes, the "
         f"most images of others that come close to one are {most}"
     )

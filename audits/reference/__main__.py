@@ -15,7 +15,8 @@ from pipeline.artifacts.store import write_table
 def main() -> None:
     """Compute an audit's expected relevance."""
     name, params = begin(__doc__)
-    table, classes = reference(load_inputs(params, name))
+    kind = params.audit(name).failures.relevance
+    table, classes = reference(load_inputs(params, name), kind)
     folder = layout.reference(name)
     write_table(folder / "reference.parquet", table)
     write_table(folder / "classes.parquet", classes)

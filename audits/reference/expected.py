@@ -12,10 +12,20 @@ from torch import Tensor
 from audits.inputs import Inputs
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import cosine_outputs
-from pipeline.attribution.relevance import Codes, act_grad, blocks, gradient
+from pipeline.attribution.relevance import (
+    Codes,
+    ablation,
+    act_grad,
+    blocks,
+    gradient,
+    integrated_gradients,
+)
+from pipeline.config import Relevance
 
 BLOCK_ROWS = 4096
 """Images whose relevance is held at once."""
+IG_POINTS = 10
+"""Of Integrated Gradients (paper, App. B.2)."""
 CLASSES = {"images": np.int64, "y_mean": np.float64, "y_std": np.float64, "floor": np.float64}
 """Columns of the classes' table, beside class."""
 
@@ -60,15 +70,28 @@ class Moments(NamedTuple):
 
 
 def class_relevance(
-    inputs: Inputs, rows: Int[Tensor, " r"], t: Float[Tensor, " p"]
+    inputs: Inputs, rows: Int[Tensor, " r"], t: Float[Tensor, " p"], kind: Relevance = "act_grad"
 ) -> Float[Tensor, "r k"]:
-    """Relevance of each slot of some images for one prompt."""
+    """Relevance of each slot of some images for one prompt.
+
+    Args:
+        inputs: the audit's artifacts.
+        rows: images as rows of Inputs.images.
+        t: the prompt's unit embedding.
+        kind: of relevance; all are in units of y.
+    """
     relevance = torch.empty(len(rows), inputs.codes.component.shape[1])
     for part in blocks(len(rows), BLOCK_ROWS):
         x = inputs.tokens(rows[part])
         codes = Codes(*(tensor[rows[part]] for tensor in inputs.codes))
-        g = gradient(x, t.expand(len(x), -1), inputs.head)
-        relevance[part] = act_grad(g, codes, inputs.atoms)
+        asked = t.expand(len(x), -1)
+        of = (codes, inputs.atoms)
+        if kind == "act_grad":
+            relevance[part] = act_grad(gradient(x, asked, inputs.head), *of)
+        elif kind == "integrated_gradients":
+            relevance[part] = integrated_gradients(x, asked, *of, inputs.head, IG_POINTS)
+        else:
+            relevance[part] = ablation(x, asked, *of, inputs.head)
     return relevance
 
 
@@ -113,8 +136,12 @@ def own_images(inputs: Inputs, split: str) -> Iterator[tuple[int, Int[Tensor, " 
     return enumerate(order.split(counts)[1:])
 
 
-def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
+def reference(inputs: Inputs, kind: Relevance = "act_grad") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Expected relevance of each class for its short prompt, and its outputs.
+
+    Args:
+        inputs: the audit's artifacts.
+        kind: of relevance.
 
     Returns:
         A row for each (class, component) with any activation: mean, std, count; and a row for
@@ -127,7 +154,7 @@ def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
         if len(rows) < 2:
             continue
         label = inputs.classes["label"][position]
-        moments, y = _expected(inputs, rows, inputs.texts["short"][position])
+        moments, y = _expected(inputs, rows, inputs.texts["short"][position], kind)
         if not moments.active.any():
             continue
         floor = deviation_floor(moments)
@@ -156,14 +183,14 @@ def reference(inputs: Inputs) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _expected(
-    inputs: Inputs, rows: Int[Tensor, " r"], t: Float[Tensor, " p"]
+    inputs: Inputs, rows: Int[Tensor, " r"], t: Float[Tensor, " p"], kind: Relevance
 ) -> tuple[Moments, Float[Tensor, " r"]]:
     """Moments of relevance over some images, and their outputs in double precision."""
     parts, outputs = [], []
     for block in blocks(len(rows), BLOCK_ROWS):
         part = rows[block]
         component = inputs.codes.component[part]
-        relevance = class_relevance(inputs, part, t)
+        relevance = class_relevance(inputs, part, t, kind)
         parts.append(slot_moments(component, relevance, len(inputs.atoms)))
         outputs.append(cosine_outputs(inputs.tokens(part), t[None], inputs.head)[:, 0].double())
     moments = parts[0]

@@ -125,9 +125,16 @@ class ModesConfig(Section):
     ImageNet-21k that timm ships."""
 
 
+Relevance = Literal["act_grad", "integrated_gradients", "ablation"]
+"""Act×Grad as in the paper; Integrated Gradients; the exact effect of switching a component off."""
+
+
 class FailuresConfig(Section):
     """Failure modes: higher relevance than expected (paper, Sec. 4.2b)."""
 
+    relevance: Relevance
+    """What is measured of a component, here and in the reference. Ablation costs an image's number
+    of active components times as much as Act×Grad, Integrated Gradients ten times."""
     candidate_deviations: Positive
     """An image of another class is a candidate where y exceeds mean − this many deviations."""
     peer_deviations: Positive

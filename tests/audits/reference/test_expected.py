@@ -9,6 +9,7 @@ import torch
 
 from audits.reference import expected as module
 from audits.reference.expected import (
+    IG_POINTS,
     class_relevance,
     deviation_floor,
     own_images,
@@ -17,7 +18,14 @@ from audits.reference.expected import (
 )
 from pipeline.artifacts.store import read_table, write_table
 from pipeline.attribution.head import cosine_outputs
-from pipeline.attribution.relevance import Codes, decode
+from pipeline.attribution.relevance import (
+    Codes,
+    ablation,
+    act_grad,
+    decode,
+    gradient,
+    integrated_gradients,
+)
 
 
 def test_moments_are_those_of_the_dense_matrix():
@@ -178,3 +186,30 @@ def test_a_class_without_relevance_is_left_out(inputs):
     table, classes = reference(dark)
     assert classes["class"].tolist() == ["n01", "n02"]
     assert set(table["class"]) == {"n01", "n02"}
+
+
+@pytest.mark.parametrize("kind", ["act_grad", "integrated_gradients", "ablation"])
+def test_relevance_is_of_the_kind_that_is_asked_for(inputs, kind):
+    rows = torch.tensor([0, 70, 100])
+    t = inputs.texts["short"][1]
+    x, codes = inputs.tokens(rows), Codes(*(part[rows] for part in inputs.codes))
+    asked, atoms, head = t.expand(len(x), -1), inputs.atoms, inputs.head
+    expected = {
+        "act_grad": act_grad(gradient(x, asked, head), codes, atoms),
+        "integrated_gradients": integrated_gradients(x, asked, codes, atoms, head, IG_POINTS),
+        "ablation": ablation(x, asked, codes, atoms, head),
+    }
+    found = class_relevance(inputs, rows, t, kind)
+    assert torch.allclose(found, expected.pop(kind), atol=1e-6)
+    assert not any(torch.allclose(found, other, atol=1e-4) for other in expected.values())
+
+
+def test_the_reference_is_of_that_kind_too(inputs):
+    table, _ = reference(inputs, "ablation")
+    rows = torch.nonzero(inputs.split("train") & (inputs.class_index == 1)).flatten()
+    effects = class_relevance(inputs, rows, inputs.texts["short"][1], "ablation").double()
+    component = int(inputs.codes.component[rows[0], 0])
+    mine = (inputs.codes.component[rows] == component) & (inputs.codes.activation[rows] > 0)
+    label = inputs.classes["label"][1]
+    found = table[(table["class"] == label) & (table["component"] == component)]["mean"].item()
+    assert found == pytest.approx(float(effects[mine].sum()) / len(rows), rel=1e-5)
