@@ -128,7 +128,7 @@ def _confirmed(
     inputs: Inputs, flags: list[Flag], expected: Expectation, tests: Tests, config: FailuresConfig
 ) -> dict[Pair, float]:
     labels = sorted({label for flag in flags for label in flag.labels})
-    seen = see(inputs, expected, tests.close, labels, config.relevance)
+    seen = see(inputs, expected, tests, labels, config.relevance)
     if not seen.close.any():
         return {about(flag): 1.0 for flag in flags}
     z = surprise(seen, expected, new=True)

@@ -149,6 +149,10 @@ class Tests(NamedTuple):
     """Units of each class on which each component fires."""
     units: Int[np.ndarray, " c"]
     """Units of each class."""
+    every: Int[np.ndarray, " m"]
+    """Units of all classes on which each component fires."""
+    members: list[np.ndarray]
+    """Images of each class, as rows of Inputs.images."""
 
 
 def firing_units(inputs: Inputs, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -278,25 +282,23 @@ def find_flags(
 def prepare_tests(inputs: Inputs, split: str, config: FailuresConfig) -> Tests:
     """What the tests of every class need of a split."""
     close = close_images(inputs, split, config)
+    firing, units = firing_units(inputs, split)
+    members = [rows.numpy() for _, rows in own_images(inputs, split)]
     alike = look_alikes(close.rates, config.look_alike)
-    return Tests(close, alike, *firing_units(inputs, split))
+    return Tests(close, alike, firing, units, firing.sum(axis=0), members)
 
 
 def see(
     inputs: Inputs,
     expected: Expectation,
-    close: Close,
+    tests: Tests,
     labels: Sequence[int] | np.ndarray,
     kind: Relevance,
 ) -> View:
     """A class's own images that come close to it, and all images of other classes in a split."""
     at = expected.position
-    others = np.flatnonzero(np.isin(inputs.class_index.numpy(), labels) & _in_split(inputs, close))
-    return view(inputs, expected, close.own[at], others, close.candidates[at], kind)
-
-
-def _in_split(inputs: Inputs, close: Close) -> np.ndarray:
-    return inputs.images["split"].to_numpy() == close.split
+    others = np.concatenate([tests.members[label] for label in labels])
+    return view(inputs, expected, tests.close.own[at], others, tests.close.candidates[at], kind)
 
 
 def _views(
@@ -316,7 +318,7 @@ def _views(
             continue
         labels = _close_classes(tests, at, groups, label, config)
         if len(labels):
-            yield expected, see(inputs, expected, tests.close, labels, config.relevance)
+            yield expected, see(inputs, expected, tests, labels, config.relevance)
 
 
 def _close_classes(
@@ -409,16 +411,21 @@ def whole_classes(seen: View, found: Tally, tests: Tests, config: FailuresConfig
 
     Two things have to be ruled out: that no more than `class_share` of the class's images come
     close, and that the component fires on those that do no more than on images of all other classes
-    that do not look alike.
+    that do not look alike. 1 where the component does not count.
     """
-    others = ~tests.alike[seen.position]
-    others[seen.position] = False
+    left_out = tests.alike[seen.position].copy()
+    left_out[seen.position] = True
+    left_out[found.labels] = False  # those of another split's flags may look alike in this one
+    units = int(tests.units.sum() - tests.units[left_out].sum())
     fires = np.arange(len(seen.image))  # every slot is active
-    firing = tally(seen, fires, found.hits.shape[1])
+    firing = tally(seen, fires, found.hits.shape[1]).both
+    p = np.ones(found.hits.shape)
+    row, component = np.nonzero(found.both)
+    total = tests.every[component] - tests.firing[left_out].sum(axis=0)[component]
+    by_component = within(firing[row, component], units, found.close[row], total)
     by_class = as_a_whole(found.close, found.units, config.class_share)
-    total, units = tests.firing[others].sum(axis=0), int(tests.units[others].sum())
-    by_component = within(firing.both, units, found.close[:, None], total[None])
-    return np.maximum(by_class[:, None], by_component)
+    p[row, component] = np.maximum(by_class[row], by_component)
+    return p
 
 
 def _permuted(
@@ -435,17 +442,21 @@ def _permuted(
     shape = (len(seen.size), found.hits.shape[1])
     counts = csr_array((np.ones(len(pairs), dtype=np.int32), (unit, component)), shape=shape)
     row, tested = asked
-    numbers = _numbers(found, row, tested)
     draws: list[list[tuple[int, float, int]]] = [[] for _ in range(config.permutations)]
     for n, label in enumerate(found.labels):
         here = np.flatnonzero(row == n)
-        mine = counts[np.flatnonzero(seen.label == label)]
-        for draw in draws if len(here) else ():
-            close = rng.permutation(found.units[n])[: found.close[n]]
-            both = np.asarray(mine[np.sort(close)].sum(axis=0)).ravel()[tested[here]]
-            p = np.minimum(1, 2 * within(both, *(part[here] for part in numbers)))
-            for i in np.flatnonzero((p <= config.q) & (both >= config.min_class_images)):
-                draw.append((int(tested[here[i]]), float(p[i]), int(both[i])))
+        if not len(here):
+            continue
+        mine = counts[np.flatnonzero(seen.label == label)][:, tested[here]]
+        drawn = np.zeros((config.permutations, found.units[n]), dtype=np.int32)
+        drawn[:, : found.close[n]] = 1
+        both = rng.permuted(drawn, axis=1) @ mine
+        units, close, hit = _numbers(found, row[here], tested[here])
+        p = np.minimum(1, 2 * within(both, units, close, hit))
+        for draw, i in zip(
+            *np.nonzero((p <= config.q) & (both >= config.min_class_images)), strict=True
+        ):
+            draws[draw].append((int(tested[here[i]]), float(p[draw, i]), int(both[draw, i])))
     return draws
 
 
