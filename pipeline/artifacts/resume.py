@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -11,12 +10,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 
 from pipeline import layout
 from pipeline.artifacts.litter import is_litter
 from pipeline.artifacts.store import SHARD_PATTERN, files_in, put_folder
 
+RECIPES = Path(__file__).parents[2] / "recipes.yaml"
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "pillow", "numpy", "pyarrow")
 LOCK = "lock"
 PARTS = "parts"
@@ -24,27 +25,27 @@ FORMATS = (".parquet", ".safetensors")
 """Of all files that unfinished work consists of; whatever else lies there is somebody else's."""
 
 
-def work_key(inputs: Mapping[str, Any]) -> str:
+def recipe(name: str) -> int:
+    """Number of the way in which a costly result is made, of recipes.yaml.
+
+    Raises:
+        KeyError: recipes.yaml has none of that name.
+    """
+    number: int = yaml.safe_load(RECIPES.read_text(encoding="utf-8"))[name]
+    return number
+
+
+def work_key(made_by: str, inputs: Mapping[str, Any]) -> str:
     """SHA-256 of all that decides the bytes of some work, which may be reused where it is equal.
 
-    Over the inputs, the source of every module of this package that is loaded, and the versions of
-    the libraries that compute.
+    Over the recipe's number, the inputs, and the versions of the libraries that compute.
 
     Args:
+        made_by: name of the recipe.
         inputs: anything that JSON can say.
     """
-    files = {
-        name: getattr(module, "__file__", None)
-        for name, module in sorted(sys.modules.items())
-        if name == "__main__" or name.startswith("pipeline.")
-    }
-    code = {
-        name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        for name, file in files.items()
-        if file
-    }
     packages = {name: version(name) for name in PACKAGES}
-    identity = {"inputs": inputs, "code": code, "packages": packages}
+    identity = {"recipe": [made_by, recipe(made_by)], "inputs": inputs, "packages": packages}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
