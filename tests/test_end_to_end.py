@@ -21,6 +21,8 @@ CODE = (
     "dvc.yaml",
     "params.yaml",
     "catalog.yaml",
+    "recipes.yaml",
+    ".dvcignore",
 )
 TARGET = "publish@lesions-tiny"
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from filelock import FileLock, Timeout
@@ -71,9 +71,7 @@ def workplace(path: Path, key: str) -> Iterator[Path]:
     Raises:
         RuntimeError: another process is at the same work.
     """
-    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
-    root = Path(os.environ.get("DVC_ROOT", "."))
-    place = root / layout.unfinished(path.as_posix().replace("/", "-"))
+    place = _root() / layout.unfinished(path.as_posix().replace("/", "-"))
     place.mkdir(parents=True, exist_ok=True)
     for other in sorted(place.iterdir()):
         if other.name != key and (other / PARTS).is_dir():
@@ -113,13 +111,56 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
         put_folder(parts, path)
 
 
-def _delete_unless_in_use(work: Path) -> None:
+class Kept(NamedTuple):
+    """Work that a run has left for later ones to go on with."""
+
+    path: Path
+    """Of one output under one key."""
+    size: int
+    """Bytes of the files that the workflow has written there."""
+    in_use: bool
+    """Whether a process is at it."""
+
+
+def kept() -> list[Kept]:
+    """All unfinished work, in order."""
+    places = _root() / layout.unfinished("")
+    found = (parts.parent for parts in places.glob(f"*/*/{PARTS}") if parts.is_dir())
+    return [
+        Kept(work, sum(f.stat().st_size for f in files_in(work) if _is_own(f)), _in_use(work))
+        for work in sorted(found)
+    ]
+
+
+def discard(work: Kept) -> bool:
+    """Delete some work, but for files that no run has written; False where it is in use."""
+    if not _delete_unless_in_use(work.path):
+        return False
+    with suppress(OSError):  # more is kept for this output
+        work.path.parent.rmdir()
+    return True
+
+
+def _root() -> Path:
+    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def _in_use(work: Path) -> bool:
+    if not (work / LOCK).exists():
+        return False
     try:
         with FileLock(work / LOCK, timeout=0):
-            pass
+            return False
     except Timeout:
-        return
+        return True
+
+
+def _delete_unless_in_use(work: Path) -> bool:
+    if _in_use(work):
+        return False
     _delete(work)
+    return True
 
 
 def _delete(work: Path) -> None:

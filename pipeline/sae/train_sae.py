@@ -51,10 +51,10 @@ def main() -> None:
     with workplace(folder, training_key(name, params)) as checkpoints:
         sae, curves = training.train(blocks, config, params.seed, measure, checkpoints)
         files.save(sae, folder, {**config.model_dump(), "seed": params.seed})
-        counts = curves.pop(health.DENSITY)
+        counts = [[int(count) for count in row] for row in curves.pop(health.DENSITY)]
         write_table(folder / "curves.csv", curves)
         epochs = curves["epoch"].tolist()
-        density = health.densities(epochs, counts.tolist(), measure.images)
+        density = health.densities(epochs, counts, measure.images)
         write_table(folder / "density.csv", density)
 
 
