@@ -91,7 +91,7 @@ def load_inputs(params: Params, name: str) -> Inputs:
     image_ids, codes = read_codes(layout.codes(name), sae.slots)
     if not np.array_equal(image_ids, embeddings.image_ids):
         raise ValueError(f"codes and embeddings of {name} are of different images: run `dvc repro`")
-    classes = pd.DataFrame(read_json(manifest / "dataset.json")["classes"])
+    classes = pd.DataFrame(read_json(manifest / "classes.json"))
     return Inputs(
         images=align(read_table(manifest / "manifest.parquet", COLUMNS), image_ids),
         x=torch.from_numpy(embeddings.values),

@@ -128,8 +128,7 @@ def write(args: argparse.Namespace) -> None:
     params["audits"] = {AUDIT: params["audits"][AUDIT]}
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     write_table(layout.manifest(DATASET) / "manifest.parquet", made.images)
-    classes = made.classes.to_dict("records")
-    write_json(layout.manifest(DATASET) / "dataset.json", {"classes": classes})
+    write_json(layout.manifest(DATASET) / "classes.json", made.classes.to_dict("records"))
     ids = made.images["image_id"].to_numpy(dtype=object)
     for number, rows in enumerate(blocks(len(ids), SHARD_ROWS)):
         table = vector_table(ids[rows].tolist(), {"x": made.x[rows].numpy()})
@@ -221,7 +220,7 @@ def main() -> None:
         run(stage)
     findings = read_table(layout.audit(AUDIT, "failures") / "findings.csv")
     found = set(findings.loc[findings["confirmed"], "class"])
-    labels = read_json(layout.manifest(DATASET) / "dataset.json")["classes"]
+    labels = read_json(layout.manifest(DATASET) / "classes.json")
     failing = {labels[position]["label"] for position in attacked(args)}
     metrics = read_json(layout.audit(AUDIT, "failures") / "metrics.json")["failures"]
     print(

@@ -21,15 +21,11 @@ import torch
 
 from benchmarks.blocks import write_shards
 from pipeline.artifacts.store import atomic, read_table, write_table
-from pipeline.attribution.head import Head, unit
 from pipeline.config import SaeConfig, load_params
 from pipeline.sae import checkpoint, files, training
 from pipeline.sae.blocks import Batch, EmbeddingBlocks
 from pipeline.sae.health import Measure
 from pipeline.sae.model import Sae
-
-PROJECTED, CLASSES = 1024, 1000
-"""Sizes of the head and the prompts that held-out images are classified with."""
 
 
 class Parts:
@@ -94,7 +90,7 @@ def train(folder: Path, config: SaeConfig, seed: int) -> None:
     assert isinstance(blocks, Timed), "open makes what it is called on"
     blocks.parts = parts
     held_out = EmbeddingBlocks.open(folder / "embeddings", manifest, "held out")
-    measured = Measure(held_out, *classifier(blocks.width, seed))
+    measured = Measure(held_out)
 
     def measure(sae: Sae) -> dict[str, float | list[int]]:
         parts.next("measuring")
@@ -119,14 +115,6 @@ def train(folder: Path, config: SaeConfig, seed: int) -> None:
         }
         print(", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in sizes.items()))
     print(f"peak of the training process {parts.peak:.2f} GiB")
-
-
-def classifier(width: int, seed: int) -> tuple[torch.Tensor, Head]:
-    """Random prompts and a random head."""
-    generator = torch.Generator().manual_seed(seed)
-    t = unit(torch.randn(CLASSES, PROJECTED, generator=generator))
-    w_proj = torch.randn(width, PROJECTED, generator=generator)
-    return t, Head(torch.ones(width), torch.zeros(width), 1e-5, w_proj)
 
 
 def main() -> None:

@@ -38,7 +38,9 @@ def model(name: str) -> Path:
 
 
 def manifest(dataset: str) -> Path:
-    """Folder of a dataset's `manifest.parquet` and `dataset.json`."""
+    """Folder of a dataset's `manifest.parquet` and `dataset.json`, `duplicates.csv` and
+    `distractors.csv`, and of parts of the first two that stages depend on by themselves:
+    `images.parquet`, `reading.json` and `classes.json`."""
     return DATA / "manifests" / dataset
 
 

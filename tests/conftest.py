@@ -9,6 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+
+from tests.small_repository import repository_copy, run, small_params
 
 CLASSES = {
     "n01": "bat, small animal with wings",
@@ -215,3 +218,12 @@ def mixtures():
     weights = torch.rand(93, 9, generator=generator)
     directions = 5 * torch.randn(9, 7, generator=generator)
     return (weights * (weights > 0.7)) @ directions + 3 * torch.arange(7)
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory):
+    """A small `dvc repro` of the lesions, up to their comparison; to be left as it is."""
+    folder = repository_copy(tmp_path_factory.mktemp("repository"))
+    (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
+    run(folder, "dvc", "repro", "compare@lesions")
+    return folder

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+METRICS = "reports/birds/metrics.json"
 UNCHANGED = Path(__file__).parents[1] / ".ci" / "unchanged"
 
 
-def lock(code: str = "1", made: str = "2") -> str:
+def lock(code: str = "1", made: str = "2", package: str = "4") -> str:
     deps = [{"path": "code.py", "md5": code}, {"path": "data/x", "md5": made}]
-    return yaml.safe_dump({"stages": {"embed": {"cmd": "python", "deps": deps}}})
+    deps += [{"path": "package", "md5": package}, {"path": METRICS, "md5": made}]
+    report = {"cmd": "python", "outs": [{"path": METRICS, "md5": made}]}
+    return yaml.safe_dump({"stages": {"embed": {"cmd": "python", "deps": deps}, "report": report}})
 
 
 def provenance(processor: str) -> str:
@@ -25,6 +28,8 @@ def checkout(tmp_path):
     """A repository with code, a lock, a report and an ignored folder."""
     (tmp_path / "reports" / "birds").mkdir(parents=True)
     (tmp_path / "code.py").touch()
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "module.py").touch()
     (tmp_path / "dvc.lock").write_text(lock())
     (tmp_path / "reports" / "birds" / "metrics.json").write_text("{}")
     (tmp_path / "reports" / "birds" / "provenance.json").write_text(provenance("zen"))
@@ -62,6 +67,7 @@ def test_a_run_that_changes_or_makes_a_file_fails_and_names_it(checkout, name):
     [
         ({"dvc.lock": lock(made="3")}, None),
         ({"dvc.lock": lock(code="3")}, "embed"),
+        ({"dvc.lock": lock(package="5")}, "embed"),
         ({"reports/birds/metrics.json": "[]"}, None),
         ({"reports/new.csv": "a"}, "new.csv"),
     ],

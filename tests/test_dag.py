@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: a stage depends on what it imports, and reads no other params."""
+"""dvc.yaml against the code: a stage depends on what it imports, or on its recipe's number."""
 
 import ast
 import re
@@ -15,6 +15,12 @@ UNTRACKED = re.compile(r"pipeline/(config/\w+|layout)\.py")
 def stages() -> dict[str, dict]:
     found = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return {name: stage.get("do", stage) for name, stage in found.items()}
+
+
+def recipe_of(stage: dict) -> str | None:
+    """Name of the recipe in recipes.yaml whose number a stage tracks in place of its code."""
+    numbers = [p["recipes.yaml"] for p in stage.get("params", []) if isinstance(p, dict)]
+    return numbers[0][0] if numbers else None
 
 
 def module_file(module: str) -> Path | None:
@@ -44,7 +50,7 @@ def imported_files(path: Path, seen: set[Path] | None = None) -> set[Path]:
 
 
 def code_of(stage: dict) -> set[str]:
-    """Files with code that a stage's command runs, package folders written out."""
+    """Files with code that a stage's command runs."""
     module = re.search(r"python -m ([\w.]+)", stage["cmd"])
     assert module is not None, stage["cmd"]
     start = module_file(module[1])
@@ -57,11 +63,38 @@ def code_of(stage: dict) -> set[str]:
     return {str(file.relative_to(ROOT)) for file in kept}
 
 
-@pytest.mark.parametrize("name", stages())
+def code_deps(stage: dict) -> set[str]:
+    """Files and folders with code, or with templates, that a stage depends on."""
+    return {dep for dep in stage["deps"] if dep.startswith(("pipeline/", "audits/"))}
+
+
+def lies_in(file: str, dep: str) -> bool:
+    return file == dep or file.startswith(f"{dep}/")
+
+
+CHEAP = [name for name, stage in stages().items() if recipe_of(stage) is None]
+
+
+@pytest.mark.parametrize("name", CHEAP)
 def test_a_stage_depends_on_the_code_it_imports(name):
-    listed = {d for d in stages()[name]["deps"] if d.startswith(("pipeline/", "audits/"))}
-    python = {d for d in listed if d.endswith(".py")}
-    assert python == code_of(stages()[name])
+    deps, code = code_deps(stages()[name]), code_of(stages()[name])
+    missing = {file for file in code if not any(lies_in(file, dep) for dep in deps)}
+    assert not missing, f"deps of {name} lack {sorted(missing)}"
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_a_stage_depends_on_no_code_that_it_does_not_import(name):
+    code = code_of(stages()[name])
+    for dep in code_deps(stages()[name]):
+        assert (ROOT / dep).exists(), f"{name} depends on {dep}, which is not there"
+        if dep.endswith(".py") or (ROOT / dep).is_dir():
+            assert any(lies_in(file, dep) for file in code), f"{name} imports nothing of {dep}"
+
+
+def test_what_costs_hours_depends_on_a_number_and_on_no_code():
+    costly = {name: stage for name, stage in stages().items() if name not in CHEAP}
+    assert {"prepare", "embed", "perturb", "embed_concepts", "train_sae", "stability"} <= {*costly}
+    assert {name: code_deps(stage) for name, stage in costly.items() if code_deps(stage)} == {}
 
 
 def test_what_can_be_known_beforehand_is_checked_before_anything_costly():

@@ -1,8 +1,6 @@
 """A small `dvc repro` from an empty data folder to a published report."""
 
-import os
 import shutil
-import subprocess
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -11,78 +9,14 @@ import pytest
 import yaml
 
 from pipeline.artifacts.store import read_json, read_table
+from tests.small_repository import run
 
-ROOT = Path(__file__).parents[1]
-CODE = (
-    "pipeline",
-    "audits",
-    "vocabularies",
-    "reviews",
-    "dvc.yaml",
-    "params.yaml",
-    "catalog.yaml",
-)
-TARGET = "publish@lesions-tiny"
+TARGET = "compare@lesions"
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
 ]
-
-
-def small_params() -> dict:
-    """The shipped params with samples, models and SAEs that take seconds."""
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    raw["samples"]["scenes"] |= {"size": 48, "train_images": 2, "confuser_images": 2}
-    raw["samples"]["scenes"] |= {"val_images": 1}
-    raw["samples"]["lesions"] |= {"lesions": 120, "image_size": 48}
-    raw["pretrain"] |= {"epochs": 2, "layers": 1, "text_layers": 1, "width": 64, "workers": 0}
-    for audit in raw["audits"].values():
-        audit["sae"] |= {
-            "components": 64,
-            "k": 8,
-            "epochs": 3,
-            "decay_after": [2],
-            "revive_after": [1],
-        }
-        audit["stability"]["seeds"] = 2
-        audit["probe"] |= {"words": 8, "controls": 4, "pictures": 96, "grounds": 4, "marks": 4}
-        audit["label"]["top_images"] = 5
-        audit["embed"]["workers"] = 0
-        audit["faithfulness"] |= {"steps": 4, "subsets": 3, "reference_images": 20}
-    raw["audits"]["lesions-tiny"]["shortcut"] |= {"repeats": 2, "quantiles": [0.3, 0.7]}
-    return raw
-
-
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, (
-        f"{' '.join(command)}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    )
-    return done
-
-
-def repository_copy(folder: Path) -> Path:
-    """The repository without what was derived, as a Git and DVC repository of its own."""
-    for name in CODE:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
-    run(folder, "git", "init", "-q")
-    run(folder, "dvc", "init", "-q")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory) -> Path:
-    folder = repository_copy(tmp_path_factory.mktemp("repository"))
-    (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
-    run(folder, "dvc", "repro", TARGET)
-    return folder
 
 
 def test_the_report_is_there_and_whole(repository):
@@ -141,8 +75,9 @@ def test_another_audit_would_rerun_nothing(repository):
     assert "up to date" in said
 
 
-def test_one_broken_image_is_left_out_with_its_reason(repository):
-    """The rest of the dataset is prepared as before; run last, for it changes the raw folder."""
+def test_one_broken_image_is_left_out_with_its_reason(repository, tmp_path):
+    """The rest of the dataset is prepared as before."""
+    repository = shutil.copytree(repository, tmp_path / "broken", symlinks=True)
     images = repository / "data/raw/lesions/ISIC_2019_Training_Input"
     broken = sorted(images.glob("*.jpg"))[3]
     content = broken.read_bytes()

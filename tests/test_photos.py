@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.artifacts.store import read_json, read_table
-from tests.test_end_to_end import repository_copy, run
+from tests.small_repository import repository_copy, run
 
 PHOTOS = Path(os.environ.get("CLIP_AUDIT_PHOTOS", "photos"))
 MODEL = Path(os.environ.get("CLIP_AUDIT_MODEL", "model"))

@@ -3,20 +3,21 @@
 import argparse
 import sys
 
-from audits.command import add, check, review, versions
+from audits.command import add, check, clean, review, versions
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one subcommand; what a user can put right is one message and exit code 1."""
     parser = argparse.ArgumentParser(
         prog="audit",
-        description="Switch audits on, see what they lack, review their findings, and compare "
-        "the versions of their datasets. Run it in the repository's root; `dvc repro publish@NAME` "
-        "runs an audit.",
+        description="Switch audits on, see what they lack, review their findings, compare the "
+        "versions of their datasets, and clean up. Run it in the repository's root; "
+        "`dvc repro publish@NAME` runs an audit.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add.register(commands)
     check.register(commands)
+    clean.register(commands)
     review.register(commands)
     versions.register(commands)
     chosen = parser.parse_args(arguments)

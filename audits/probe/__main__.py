@@ -36,7 +36,7 @@ def main() -> None:
     audit = params.audit(name)
     config = audit.probe
     sae = files.load(layout.sae(name))
-    classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
+    classes = read_json(layout.manifest(audit.dataset) / "classes.json")
     rng = np.random.default_rng(params.seed)
     words = choose_words({c["label"]: c["short"] for c in classes}, config, rng)
     places, planned = grounds(config.grounds, rng), plan(len(words.written), config)

@@ -194,7 +194,8 @@ def read_version(params: Params, audit: str) -> Version:
     curves = existing(layout.sae(audit) / "curves.csv", f"train_sae@{audit}")
     lock = existing(Path("dvc.lock"), f"publish@{audit}")
     provenance = read_json(report / "provenance.json")
-    flat = text_params(flatten(config.model_dump(mode="json")))
+    # How many processes decode changes no result, and so no version.
+    flat = text_params(flatten(config.model_dump(mode="json", exclude={"embed": {"workers"}})))
     metrics, texts = split_metrics(flatten(read_json(report / "metrics.json")))
     identity = {name: (report / name).read_bytes() for name in IDENTITY_FILES}
     dataset_fingerprint = provenance["dataset"]["fingerprint"]

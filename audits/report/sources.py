@@ -21,7 +21,6 @@ CURVES = (
     "l0",
     "alive_fraction",
     "dead_fraction",
-    "zero_shot_agreement",
 )
 DENSITY = ("epoch", "low", "high", "count")
 STABILITY = ("component", "stability")

@@ -126,7 +126,7 @@ def sets_table(
 
 
 def read_ready_made(folder: Path, image_ids: pd.Series, classes: pd.Series) -> list[Distractors]:
-    """Distractor sets of a manifest's `distractors.csv`; none where it has no such file.
+    """Distractor sets of a manifest's `distractors.csv`.
 
     Args:
         folder: of the manifest.
@@ -137,8 +137,6 @@ def read_ready_made(folder: Path, image_ids: pd.Series, classes: pd.Series) -> l
         ValueError: it lists an image that has no embedding.
     """
     path = folder / "distractors.csv"
-    if not path.exists():
-        return []
     table = read_table(path)
     table["row"] = pd.Index(image_ids).get_indexer(table["image_id"])
     table["position"] = pd.Index(classes).get_indexer(table["label"])

@@ -3,20 +3,21 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, NamedTuple
 
+import yaml
 from filelock import FileLock, Timeout
 
 from pipeline import layout
 from pipeline.artifacts.litter import is_litter
 from pipeline.artifacts.store import SHARD_PATTERN, files_in, put_folder
 
+RECIPES = Path(__file__).parents[2] / "recipes.yaml"
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "pillow", "numpy", "pyarrow")
 LOCK = "lock"
 PARTS = "parts"
@@ -24,27 +25,27 @@ FORMATS = (".parquet", ".safetensors")
 """Of all files that unfinished work consists of; whatever else lies there is somebody else's."""
 
 
-def work_key(inputs: Mapping[str, Any]) -> str:
+def recipe(name: str) -> int:
+    """Number of the way in which a costly result is made, of recipes.yaml.
+
+    Raises:
+        KeyError: recipes.yaml has none of that name.
+    """
+    number: int = yaml.safe_load(RECIPES.read_text(encoding="utf-8"))[name]
+    return number
+
+
+def work_key(made_by: str, inputs: Mapping[str, Any]) -> str:
     """SHA-256 of all that decides the bytes of some work, which may be reused where it is equal.
 
-    Over the inputs, the source of every module of this package that is loaded, and the versions of
-    the libraries that compute.
+    Over the recipe's number, the inputs, and the versions of the libraries that compute.
 
     Args:
+        made_by: name of the recipe.
         inputs: anything that JSON can say.
     """
-    files = {
-        name: getattr(module, "__file__", None)
-        for name, module in sorted(sys.modules.items())
-        if name == "__main__" or name.startswith("pipeline.")
-    }
-    code = {
-        name: hashlib.sha256(Path(file).read_bytes()).hexdigest()
-        for name, file in files.items()
-        if file
-    }
     packages = {name: version(name) for name in PACKAGES}
-    identity = {"inputs": inputs, "code": code, "packages": packages}
+    identity = {"recipe": [made_by, recipe(made_by)], "inputs": inputs, "packages": packages}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -70,9 +71,7 @@ def workplace(path: Path, key: str) -> Iterator[Path]:
     Raises:
         RuntimeError: another process is at the same work.
     """
-    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
-    root = Path(os.environ.get("DVC_ROOT", "."))
-    place = root / layout.unfinished(path.as_posix().replace("/", "-"))
+    place = _root() / layout.unfinished(path.as_posix().replace("/", "-"))
     place.mkdir(parents=True, exist_ok=True)
     for other in sorted(place.iterdir()):
         if other.name != key and (other / PARTS).is_dir():
@@ -112,13 +111,56 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
         put_folder(parts, path)
 
 
-def _delete_unless_in_use(work: Path) -> None:
+class Kept(NamedTuple):
+    """Work that a run has left for later ones to go on with."""
+
+    path: Path
+    """Of one output under one key."""
+    size: int
+    """Bytes of the files that the workflow has written there."""
+    in_use: bool
+    """Whether a process is at it."""
+
+
+def kept() -> list[Kept]:
+    """All unfinished work, in order."""
+    places = _root() / layout.unfinished("")
+    found = (parts.parent for parts in places.glob(f"*/*/{PARTS}") if parts.is_dir())
+    return [
+        Kept(work, sum(f.stat().st_size for f in files_in(work) if _is_own(f)), _in_use(work))
+        for work in sorted(found)
+    ]
+
+
+def discard(work: Kept) -> bool:
+    """Delete some work, but for files that no run has written; False where it is in use."""
+    if not _delete_unless_in_use(work.path):
+        return False
+    with suppress(OSError):  # more is kept for this output
+        work.path.parent.rmdir()
+    return True
+
+
+def _root() -> Path:
+    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
+    return Path(os.environ.get("DVC_ROOT", "."))
+
+
+def _in_use(work: Path) -> bool:
+    if not (work / LOCK).exists():
+        return False
     try:
         with FileLock(work / LOCK, timeout=0):
-            pass
+            return False
     except Timeout:
-        return
+        return True
+
+
+def _delete_unless_in_use(work: Path) -> bool:
+    if _in_use(work):
+        return False
     _delete(work)
+    return True
 
 
 def _delete(work: Path) -> None:

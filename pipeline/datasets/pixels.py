@@ -81,7 +81,7 @@ def reading_of(dataset: Mapping[str, Any]) -> Reading:
     """How the images of a dataset were read when its manifest was made.
 
     Args:
-        dataset: content of `dataset.json`.
+        dataset: content of `dataset.json` or of `reading.json`.
     """
     return Reading(dataset["pixels"]["as"], dataset["pixels"]["bits"])
 

@@ -2,9 +2,11 @@
 
 Reads the raw dataset that `params.yaml` names. Writes `manifest.parquet` (one row an image),
 `dataset.json` (version, counts, classes, licence, how pixels are taken, what was left out, with the
-reasons, and what a person should know of how the folder was read, where there is such) and
-`duplicates.csv` (pairs of images and what was done about each); and `distractors.csv`
-(image_id,label,set) where the dataset brings distractor sets of its own.
+reasons, and what a person should know of how the folder was read, where there is such),
+`duplicates.csv` (pairs of images and what was done about each) and `distractors.csv`
+(image_id,label,set: distractor sets that the dataset brings). Parts of the first two are files of
+their own, so that stages depend on no more than they read: `images.parquet` (image_id, path,
+sha256) and `reading.json` (how pixels are taken) decide embeddings, `classes.json` prompts.
 """
 
 import argparse
@@ -77,15 +79,15 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
     # A version of the truth, for the stage that reads it depends on this file and not on the root.
     description["truth_sha256"] = _sha256(root / TRUTH)
     write_table(out / "manifest.parquet", manifest.table)
+    write_table(out / "images.parquet", manifest.table[["image_id", "path", "sha256"]])
     write_table(out / "duplicates.csv", manifest.duplicates)
     kept = set(manifest.table.image_id)
     distractors = [row for row in found.distractors if row.image_id in kept]
-    if distractors:
-        table = pd.DataFrame(distractors, columns=Distractor._fields)
-        write_table(out / DISTRACTORS, table)
-    else:
-        (out / DISTRACTORS).unlink(missing_ok=True)
+    write_table(out / DISTRACTORS, pd.DataFrame(distractors, columns=Distractor._fields))
     write_json(out / "dataset.json", description)
+    write_json(out / "classes.json", description["classes"])
+    reading = {key: description["pixels"][key] for key in ("as", "bits")}
+    write_json(out / "reading.json", {"pixels": reading})
     return (
         f"{name}: {len(manifest.table)} images in {len(description['classes'])} classes, "
         f"{len(description['excluded'])} images and {len(manifest.excluded_classes)} classes "

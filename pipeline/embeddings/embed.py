@@ -73,7 +73,7 @@ def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, ran: Ran, 
         "threads": torch.get_num_threads(),
         "more": more,
     }
-    return work_key(inputs)
+    return work_key("embed", inputs)
 
 
 def drawn_tokens(sha256: Sequence[str], tokens: int, count: int) -> Int[np.ndarray, "n s"]:
@@ -247,8 +247,8 @@ def main() -> None:
     audit = params.audit(name)
     clip = load_clip(layout.model(audit.model))
     manifest = layout.manifest(audit.dataset)
-    images = read_table(manifest / "manifest.parquet")
-    reading = reading_of(read_json(manifest / "dataset.json"))
+    images = read_table(manifest / "images.parquet")
+    reading = reading_of(read_json(manifest / "reading.json"))
     root = params.dataset(audit.dataset).root
     ran = embed_audit(clip, images, root, reading, audit.embed, layout.embeddings(name), "embed")
     model = params.models[audit.model]

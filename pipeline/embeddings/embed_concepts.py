@@ -27,8 +27,8 @@ def main() -> None:
     set_threads(params.threads, params.seed)
     clip = load_clip(layout.model(dataset.labeler))
     terms = [Term("", None), *read_vocabulary(dataset.vocabulary)]
-    images = read_table(layout.manifest(name) / "manifest.parquet")
-    reading = reading_of(read_json(layout.manifest(name) / "dataset.json"))
+    images = read_table(layout.manifest(name) / "images.parquet")
+    reading = reading_of(read_json(layout.manifest(name) / "reading.json"))
     pixels_of, normalize = split_preprocess(clip)
     first = first_pixels(images, dataset.root, reading, pixels_of)
     forward = Forward(clip, image_embeddings, normalize, config, first)

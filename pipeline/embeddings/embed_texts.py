@@ -16,7 +16,7 @@ def main() -> None:
     audit = params.audit(name)
     clip = load_clip(layout.model(audit.model))
     dataset = params.dataset(audit.dataset)
-    classes = read_json(layout.manifest(audit.dataset) / "dataset.json")["classes"]
+    classes = read_json(layout.manifest(audit.dataset) / "classes.json")
     labels, names = [c["label"] for c in classes], [c["name"] for c in classes]
     table = dataset.descriptions == "table"
     source = layout.descriptions(audit.dataset) if table else dataset.descriptions

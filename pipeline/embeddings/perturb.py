@@ -35,7 +35,7 @@ def main() -> None:
     clip = load_clip(layout.model(audit.model))
     manifest = layout.manifest(audit.dataset)
     images = read_table(manifest / "manifest.parquet")
-    reading = reading_of(read_json(manifest / "dataset.json"))
+    reading = reading_of(read_json(manifest / "reading.json"))
     held_out = images[images["split"] != "train"].reset_index(drop=True)
     config = as_embedded(audit.embed, layout.head(name))
     for shift, delta in audit.shortcut.red_shift.items():

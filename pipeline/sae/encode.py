@@ -1,17 +1,29 @@
 """Stage `encode`: sparse codes of all images, and the health of the SAE that made them."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
 from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import begin
-from pipeline.artifacts.store import atomic, shards, write_shard
+from pipeline.artifacts.store import atomic, read_json, shards, write_shard
+from pipeline.attribution.head import cosine_outputs
 from pipeline.embeddings.vectors import read_vectors
+from pipeline.models.files import read_head, read_texts
 from pipeline.sae import files
 from pipeline.sae.codes import codes_table
+from pipeline.sae.health import BestClass
 from pipeline.sae.model import encode_blocks
 from pipeline.sae.train_sae import open_blocks
+
+
+def best_class(name: str, manifest: Path) -> BestClass:
+    """Zero-shot classification by an audit's prompts of the short class names."""
+    labels = [entry["label"] for entry in read_json(manifest / "classes.json")]
+    t, head = read_texts(layout.texts(name), labels)["short"], read_head(layout.head(name))
+    return lambda x: cosine_outputs(x, t, head).argmax(dim=-1)
 
 
 @torch.inference_mode()
@@ -30,6 +42,7 @@ def main() -> None:
             write_shard(folder, number, codes_table(embeddings.image_ids, codes))
 
     _, measure = open_blocks(params, name)
+    measure.best_class = best_class(name, layout.manifest(params.audit(name).dataset))
     gaps = Gaps()
     figures = measure.health(sae).figures(gaps) | {"alive_fraction": float(fired.float().mean())}
     gaps.write_metrics(layout.audit(name, "sae") / "metrics.json", {"sae": figures})

@@ -1,6 +1,6 @@
 """How far a dictionary can be trusted: what it recovers and how it uses its components."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,17 +10,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
-from pipeline.attribution.head import Head, cosine_outputs
 from pipeline.attribution.relevance import Codes
 from pipeline.sae.blocks import EmbeddingBlocks
 from pipeline.sae.model import Sae
 
 ROWS = 1024
 """Images that are encoded at a time."""
+BestClass = Callable[[Float[Tensor, "n d"]], Int[Tensor, " n"]]
+"""The class that a model gives each of some embeddings."""
 BINS = 16
 """Bins of the density histogram; with more of them, some near one image hold no whole number of
 images where there are a few hundred in all."""
-FIGURES = ("explained_variance", "cosine", "l0", "alive_fraction", "zero_shot_agreement")
+FIGURES = ("explained_variance", "cosine", "l0", "alive_fraction")
+AGREEMENT = "zero_shot_agreement"
+"""The figure that takes classes, and with them prompts, on which no training depends."""
 DENSITY = "density"
 """Name under which `Measure` gives the counts of the bins."""
 
@@ -37,6 +40,8 @@ class Health:
     """Σ‖x − x̂‖²."""
     cosines: float = 0.0
     """Σ cos(x, x̂)."""
+    best_class: BestClass | None = None
+    """None where agreement is not asked for."""
     agreeing: int = 0
     """Images whose best class is the same from x and from x̂."""
     sums: np.ndarray = field(default_factory=lambda: np.zeros(()))
@@ -49,10 +54,8 @@ class Health:
         x: Float[Tensor, "n d"],
         codes: Codes,
         x_hat: Float[Tensor, "n d"],
-        t: Float[Tensor, "c p"],
-        head: Head,
     ) -> None:
-        """Take some images in: embeddings, codes, reconstructions; prompts and head to classify."""
+        """Take some images in: embeddings, codes, reconstructions."""
         on = codes.activation > 0
         counts = np.bincount(codes.component[on].numpy(), minlength=self.components)
         self.images += len(x)
@@ -62,8 +65,8 @@ class Health:
         self.squares += float(x.double().square().sum())
         self.residual += float((x.double() - x_hat).square().sum())
         self.cosines += float(torch.nn.functional.cosine_similarity(x, x_hat, dim=-1).sum())
-        spliced = cosine_outputs(x_hat, t, head).argmax(dim=-1)
-        self.agreeing += int((cosine_outputs(x, t, head).argmax(dim=-1) == spliced).sum())
+        if self.best_class is not None:
+            self.agreeing += int((self.best_class(x) == self.best_class(x_hat)).sum())
 
     @property
     def explained_variance(self) -> float:
@@ -87,15 +90,18 @@ class Health:
         return 1 - self.residual / spread
 
     def figures(self, gaps: Gaps) -> dict[str, float | None]:
-        """All of FIGURES by name, None with a gap where there is nothing to measure one on.
+        """FIGURES, and AGREEMENT where it is asked for, by name.
+
+        None with a gap where there is nothing to measure one on.
 
         explained_variance: see there. cosine: mean of cos(x, x̂), 1 is perfect, 0 unrelated.
         l0: mean number of active components an image. alive_fraction: of components that are
         active on at least one image. zero_shot_agreement: fraction of images whose best class is
         the same from x and from x̂.
         """
+        asked = () if self.best_class is None else (AGREEMENT,)
         if gaps.measured("sae", self._any) is None:
-            return dict.fromkeys(FIGURES)
+            return dict.fromkeys((*FIGURES, *asked))
         return {
             "explained_variance": gaps.measured(
                 "sae.explained_variance", lambda: self.explained_variance
@@ -103,7 +109,7 @@ class Health:
             "cosine": self.cosines / self.images,
             "l0": self.active / self.images,
             "alive_fraction": float((self.fired > 0).mean()),
-            "zero_shot_agreement": self.agreeing / self.images,
+            **{name: self.agreeing / self.images for name in asked},
         }
 
     def _any(self) -> int:
@@ -130,9 +136,8 @@ class Measure:
 
     blocks: EmbeddingBlocks | None
     """None where there are no images."""
-    t: Float[Tensor, "c p"]
-    """Prompts of the classes."""
-    head: Head
+    best_class: BestClass | None = None
+    """As of `Health`."""
 
     def __call__(self, sae: Sae) -> dict[str, float | list[int]]:
         """`Health.figures` (NaN for none) and `Health.deciles` by name, and counts of `density`."""
@@ -152,11 +157,12 @@ class Measure:
     @torch.inference_mode()
     def health(self, sae: Sae) -> Health:
         """The figures' sums, over all images."""
-        health = Health(len(sae.atoms), fired=np.zeros(len(sae.atoms)))
+        fired = np.zeros(len(sae.atoms))
+        health = Health(len(sae.atoms), fired=fired, best_class=self.best_class)
         for batch in () if self.blocks is None else self.blocks.in_order(ROWS):
             assert batch.x is not None, "blocks are of class tokens"
             codes = sae.encode(batch.x)
-            health.add(batch.x, codes, sae.reconstruct(codes), self.t, self.head)
+            health.add(batch.x, codes, sae.reconstruct(codes))
         return health
 
 

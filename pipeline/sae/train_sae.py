@@ -6,9 +6,8 @@ A run that was killed goes on after its last whole epoch.
 from pipeline import layout
 from pipeline.artifacts.resume import content_hash, work_key, workplace
 from pipeline.artifacts.stage import begin, pick_device
-from pipeline.artifacts.store import read_json, read_table, write_table
+from pipeline.artifacts.store import read_table, write_table
 from pipeline.config import Params, SaeConfig
-from pipeline.models.files import read_head, read_texts
 from pipeline.sae import files, health, training
 from pipeline.sae.blocks import EmbeddingBlocks
 
@@ -16,8 +15,7 @@ from pipeline.sae.blocks import EmbeddingBlocks
 def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Measure]:
     """An audit's train embeddings, and what measures an SAE on its other images, if any."""
     audit = params.audit(name)
-    manifest = layout.manifest(audit.dataset)
-    images = read_table(manifest / "manifest.parquet", ["image_id", "split"])
+    images = read_table(layout.manifest(audit.dataset) / "manifest.parquet", ["image_id", "split"])
     # The images of other splits only draw the curves.
     images["split"] = images["split"].where(images["split"] == "train", "held out")
     folder = layout.embeddings(name)
@@ -25,9 +23,7 @@ def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Meas
     blocks = EmbeddingBlocks.open(folder, images, "train", columns)
     others = bool((images["split"] == "held out").any())
     held_out = EmbeddingBlocks.open(folder, images, "held out") if others else None
-    labels = [entry["label"] for entry in read_json(manifest / "dataset.json")["classes"]]
-    texts = read_texts(layout.texts(name), labels)
-    return blocks, health.Measure(held_out, texts["short"], read_head(layout.head(name)))
+    return blocks, health.Measure(held_out)
 
 
 def settled(config: SaeConfig) -> SaeConfig:
@@ -41,10 +37,9 @@ def training_key(name: str, params: Params) -> str:
     Checkpoints are reused where it is equal.
     """
     audit = params.audit(name)
-    read = [layout.embeddings(name), layout.manifest(audit.dataset)]
-    read += [layout.head(name), layout.texts(name)]
+    read = [layout.embeddings(name), layout.manifest(audit.dataset) / "manifest.parquet"]
     inputs = {"files": content_hash(read), "sae": settled(audit.sae).model_dump()}
-    return work_key({**inputs, "seed": params.seed, "threads": params.threads})
+    return work_key("train_sae", {**inputs, "seed": params.seed, "threads": params.threads})
 
 
 def main() -> None:
@@ -56,10 +51,10 @@ def main() -> None:
     with workplace(folder, training_key(name, params)) as checkpoints:
         sae, curves = training.train(blocks, config, params.seed, measure, checkpoints)
         files.save(sae, folder, {**config.model_dump(), "seed": params.seed})
-        counts = curves.pop(health.DENSITY)
+        counts = [[int(count) for count in row] for row in curves.pop(health.DENSITY)]
         write_table(folder / "curves.csv", curves)
         epochs = curves["epoch"].tolist()
-        density = health.densities(epochs, counts.tolist(), measure.images)
+        density = health.densities(epochs, counts, measure.images)
         write_table(folder / "density.csv", density)
 
 

@@ -27,7 +27,7 @@ def write(inputs: Inputs, coded: np.ndarray) -> None:
     manifest = layout.manifest("invented")
     # The manifest stands in another order than the embeddings.
     write_table(manifest / "manifest.parquet", inputs.images.sort_values("path", ascending=False))
-    write_json(manifest / "dataset.json", {"classes": inputs.classes.to_dict("records")})
+    write_json(manifest / "classes.json", inputs.classes.to_dict("records"))
     ids = inputs.images["image_id"].to_numpy()
     x = {"image_id": ids, "x": vector_column(inputs.x.numpy())}
     write_shard(layout.embeddings("a"), 0, pa.table(x))

@@ -209,7 +209,6 @@ def _curves(curves: pd.DataFrame) -> list[tuple[str, str]]:
 
     shares = [
         line("Explained var.", "explained_variance"),
-        line("Same class", "zero_shot_agreement"),
         line("Alive", "alive_fraction"),
         line("Cosine", "cosine"),
     ]

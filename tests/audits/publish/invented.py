@@ -9,7 +9,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from audits.publish.__main__ import main
-from pipeline.config import AuditConfig, DatasetConfig, ModelConfig, Params, SaeConfig
+from pipeline.config import (
+    AuditConfig,
+    DatasetConfig,
+    EmbedConfig,
+    ModelConfig,
+    Params,
+    SaeConfig,
+)
 
 REPOSITORY = Path(__file__).parents[3]
 DATASETS = {"scenes-tiny": "scenes", "scenes-large": "scenes", "lesions-tiny": "lesions"}
@@ -40,9 +47,10 @@ def tiny_params() -> Params:
         learning_rate=0.01,
         decay_after=[1, 2],
     )
+    embed = EmbedConfig.model_construct(batch_size=2, workers=5)
     return Params.model_construct(
         audits={
-            name: AuditConfig.model_construct(dataset=dataset, model="tiny", sae=sae)
+            name: AuditConfig.model_construct(dataset=dataset, model="tiny", embed=embed, sae=sae)
             for name, dataset in DATASETS.items()
         },
         models={"tiny": ModelConfig(name="local-dir:data/models/tiny", pretrained=None, note=None)},

@@ -26,6 +26,8 @@ def test_run_holds_all_of_the_version(together: Path) -> None:
     run = next(run for run in runs_of(together, "scenes") if run.info.run_name == "scenes-tiny")
     assert run.data.params["sae.k"] == "4"
     assert run.data.params["sae.decay_after"] == "[1, 2]"
+    assert run.data.params["embed.batch_size"] == "2"
+    assert "embed.workers" not in run.data.params, "another number of them is no other version"
     assert run.data.metrics["failures.planted.recall"] == 0.5
     assert run.data.metrics["shortcut.7.share"] == 0.25
     assert "failures.planted.precision" not in run.data.metrics
@@ -156,7 +158,7 @@ def test_receipt_names_no_run_and_no_time(together: Path) -> None:
     assert receipt == {
         "experiment": "scenes",
         "run_name": "scenes-tiny",
-        "counts": {"params": 9, "metrics": 4, "curve_points": 5, "artifacts": 5},
+        "counts": {"params": 10, "metrics": 4, "curve_points": 5, "artifacts": 5},
     }
 
 

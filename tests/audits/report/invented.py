@@ -104,11 +104,11 @@ def _dataset(root: Path) -> None:
 def _sae(data: Path) -> None:
     folder = data / "saes" / AUDIT
     columns = ["epoch", "loss", "explained_variance", "cosine", "l0", "alive_fraction"]
-    columns += ["dead_fraction", "zero_shot_agreement"]
+    columns += ["dead_fraction"]
     curves = [
-        (1, 0.5, 0.6, 0.8, 4.0, 0.99, 0.01, 0.7),
-        (2, 0.2, 0.9, 0.95, 4.0, 0.97, 0.03, 0.9),
-        (3, 0.1, 0.91, 0.95, 4.0, 0.97, 0.03, 0.95),
+        (1, 0.5, 0.6, 0.8, 4.0, 0.99, 0.01),
+        (2, 0.2, 0.9, 0.95, 4.0, 0.97, 0.03),
+        (3, 0.1, 0.91, 0.95, 4.0, 0.97, 0.03),
     ]
     write_table(folder / "curves.csv", pd.DataFrame(curves, columns=columns))
     density = pd.DataFrame(

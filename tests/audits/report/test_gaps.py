@@ -66,9 +66,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
         write_table(path, pd.read_csv(path).iloc[:0])
     curves = tmp_path / "data/saes" / AUDIT / "curves.csv"
     first = pd.read_csv(curves).iloc[:1]
-    write_table(
-        curves, first.assign(**dict.fromkeys(first.columns[2:-2], None), zero_shot_agreement=None)
-    )
+    write_table(curves, first.assign(**dict.fromkeys(first.columns[2:-1], None)))
     density = curves.with_name("density.csv")
     write_table(density, pd.read_csv(density).assign(count=0))
     stable = audit / "stability/components.parquet"

@@ -103,7 +103,7 @@ def test_charts_show_curves_density_and_stability(
     monkeypatch.chdir(tmp_path)
     sources = read_sources(AUDIT, DATASET)
     curves, loss, density, stability = (chart for _, chart in health(sources, 4)["charts"])
-    assert curves.count("<polyline") == 4 and "Same class" in curves
+    assert curves.count("<polyline") == 3 and "Cosine" in curves
     assert loss.count("<polyline") == 1
     # Five cells that are not empty and two bars.
     assert density.count("<rect") == 5 + 2 and ">10%<" in density

@@ -99,6 +99,8 @@ def test_sets_are_kept_by_name_where_they_are_large_enough():
 
 def test_the_dataset_s_own_sets_are_found_by_image_id(tmp_path):
     ids, classes = pd.Series(["a", "b", "c", "001"]), pd.Series(["n02", "n01"])
+    columns = ["image_id", "label", "set"]
+    write_table(tmp_path / "distractors.csv", pd.DataFrame(columns=columns))
     assert read_ready_made(tmp_path, ids, classes) == []
     table = pd.DataFrame(
         {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from pipeline.artifacts import resume
 from pipeline.artifacts.resume import content_hash, resumable, work_key, workplace
 
 ROOT = Path(__file__).parents[3]
@@ -170,14 +171,25 @@ def test_a_killed_process_leaves_its_whole_shards():
         assert [p.name for p in folder.iterdir()] == ["part-00000.parquet"]
 
 
-def test_the_key_is_of_inputs_and_code(tmp_path, monkeypatch):
-    key = work_key({"rows": 3, "weights": "abc"})
-    assert key == work_key({"weights": "abc", "rows": 3})
-    assert key != work_key({"weights": "abd", "rows": 3})
-    changed = tmp_path / "resume.py"
-    changed.write_text("# other code")
-    monkeypatch.setattr(sys.modules["pipeline.artifacts.resume"], "__file__", str(changed))
-    assert key != work_key({"rows": 3, "weights": "abc"})
+def test_the_key_is_of_inputs_and_the_recipe_s_number(tmp_path, monkeypatch):
+    numbers = tmp_path / "recipes.yaml"
+    monkeypatch.setattr(resume, "RECIPES", numbers)
+    numbers.write_text("embed: 3\nencode: 3\n")
+    key = work_key("embed", {"rows": 3, "weights": "abc"})
+    assert key == work_key("embed", {"weights": "abc", "rows": 3})
+    assert key != work_key("embed", {"weights": "abd", "rows": 3})
+    assert key != work_key("encode", {"rows": 3, "weights": "abc"})
+    numbers.write_text("embed: 4\nencode: 3\n")
+    assert key != work_key("embed", {"rows": 3, "weights": "abc"})
+
+
+def test_an_edit_of_the_code_keeps_the_key(tmp_path, monkeypatch):
+    key = work_key("embed", {"rows": 3})
+    edited = tmp_path / "resume.py"
+    edited.write_text("# a comment")
+    for name in [name for name in sys.modules if name.startswith("pipeline.")]:
+        monkeypatch.setattr(sys.modules[name], "__file__", str(edited))
+    assert key == work_key("embed", {"rows": 3})
 
 
 def fail_in_workplace(path: Path, key: str) -> None:

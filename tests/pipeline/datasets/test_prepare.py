@@ -68,7 +68,11 @@ def test_prepare_writes_the_manifest_and_what_describes_it(tmp_path: Path) -> No
         "truth_sha256": None,
     }
     assert list(read_table(out / "duplicates.csv").columns) == PAIR_COLUMNS
-    assert not (out / "distractors.csv").exists()
+    assert read_table(out / "distractors.csv").empty
+    table = read_table(out / "manifest.parquet")
+    assert read_table(out / "images.parquet").equals(table[["image_id", "path", "sha256"]])
+    assert read_json(out / "classes.json") == data["classes"]
+    assert reading_of(read_json(out / "reading.json")) == reading_of(data)
 
 
 def test_prepare_is_the_same_with_any_number_of_workers(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_distractors_are_those_whose_image_is_usable(
     ]
     monkeypatch.setitem(adapters.ADAPTERS, "image_folder", lambda *_: plain)
     prepare("scenes", folder_config(root), 0, out, workers=1)
-    assert not (out / "distractors.csv").exists()
+    assert read_table(out / "distractors.csv").empty
 
 
 def test_releases_of_isic_with_a_picture_in_common(tmp_path: Path) -> None:

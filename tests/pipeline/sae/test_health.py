@@ -12,13 +12,14 @@ from pipeline.sae.model import Sae
 
 
 @pytest.fixture
-def prompts():
-    return unit(torch.randn(4, 18, generator=torch.Generator().manual_seed(0)))
+def best_class(head):
+    prompts = unit(torch.randn(4, 18, generator=torch.Generator().manual_seed(0)))
+    return lambda x: cosine_outputs(x, prompts, head).argmax(dim=1)
 
 
 @pytest.fixture
-def case(head, prompts):
-    """Embeddings, codes and reconstructions of 9 images, and what Health.add takes beside them."""
+def case():
+    """Embeddings, codes and reconstructions of 9 images."""
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(9, 24, generator=generator) + 2
     x_hat = x + 0.9 * torch.randn(9, 24, generator=generator)
@@ -26,46 +27,39 @@ def case(head, prompts):
     activation[activation < 0.4] = 0
     component = torch.randint(11, (9, 3), generator=generator)
     codes = Codes(component.masked_fill(activation == 0, 0), activation)
-    return x, codes, x_hat, prompts, head
+    return x, codes, x_hat
 
 
-def added(case, *cuts, components=11):
+def added(case, *cuts, best_class=None):
     """Health of the case's images, cut into blocks."""
-    x, codes, x_hat, t, head = case
-    health = Health(components)
+    x, codes, x_hat = case
+    health = Health(11, best_class=best_class)
     for rows in np.split(np.arange(len(x)), cuts):
         part = Codes(codes.component[rows], codes.activation[rows])
-        health.add(x[rows], part, x_hat[rows], t, head)
+        health.add(x[rows], part, x_hat[rows])
     return health
 
 
-def plain(head):
-    """Any head and prompt for embeddings [n, d]: what they say is not looked at."""
-    return torch.ones(1, 1), head._replace(
-        gamma=torch.ones(2), beta=torch.ones(2), w_proj=torch.ones(2, 1)
-    )
-
-
-def explained(x, x_hat, head):
+def explained(x, x_hat):
     health = Health(5)
     codes = Codes(torch.zeros(len(x), 2, dtype=torch.int64), torch.zeros(len(x), 2))
-    health.add(x, codes, x_hat, *plain(head))
+    health.add(x, codes, x_hat)
     return health.explained_variance
 
 
-def test_explained_variance_by_hand(head):
+def test_explained_variance_by_hand():
     x = torch.tensor([[0.0, 0], [2, 0], [4, 3]])  # mean (2, 1), Σ‖x − x̄‖² = 5 + 1 + 8
     x_hat = x + torch.tensor([[1.0, 0], [0, 0], [0, -2]])  # Σ‖x − x̂‖² = 5
-    assert explained(x, x_hat, head) == pytest.approx(1 - 5 / 14)
-    assert explained(x, x, head) == 1
-    assert explained(x, x.mean(dim=0).expand(3, 2), head) == pytest.approx(0)
-    assert explained(x, -x, head) < 0
+    assert explained(x, x_hat) == pytest.approx(1 - 5 / 14)
+    assert explained(x, x) == 1
+    assert explained(x, x.mean(dim=0).expand(3, 2)) == pytest.approx(0)
+    assert explained(x, -x) < 0
 
 
-def test_explained_variance_is_exact_far_from_the_origin(head):
+def test_explained_variance_is_exact_far_from_the_origin():
     x = torch.tensor([[0.0, 0], [2, 0], [4, 3]]) + 4096
     x_hat = x + torch.tensor([[1.0, 0], [0, 0], [0, -2]])
-    assert explained(x, x_hat, head) == pytest.approx(1 - 5 / 14)
+    assert explained(x, x_hat) == pytest.approx(1 - 5 / 14)
 
 
 @pytest.mark.parametrize(
@@ -75,23 +69,23 @@ def test_explained_variance_is_exact_far_from_the_origin(head):
         (torch.full((4, 2), 0.1), "all 4 images"),
     ],
 )
-def test_explained_variance_refuses_what_has_none(x, said, head):
+def test_explained_variance_refuses_what_has_none(x, said):
     with pytest.raises(DoesNotApply, match=said):
-        explained(x, x, head)
+        explained(x, x)
 
 
-def test_a_single_image_has_all_figures_but_explained_variance(case, head, prompts):
-    health, gaps = Health(11), Gaps()
-    x, codes, x_hat, t, _ = case
-    health.add(x[:1], Codes(*(part[:1] for part in codes)), x_hat[:1], t, head)
+def test_a_single_image_has_all_figures_but_explained_variance(case, best_class):
+    health, gaps = Health(11, best_class=best_class), Gaps()
+    x, codes, x_hat = case
+    health.add(x[:1], Codes(*(part[:1] for part in codes)), x_hat[:1])
     figures = health.figures(gaps)
     assert [name for name, value in figures.items() if value is None] == ["explained_variance"]
     assert gaps.reasons.keys() == {"sae.explained_variance"}
 
 
-def test_no_image_is_no_figure(head, prompts):
+def test_no_image_is_no_figure(best_class):
     sae = Sae(11, 24, slots=3)
-    measure, gaps = Measure(None, prompts, head), Gaps()
+    measure, gaps = Measure(None, best_class), Gaps()
     assert set(measure.health(sae).figures(gaps).values()) == {None}
     assert gaps.reasons == {"sae": "there is no image outside the train split to measure it on"}
     row = measure(sae)
@@ -105,13 +99,13 @@ def test_of_one_image_every_bin_has_a_width():
     assert (np.diff(edges(1)) > 0).all()
 
 
-def test_cosine_l0_and_alive_by_hand(head):
+def test_cosine_l0_and_alive_by_hand():
     x = torch.tensor([[1.0, 0], [0, 2], [3, 3]])
     x_hat = torch.tensor([[3.0, 0], [1, 1], [-1, -1]])
     # Component 0 stands in empty slots only: it is not alive.
     codes = Codes(torch.tensor([[4, 2], [4, 0], [0, 0]]), torch.tensor([[2.0, 1], [3, 0], [0, 0]]))
     health = Health(5)
-    health.add(x, codes, x_hat, *plain(head))
+    health.add(x, codes, x_hat)
     figures = health.figures(Gaps())
     assert figures["cosine"] == pytest.approx((1 + 0.5**0.5 - 1) / 3)
     assert figures["l0"] == pytest.approx(3 / 3)
@@ -120,22 +114,30 @@ def test_cosine_l0_and_alive_by_hand(head):
     # Here it is active.
     codes = Codes(torch.tensor([[0, 4], [2, 0], [0, 2]]), torch.tensor([[3.0, 1], [2, 0], [1, 1]]))
     health = Health(6)
-    health.add(x, codes, x_hat, *plain(head))
+    health.add(x, codes, x_hat)
     figures = health.figures(Gaps())
     assert figures["l0"] == pytest.approx(5 / 3)
     assert figures["alive_fraction"] == pytest.approx(3 / 6)
 
 
-def test_agreement_counts_images_whose_best_class_is_kept(case, head, prompts):
-    x, codes, _, _, _ = case
+def test_agreement_counts_images_whose_best_class_is_kept(case, best_class):
+    x, codes, _ = case
     other = x.clone()
     other[:5] = -3 * x[:5]
-    best = [cosine_outputs(v, prompts, head).argmax(dim=1) for v in (x, other)]
-    expected = float((best[0] == best[1]).float().mean())
+    expected = float((best_class(x) == best_class(other)).float().mean())
     assert 0 < expected < 1, "the example must change some classes"
-    found = added((x, codes, other, prompts, head)).figures(Gaps())["zero_shot_agreement"]
-    assert found == pytest.approx(expected)
-    assert added((x, codes, x, prompts, head)).figures(Gaps())["zero_shot_agreement"] == 1
+
+    def agreement(x_hat):
+        health = added((x, codes, x_hat), 4, best_class=best_class)
+        return health.figures(Gaps())["zero_shot_agreement"]
+
+    assert agreement(other) == pytest.approx(expected)
+    assert agreement(x) == 1
+
+
+def test_agreement_is_only_measured_where_it_is_asked_for(case):
+    """Training does not ask: it must not depend on prompts."""
+    assert "zero_shot_agreement" not in added(case).figures(Gaps())
 
 
 @pytest.mark.parametrize("cuts", [(4,), (1, 2, 7), (0, 9)])
@@ -146,7 +148,7 @@ def test_blocks_add_up_to_the_whole(cuts, case):
     assert parts.images == 9
 
 
-def test_an_sae_is_measured_on_all_images(blocks_of, head, prompts, monkeypatch):
+def test_an_sae_is_measured_on_all_images(blocks_of, best_class, monkeypatch):
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(50, 24, generator=generator)
     sae = Sae(11, 24, 3)
@@ -155,9 +157,9 @@ def test_an_sae_is_measured_on_all_images(blocks_of, head, prompts, monkeypatch)
         sae.encoder_weight.normal_(generator=generator)
     sae.requires_grad_(False)
     codes = sae.encode(x)
-    whole = added((x, codes, sae.reconstruct(codes), prompts, head))
+    whole = added((x, codes, sae.reconstruct(codes)), best_class=best_class)
     monkeypatch.setattr("pipeline.sae.health.ROWS", 8)
-    measure = Measure(blocks_of(x), prompts, head)
+    measure = Measure(blocks_of(x), best_class)
     found = measure(sae)
     assert found.pop("density") == density(whole.fired, 50)
     assert found == pytest.approx(whole.figures(Gaps()) | whole.deciles(), rel=1e-5)
