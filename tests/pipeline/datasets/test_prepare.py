@@ -1,6 +1,7 @@
 """The prepare stage: the files that it writes."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +237,28 @@ def test_pixels_are_shown_or_stored_as_the_dataset_says(tmp_path: Path) -> None:
         taken[how] = batch.pixels[0]
     assert taken["shown"].shape == (150, 110, 3)
     assert torch.equal(taken["shown"], taken["stored"].rot90(-1))
+
+
+def test_what_is_asked_of_classes_is_said_before_any_image_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    scenes(root)
+    (root / "stray.png").touch()
+    monkeypatch.setattr("pipeline.datasets.prepare.build", None)
+    config = folder_config(root, max_excluded=0.0)
+    with pytest.raises(ValueError, match=r"1 of 7 images are unusable(.|\n)*\n\['bat', 'dog'\]"):
+        prepare("scenes", config, 0, out, 1, lambda labels, left_out: [str(labels)])
+
+
+def test_a_class_that_is_asked_for_and_left_out_stops(tmp_path: Path) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    scenes(root)
+    (root / "train/fox").mkdir()
+
+    def asked(labels: Sequence[str], left_out: Mapping[str, str]) -> list[str]:
+        return [] if "fox" in labels else [f"fox: {left_out['fox']}"]
+
+    with pytest.raises(ValueError, match=r"^fox: no usable image$"):
+        prepare("scenes", folder_config(root), 0, out, 1, asked)
+    assert not out.exists()
