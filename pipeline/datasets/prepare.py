@@ -46,6 +46,7 @@ def prepare(
     out: Path,
     workers: int,
     asked: Callable[[Labels, Reasons], list[str]] = lambda labels, left_out: [],
+    decoded: Path | None = None,
 ) -> str:
     """Write the manifest of one dataset, and what belongs to it, to out; a summary line.
 
@@ -60,6 +61,7 @@ def prepare(
         workers: processes that decode; changes the time, not the result.
         asked: what is wrong where the dataset has these labels, and where these classes are left
             out for these reasons; asked before any image is opened, and of what is left.
+        decoded: folder of what decoding has given earlier; None decodes everything.
 
     Raises:
         FileNotFoundError: the dataset's folder, or a part of it, is missing.
@@ -90,6 +92,7 @@ def prepare(
         config.near_duplicates,
         None if config.splits is None else partial(_draw, config, seed),
         Reading(config.pixels),
+        decoded,
     )
     description = describe(name, manifest, found.excluded, names, _licence(config))
     kept_labels = [kept["label"] for kept in description["classes"]]
@@ -161,7 +164,9 @@ def main() -> None:
         config = params.dataset(args.dataset)
         folder = layout.manifest(args.dataset)
         asked = partial(unmet, params, args.dataset)
-        summary = prepare(args.dataset, config, params.seed, folder, args.workers, asked)
+        # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
+        decoded = Path(os.environ.get("DVC_ROOT", ".")) / layout.decoded(args.dataset)
+        summary = prepare(args.dataset, config, params.seed, folder, args.workers, asked, decoded)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     print(summary, file=sys.stderr)
