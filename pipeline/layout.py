@@ -44,6 +44,11 @@ def manifest(dataset: str) -> Path:
     return DATA / "manifests" / dataset
 
 
+def decoded(dataset: str) -> Path:
+    """Folder of what decoding a dataset's images has given, kept beside DVC from run to run."""
+    return DATA / "decoded" / dataset
+
+
 def unfinished(name: str) -> Path:
     """Folder of work that a killed run has left and a later one may go on with."""
     return DATA / "unfinished" / name

@@ -41,8 +41,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "check",
         help="what an audit lacks: images, words, weights",
         description="List what would stop an audit and can be known before it runs: images that "
-        "are not there or not of their kind, tables that cannot be read, weights that cannot be "
-        "had. Writes the empty tables of verdicts and descriptions where they are missing.",
+        "are not there or not of their kind, tables that cannot be read, classes that are asked "
+        "for and not there, weights that cannot be had, a model that cannot be audited. Writes the "
+        "empty tables of verdicts and descriptions where they are missing.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

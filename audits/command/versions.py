@@ -22,7 +22,7 @@ from pipeline import layout
 from pipeline.artifacts.store import files_in, read_json, read_table
 from pipeline.config import load_params
 
-__all__ = ["HistoryError", "Version", "find", "register", "versions"]
+__all__ = ["DatasetVersion", "HistoryError", "find", "register", "versions"]
 
 MANIFEST, DESCRIPTION = "manifest.parquet", "dataset.json"
 WORKSPACE = "workspace"
@@ -37,7 +37,7 @@ class HistoryError(ValueError):
 
 
 @dataclass(frozen=True)
-class Version:
+class DatasetVersion:
     """A dataset at one place of the history."""
 
     commit: str
@@ -52,7 +52,7 @@ class Version:
     """Columns COLUMNS; None where the manifest cannot be read."""
 
 
-def versions(dataset: str) -> list[Version]:
+def versions(dataset: str) -> list[DatasetVersion]:
     """Versions of a dataset in the workspace and on the current branch, newest first.
 
     Raises:
@@ -76,10 +76,10 @@ def versions(dataset: str) -> list[Version]:
     for commit, _, dvc_hash in places:
         if dvc_hash not in read:
             read[dvc_hash] = _read(commit, dvc_hash, dataset)
-    return [Version(*place, *read[place[2]]) for place in places]
+    return [DatasetVersion(*place, *read[place[2]]) for place in places]
 
 
-def find(asked: str, known: list[Version], dataset: str) -> Version:
+def find(asked: str, known: list[DatasetVersion], dataset: str) -> DatasetVersion:
     """The version of a fingerprint's or DVC hash's beginning, a Git revision or `workspace`.
 
     Raises:
@@ -110,13 +110,13 @@ def find(asked: str, known: list[Version], dataset: str) -> Version:
         if dvc_hash is None:
             raise HistoryError(f"dvc.lock of {asked} has no prepare@{dataset}: audited later")
         read = _read(commit, dvc_hash, dataset)
-        version = Version(commit, "", dvc_hash, *read)
+        version = DatasetVersion(commit, "", dvc_hash, *read)
     if version.table is None:
         raise HistoryError(f"{asked}: {_remedy(dataset)}")
     return version
 
 
-def _names(found: Iterable[Version]) -> str:
+def _names(found: Iterable[DatasetVersion]) -> str:
     return ", ".join(f"{_name(version)} (DVC {version.dvc_hash[:SHORT]})" for version in found)
 
 
@@ -199,7 +199,7 @@ def _remedy(dataset: str) -> str:
     )
 
 
-def history(audit: str, dataset: str, known: list[Version], listing: bool) -> str:
+def history(audit: str, dataset: str, known: list[DatasetVersion], listing: bool) -> str:
     """The versions as a table, each against the one before, and where their reports are."""
     rows, lists = [], []
     for version, before in zip(known, [*known[1:], None], strict=True):
@@ -229,7 +229,7 @@ def history(audit: str, dataset: str, known: list[Version], listing: bool) -> st
     return "\n".join(lines)
 
 
-def difference(old: Version, new: Version, listing: bool) -> str:
+def difference(old: DatasetVersion, new: DatasetVersion, listing: bool) -> str:
     """What changed from one version to another, in counts or images."""
     assert old.table is not None
     assert new.table is not None
@@ -241,7 +241,7 @@ def difference(old: Version, new: Version, listing: bool) -> str:
     return "\n".join(lines + (_list(change) if listing else []))
 
 
-def _name(version: Version) -> str:
+def _name(version: DatasetVersion) -> str:
     return (version.fingerprint or version.commit)[:SHORT]
 
 
@@ -255,7 +255,7 @@ def _list(change: Difference) -> list[str]:
     return lines
 
 
-def _has_report(audit: str, version: Version) -> bool:
+def _has_report(audit: str, version: DatasetVersion) -> bool:
     text = _at(version.commit, layout.report(audit) / "provenance.json")
     return text is not None and json.loads(text)["dataset"]["fingerprint"] == version.fingerprint
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from audits.compare.measure import measure_all
 from audits.compare.page import render
-from audits.compare.sources import audits_of, headline_table, read_audited
+from audits.compare.sources import audits_of, headline_table, read_compared
 from pipeline import layout
 from pipeline.artifacts.stage import set_threads
 from pipeline.artifacts.store import atomic, write_table
@@ -28,7 +28,7 @@ def main() -> None:
 
 def write_comparison(params: Params, dataset: str, audits: list[str]) -> None:
     """Write the page and the table of headline figures of some audits of a dataset."""
-    reports = read_audited(audits)
+    reports = read_compared(audits)
     comparable = [one.audit for one in reports if one.comparable]
     sets, measured = measure_all(params, dataset, comparable)
     audited = [replace(one, common=measured.get(one.audit)) for one in reports]

@@ -51,7 +51,7 @@ def read_sets(audits: Sequence[str]) -> list[FoundSet]:
     ]
 
 
-def gather(sets: Sequence[FoundSet], overlap: float) -> list[CommonSet]:
+def common_sets(sets: Sequence[FoundSet], overlap: float) -> list[CommonSet]:
     """Sets of several audits as one benchmark.
 
     Two sets are the same where they are of one class and of two audits, and the images they share

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from audits.compare.benchmark import CommonSet, gather, read_sets
+from audits.compare.benchmark import CommonSet, common_sets, read_sets
 from audits.inputs import Inputs, load_inputs
 from audits.robustness import linear
 from audits.robustness.averages import ALL, BASE
@@ -87,7 +87,7 @@ def measure_all(
         }
     )
     try:
-        sets = gather(read_sets(audits), max(config.failures.overlap for config in configs))
+        sets = common_sets(read_sets(audits), max(config.failures.overlap for config in configs))
         measured = {name: _measure_audit(params, dataset, name, sets, settings) for name in audits}
     except FileNotFoundError as error:
         raise FileNotFoundError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from audits.compare.benchmark import CommonSet
-from audits.compare.sources import Audited
+from audits.compare.sources import Compared
 from audits.report import charts, wording
 from audits.report.templating import environment
 from audits.robustness.averages import ALL, BASE
@@ -24,7 +24,7 @@ SERIES = ("short", "templates", "extended", "both", "linear")
 """Prompt forms in the order of the charts' colours."""
 
 
-def render(dataset: str, audited: Sequence[Audited], sets: Sequence[CommonSet]) -> str:
+def render(dataset: str, audited: Sequence[Compared], sets: Sequence[CommonSet]) -> str:
     """The page of a dataset, of one or more audits; self-contained, the same for the same input.
 
     sets: the common benchmark that the comparable ones are measured on.
@@ -33,7 +33,7 @@ def render(dataset: str, audited: Sequence[Audited], sets: Sequence[CommonSet]) 
     return template.render(**context(dataset, audited, sets))
 
 
-def context(dataset: str, audited: Sequence[Audited], sets: Sequence[CommonSet]) -> dict[str, Any]:
+def context(dataset: str, audited: Sequence[Compared], sets: Sequence[CommonSet]) -> dict[str, Any]:
     """Everything the template shows."""
     return {
         "dataset": dataset,
@@ -54,7 +54,7 @@ def context(dataset: str, audited: Sequence[Audited], sets: Sequence[CommonSet])
     }
 
 
-def benchmark(audited: Sequence[Audited], sets: Sequence[CommonSet]) -> str:
+def benchmark(audited: Sequence[Compared], sets: Sequence[CommonSet]) -> str:
     """What the models are measured on, in plain sentences."""
     common = [one.common for one in audited if one.common is not None]
     count, left_out = wording.counted(len(sets), "set"), len(common[0].left_out)
@@ -84,7 +84,7 @@ def title(dataset: str, count: int) -> str:
     return wording.sentence(f"{wording.number(count)} audits of {dataset}, side by side")
 
 
-def lede(audited: Sequence[Audited]) -> str:
+def lede(audited: Sequence[Compared]) -> str:
     """From which audit to which the spurious AUC of the short class name goes."""
     auc = {
         one.audit: one.common.forms[BASE]["spurious_auc"]
@@ -114,7 +114,7 @@ def labels(names: Sequence[str]) -> list[str]:
     ]
 
 
-def gains(audited: Sequence[Audited]) -> list[dict[str, Any]]:
+def gains(audited: Sequence[Compared]) -> list[dict[str, Any]]:
     """Rows of the paper's Table 1, one for each mode and audit: gains of the forms over BASE."""
     forms = [form for form in SERIES if form != BASE]
     rows = []
@@ -139,7 +139,7 @@ def gains(audited: Sequence[Audited]) -> list[dict[str, Any]]:
     return rows
 
 
-def panels(audited: Sequence[Audited]) -> list[dict[str, Any]]:
+def panels(audited: Sequence[Compared]) -> list[dict[str, Any]]:
     """For all findings and for each mode the charts of its AUCs, all on the same axis.
 
     Of a mode only the spurious AUC is drawn: the valid one differs little, and its numbers stand
@@ -173,12 +173,12 @@ def panels(audited: Sequence[Audited]) -> list[dict[str, Any]]:
     ]
 
 
-def _counted(audited: Sequence[Audited], mode: str) -> bool:
+def _counted(audited: Sequence[Compared], mode: str) -> bool:
     return any(one.modes.get(mode) for one in audited)
 
 
 def _rows(
-    audited: Sequence[Audited], names: Sequence[str], kind: str, mode: str
+    audited: Sequence[Compared], names: Sequence[str], kind: str, mode: str
 ) -> list[charts.Row]:
     """A row for each audit that has figures of the mode, a value for each form."""
     figures = [{} if one.common is None else one.common.figures(mode) for one in audited]

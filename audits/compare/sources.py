@@ -27,7 +27,7 @@ MEASURED = {
 
 
 @dataclass(frozen=True)
-class Audited:
+class Compared:
     """One audit, as its report says, and what its model scores on the common benchmark."""
 
     audit: str
@@ -83,7 +83,7 @@ def audits_of(params: Params, dataset: str) -> list[str]:
     return found
 
 
-def read_audited(audits: Sequence[str]) -> list[Audited]:
+def read_compared(audits: Sequence[str]) -> list[Compared]:
     """The reports of some audits of one dataset, in that order.
 
     Raises:
@@ -95,7 +95,7 @@ def read_audited(audits: Sequence[str]) -> list[Audited]:
     # Of equally frequent ones the first.
     usual = Counter(versions).most_common(1)[0][0]
     return [
-        Audited(
+        Compared(
             audit=name,
             fingerprint=version,
             model=provenance["model"],
@@ -126,7 +126,7 @@ def _modes(findings: pd.DataFrame) -> dict[str, int]:
     return {str(mode): int(count) for mode, count in kept["mode"].value_counts().items()}
 
 
-def headline_table(audited: Sequence[Audited]) -> pd.DataFrame:
+def headline_table(audited: Sequence[Compared]) -> pd.DataFrame:
     """The headline figures, a row for each audit; empty cells for what was not measured.
 
     AUCs are of the common benchmark of `sets` distractor sets; `own_findings_spurious_auc`, of the

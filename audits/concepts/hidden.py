@@ -51,6 +51,9 @@ def clarity_group(clarity: float) -> str:
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson correlation of two arrays [n], in [-1, 1].
 
+    >>> round(correlation(np.array([1.0, 2.0, 3.0]), np.array([5.0, 3.0, 1.0])), 9)
+    -1.0
+
     Raises:
         DoesNotApply: fewer than 2 values, or one array is constant.
     """

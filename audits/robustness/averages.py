@@ -27,6 +27,11 @@ def average(values: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
     the means of findings drawn anew, with replacement. All three are left out for a single
     finding, of which they are not defined. The order of findings does not matter.
 
+    >>> {name: round(value, 3) for name, value in average(np.array([0.8, 0.6]), 99, 0).items()}
+    {'mean': 0.7, 'sem': 0.1, 'low': 0.6, 'high': 0.8}
+    >>> average(np.array([0.8]), 99, 0)
+    {'mean': 0.8}
+
     Raises:
         ValueError: there are no values.
     """

@@ -22,6 +22,9 @@ def separability(own: np.ndarray, others: np.ndarray) -> Separability:
     The same numbers as scikit-learn's roc_auc_score and average_precision_score. Only the others
     are sorted: at 50 own and 50,000 other scores that takes a twentieth of the time.
 
+    >>> separability(np.array([0.9, 0.4]), np.array([0.5, 0.1]))
+    Separability(auroc=0.75, average_precision=0.8333333333333333)
+
     Raises:
         ValueError: one of the two is empty, or a score is NaN.
     """

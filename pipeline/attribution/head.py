@@ -29,6 +29,9 @@ def project(x: Float[Tensor, "n d"], head: Head) -> Float[Tensor, "n p"]:
 def unit(z: Float[Tensor, "*n p"]) -> Float[Tensor, "*n p"]:
     """z made unit length.
 
+    >>> unit(torch.tensor([[3.0, 4.0]]))
+    tensor([[0.6000, 0.8000]])
+
     Raises:
         ValueError: a row has length 0 or is not finite, so that a cosine with it is undefined.
     """
@@ -44,7 +47,14 @@ def unit(z: Float[Tensor, "*n p"]) -> Float[Tensor, "*n p"]:
 def cosine_outputs(
     x: Float[Tensor, "n d"], t: Float[Tensor, "c p"], head: Head
 ) -> Float[Tensor, "n c"]:
-    """Model outputs y = z_hat · t for unit text embeddings t, cosines in [-1, 1] (paper, Eq. 4)."""
+    """Model outputs y = z_hat · t for unit text embeddings t, cosines in [-1, 1] (paper, Eq. 4).
+
+    LayerNorm takes (1, 3) to (−1, 1):
+
+    >>> head = Head(torch.ones(2), torch.zeros(2), 0.0, torch.eye(2))
+    >>> cosine_outputs(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0], [0.6, 0.8]]), head)
+    tensor([[0.7071, 0.1414]])
+    """
     return unit(project(x, head)) @ t.T
 
 

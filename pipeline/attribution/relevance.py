@@ -88,7 +88,13 @@ def _through_layer_norm(
 def act_grad(
     g: Float[Tensor, "n d"], codes: Codes, atoms: Float[Tensor, "m d"]
 ) -> Float[Tensor, "n k"]:
-    """Relevance R_j = a_j (V_j · g) of every slot: the first-order effect of zeroing it (Eq. 5)."""
+    """Relevance R_j = a_j (V_j · g) of every slot: the first-order effect of zeroing it (Eq. 5).
+
+    >>> codes = Codes(torch.tensor([[2, 0]]), torch.tensor([[3.0, 0.5]]))
+    >>> atoms = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    >>> act_grad(torch.tensor([[10.0, 0.0]]), codes, atoms)
+    tensor([[18.,  5.]])
+    """
     return slot_dots(g, codes.component, atoms) * codes.activation
 
 
@@ -267,7 +273,12 @@ def ablation(
 
 
 def decode(codes: Codes, atoms: Float[Tensor, "m d"]) -> Float[Tensor, "n d"]:
-    """Σ_j a_j V_j of each image, without the decoder's bias."""
+    """Σ_j a_j V_j of each image, without the decoder's bias.
+
+    >>> codes = Codes(torch.tensor([[1, 0]]), torch.tensor([[2.0, 0.5]]))
+    >>> decode(codes, torch.tensor([[1.0, 0.0], [0.6, 0.8]]))
+    tensor([[1.7000, 1.6000]])
+    """
     if not codes.component.numel():  # which embedding_bag refuses
         return atoms.new_zeros(len(codes.component), atoms.shape[1])
     return torch.nn.functional.embedding_bag(

@@ -3,13 +3,13 @@
 What it writes is always the same, so that a model is not fetched again for another audit.
 """
 
-import argparse
 import sys
 
 from pipeline import layout
 from pipeline.artifacts.store import write_json
+from pipeline.checks.command import chosen
 from pipeline.checks.problems import of_audit, of_model
-from pipeline.config import ConfigError, Params, load_params
+from pipeline.config import Params
 
 
 def in_vain(params: Params, key: str) -> list[str]:
@@ -32,17 +32,7 @@ def in_vain(params: Params, key: str) -> list[str]:
 
 def main() -> None:
     """Check one of the models under outside.models."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", required=True, help="name under models: in params.yaml")
-    key = parser.parse_args().model
-    try:
-        params = load_params()
-        if key not in params.models:
-            raise ConfigError(f"params.yaml has no models.{key}; it has {sorted(params.models)}")
-    except ConfigError as error:
-        sys.exit(str(error))
+    key, params = chosen(__doc__, "model")
     if problems := in_vain(params, key):
         sys.exit("\n".join(problems))
     write_json(layout.checked_model(key), {"model": key})

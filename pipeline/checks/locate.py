@@ -5,13 +5,13 @@ at what its audits need besides, so that a workflow which cannot run stops befor
 image, and says all that is missing. Writes `kind`, `root` and `layout`.
 """
 
-import argparse
 import sys
 
 from pipeline import layout
 from pipeline.artifacts.store import write_json
+from pipeline.checks.command import chosen
 from pipeline.checks.problems import beside_dataset, layout_at, of_dataset
-from pipeline.config import ConfigError, Params, load_params
+from pipeline.config import Params
 
 
 def missing(params: Params, name: str) -> list[str]:
@@ -23,18 +23,10 @@ def missing(params: Params, name: str) -> list[str]:
 
 def main() -> None:
     """Write where one dataset is."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--dataset", required=True, help="a key of datasets in params.yaml")
-    name = parser.parse_args().dataset
-    try:
-        params = load_params()
-        config = params.dataset(name)
-    except ConfigError as error:
-        sys.exit(str(error))
+    name, params = chosen(__doc__, "dataset")
     if problems := missing(params, name):
         sys.exit("\n".join(problems))
+    config = params.dataset(name)
     found = {"kind": config.kind, "root": str(config.root), "layout": layout_at(params, name)}
     write_json(layout.source(name), found)
 

@@ -4,18 +4,23 @@ open_clip is imported where it is needed, for it takes seconds.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from pipeline import layout
-from pipeline.checks.check_texts import faults, unreadable
 from pipeline.config import Params
 from pipeline.datasets import adapters
+from pipeline.datasets.asked import unmet
 from pipeline.datasets.classes import read_classes
+from pipeline.datasets.descriptions import read_descriptions
 from pipeline.datasets.manifest import check_excluded
 from pipeline.datasets.names import check_utf8
+from pipeline.faults import faults
 
-__all__ = ["beside_dataset", "layout_at", "of_audit", "of_dataset", "of_model"]
+__all__ = ["beside_dataset", "layout_at", "of_audit", "of_dataset", "of_model", "of_texts"]
 
-WEIGHTS = ("open_clip_config.json", "open_clip_model.safetensors")
+CONFIG = "open_clip_config.json"
+WEIGHTS = (CONFIG, "open_clip_model.safetensors")
 NOUNS = "data.noun"
 
 
@@ -31,45 +36,117 @@ def of_audit(params: Params, name: str, *, ask_hub: bool = True) -> list[str]:
         ConfigError: params.yaml has no such audit.
     """
     dataset = params.audit(name).dataset
-    return [
+    found = [
         *of_dataset(params, dataset, ask_hub=ask_hub),
         *beside_dataset(params, name, ask_hub=ask_hub),
     ]
+    return list(dict.fromkeys(found))
 
 
 def of_dataset(params: Params, name: str, *, ask_hub: bool = True) -> list[str]:
-    """What a dataset lacks, whatever is audited on it: images, texts, a labeler."""
+    """What a dataset lacks, whatever is audited on it: images, texts, classes, a labeler."""
     return [
         *_of_images(params, name),
-        *unreadable(params.dataset(name).vocabulary, layout.descriptions(name)),
+        *of_texts(params, name),
         *of_model(params, params.dataset(name).labeler, ask_hub=ask_hub),
     ]
+
+
+def of_texts(params: Params, name: str) -> list[str]:
+    """What is wrong with what a dataset is named with, and with what its audits call its classes.
+
+    Classes are known where the images are there, from names and tables only.
+    """
+    # Imported late: torch takes seconds.
+    from pipeline.embeddings.texts import read_vocabulary
+
+    config, descriptions = params.dataset(name), layout.descriptions(name)
+    found = faults(lambda: read_vocabulary(config.vocabulary))
+    if descriptions.exists():
+        found += faults(lambda: read_descriptions(descriptions))
+    else:
+        found.append(
+            f"{descriptions} is missing, a table that may be empty: write a file of one line, "
+            "label,description, as `audit add` does"
+        )
+    try:
+        labels = adapters.LABELS_OF[config.kind](config.root, config)
+    except (OSError, ValueError):
+        # What is wrong with the images is said where they are looked at.
+        return found
+    return list(dict.fromkeys([*found, *unmet(params, name, labels, {})]))
 
 
 def beside_dataset(params: Params, name: str, *, ask_hub: bool = True) -> list[str]:
     """What an audit lacks apart from what its dataset does."""
     audit = params.audit(name)
-    own = audit.model != params.dataset(audit.dataset).labeler
     return [
-        *(of_model(params, audit.model, ask_hub=ask_hub) if own else []),
+        *of_model(params, audit.model, audited_by=name, ask_hub=ask_hub),
         *_of_settings(params, name),
     ]
 
 
-def of_model(params: Params, key: str, *, ask_hub: bool = True) -> list[str]:
-    """Why a model is neither in data/models nor can be brought there."""
-    folder = layout.model(key)
-    lacking = [name for name in WEIGHTS if not (folder / name).is_file()]
-    if key == layout.PRETRAINED or not lacking:
+def of_model(
+    params: Params, key: str, *, audited_by: str | None = None, ask_hub: bool = True
+) -> list[str]:
+    """Why a model is neither in data/models nor can be brought there, or cannot be audited.
+
+    Args:
+        params: params.yaml.
+        key: the model's.
+        audited_by: the audit that it is to be the model of; None for a labeler.
+        ask_hub: as `of_audit`.
+    """
+    if key == layout.PRETRAINED:
         return []
-    if key not in params.outside.models:
+    folder, config = layout.model(key), params.models[key]
+    lacking = [name for name in WEIGHTS if not (folder / name).is_file()]
+    outside = key in params.outside.models
+    if lacking and not outside:
         return [
             f"{folder if len(lacking) == 2 else folder / lacking[0]} is missing: put "
             f"{' and '.join(lacking)} there, or say in models.{key}.name where to fetch them from"
         ]
-    from pipeline.models.hub import check
+    # Imported late: open_clip takes seconds.
+    from pipeline.models import hub
 
-    return faults(lambda: check(key, params.models[key], ask_hub=ask_hub))
+    if not lacking and not (outside and hub.is_of_other(folder, config)):
+        return _of_folder(folder, key, audited_by)
+    if not ask_hub and config.name.startswith("hf-hub:"):
+        return []
+    try:
+        found = hub.find(key, config)
+    except (OSError, ValueError) as error:
+        return [str(error)]
+    return [
+        *faults(lambda: hub.check_found(found, ask_hub=ask_hub)),
+        *_of_tower(found.config, key, audited_by),
+    ]
+
+
+def _of_folder(folder: Path, key: str, audited_by: str | None) -> list[str]:
+    """What is wrong with an open_clip folder of a model, as far as its configuration says it."""
+    from pipeline.models.folder import check_config, read_config
+
+    try:
+        config = read_config(folder / CONFIG)
+        check_config(config, str(folder / CONFIG))
+    except (OSError, ValueError) as error:
+        return [str(error)]
+    return _of_tower(config, key, audited_by)
+
+
+def _of_tower(config: dict[str, Any], key: str, audited_by: str | None) -> list[str]:
+    """Why a model of this `open_clip_config.json` cannot be audited; a labeler may be any."""
+    if audited_by is None:
+        return []
+    from pipeline.models.building import check_auditable
+
+    said = faults(lambda: check_auditable(config, f"models.{key}"))
+    return [
+        f"audits.{audited_by}.model is {key!r}: {problem}; name another model there"
+        for problem in said
+    ]
 
 
 def layout_at(params: Params, name: str) -> str:

@@ -11,7 +11,7 @@ from pipeline.datasets.links import refuse_links
 from pipeline.datasets.splits import split_named
 from pipeline.text_files import folded
 
-__all__ = ["ADAPTERS", "KNOWN_NAMES", "LAYOUT_OF", "layout", "listing"]
+__all__ = ["ADAPTERS", "KNOWN_NAMES", "LABELS_OF", "LAYOUT_OF", "layout", "listing"]
 
 ADAPTERS = {
     "image_folder": image_folder.records,
@@ -32,6 +32,13 @@ LAYOUT_OF: dict[str, Callable[[Path, DatasetConfig], str]] = {
     "isic": lambda root, _: ", ".join(isic.releases(root)),
 }
 """What the layout at a root is called; each raises where the root has none of its kind's."""
+LABELS_OF: dict[str, Callable[[Path, DatasetConfig], list[str]]] = {
+    "image_folder": lambda root, _: image_folder.labels(root),
+    "csv": image_table.labels,
+    "imagenet": lambda root, _: imagenet.labels(root),
+    "isic": lambda root, _: isic.labels(root),
+}
+"""The classes that a listing may declare, sorted, as far as they are known without one."""
 
 
 def listing(config: DatasetConfig, seed: int) -> Listing:

@@ -23,6 +23,7 @@ from pipeline.text_files import nfc
 __all__ = [
     "files_below",
     "image_id_of",
+    "labels",
     "layout",
     "merged",
     "namesakes_out",
@@ -108,6 +109,18 @@ def layout(root: Path, config: DatasetConfig) -> str:
         _class_folders(root / folder)
     _check_shares(root, folders, config)
     return f"{folders.said()}, splits drawn" if folders.drawn else folders.said()
+
+
+def labels(root: Path) -> list[str]:
+    """The classes that `records` declares, sorted; opens no image and lists no class folder.
+
+    Raises:
+        FileNotFoundError: as `records`.
+        ValueError: likewise.
+    """
+    folders = _folders(root)
+    inside = [_class_folders(root / folder) for folder in folders.splits.values()]
+    return sorted({nfc(name) for names in [folders.classes, *inside] for name in names})
 
 
 def split_listing(root: Path, folder: str, split: str, base: str = "") -> Listing:

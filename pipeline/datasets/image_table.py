@@ -15,7 +15,7 @@ from pipeline.datasets.splits import CALLED, split_named, split_of
 from pipeline.tables import Row, Table, read_rows
 from pipeline.text_files import TextError, folded, nfc
 
-__all__ = ["TABLE", "layout", "records"]
+__all__ = ["TABLE", "labels", "layout", "records"]
 
 TABLE = "images.csv"
 NEEDED = ("path", "label")
@@ -79,8 +79,21 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
         split = row.split or split_of(group_id, shares, seed)
         found.append(Record(image_id, path, split, row.label, group_id))
     kept, namesakes = namesakes_out(found)
-    labels = sorted({row.label for row in rows if row.label is not None})
-    return Listing(sorted(kept), labels, sorted([*excluded, *namesakes]))
+    return Listing(sorted(kept), _labels(rows), sorted([*excluded, *namesakes]))
+
+
+def labels(root: Path, config: DatasetConfig) -> list[str]:
+    """The classes that the table names, sorted.
+
+    Raises:
+        FileNotFoundError: the table is missing.
+        ValueError: as `records`, but for what is on disk.
+    """
+    return _labels(_read(root, config))
+
+
+def _labels(rows: list[_Row]) -> list[str]:
+    return sorted({row.label for row in rows if row.label is not None})
 
 
 def layout(root: Path, config: DatasetConfig) -> str:

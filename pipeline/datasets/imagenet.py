@@ -12,8 +12,9 @@ from pipeline.datasets import (
 )
 from pipeline.datasets.image_folder import merged
 from pipeline.datasets.imagenet_folders import KAGGLE
+from pipeline.datasets.imagenet_labels import wnids
 
-__all__ = ["LAYOUTS", "layout", "records"]
+__all__ = ["LAYOUTS", "labels", "layout", "records"]
 
 LAYOUTS = {
     "torchvision": "train/<wnid>/*.JPEG and val/<wnid>/*.JPEG",
@@ -61,6 +62,19 @@ def layout(root: Path) -> str:
         ValueError: it has several.
     """
     return _layout(root)[0]
+
+
+def labels(root: Path) -> list[str]:
+    """The classes that `records` may declare, sorted: in folders those of train, else all 1000.
+
+    Raises:
+        FileNotFoundError: as `layout`.
+        ValueError: likewise.
+    """
+    name, base = _layout(root)
+    if name in ("huggingface", "webdataset"):
+        return wnids()
+    return imagenet_folders.train_classes(root, base)
 
 
 def _layout(root: Path) -> tuple[str, str]:

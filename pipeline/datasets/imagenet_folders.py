@@ -21,7 +21,7 @@ from pipeline.datasets.subset import absent
 from pipeline.tables import read_rows
 from pipeline.text_files import TextError, read_lines
 
-__all__ = ["KAGGLE", "has_wnid_folders", "records"]
+__all__ = ["KAGGLE", "has_wnid_folders", "records", "train_classes"]
 
 KAGGLE = "ILSVRC/Data/CLS-LOC"
 SOLUTION = "LOC_val_solution.csv"
@@ -60,8 +60,14 @@ def records(root: Path, base: str) -> Listing:
 
 def has_wnid_folders(root: Path, base: str) -> bool:
     """Whether `<root>/<base>/train` holds a folder that is named by a wnid."""
+    return bool(train_classes(root, base))
+
+
+def train_classes(root: Path, base: str) -> list[str]:
+    """The wnids that name folders in `<root>/<base>/train`, sorted; none without such a folder."""
     train = root / base / "train"
-    return train.is_dir() and any(WNID.fullmatch(e.name) and e.is_dir() for e in visible(train))
+    entries = visible(train) if train.is_dir() else []
+    return [entry.name for entry in entries if WNID.fullmatch(entry.name) and entry.is_dir()]
 
 
 def _is_flat(folder: Path) -> bool:

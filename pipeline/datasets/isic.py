@@ -41,7 +41,7 @@ from pipeline.datasets.isic_tables import (
 from pipeline.datasets.splits import split_of
 from pipeline.datasets.subset import absent
 
-__all__ = ["DIAGNOSES", "records", "releases"]
+__all__ = ["DIAGNOSES", "labels", "records", "releases"]
 
 DUPLICATES = "ISIC_2020_Training_Duplicates.csv"
 GROUPINGS = "ISIC2018_Task3_Training_LesionGroupings.csv"
@@ -104,7 +104,7 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     if config.splits is None:
         raise ValueError("splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}")
     splits = {str(name): share for name, share in config.splits.items()}
-    labels = sorted(read_classes(root) or DIAGNOSES)
+    declared = labels(root)
     folders = releases(root)
     found: dict[str, Found] = {}
     excluded: list[Excluded] = []
@@ -114,8 +114,8 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
         if release.name in folders:
             folder = folders[release.name]
             base = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
-            content = _read(folder, release, labels)
-            excluded += _sort_out(content, base, labels, found)
+            content = _read(folder, release, declared)
+            excluded += _sort_out(content, base, declared, found)
             links += _links(content)
             notes += content.notes
     groups = {name[1]: group[1] for name, group in connected(links).items() if name[2] == "image"}
@@ -124,7 +124,12 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
         for image_id, image in sorted(found.items())
         for group_id in [groups[image_id]]
     ]
-    return Listing(listed, labels, sorted(excluded), notes=notes)
+    return Listing(listed, declared, sorted(excluded), notes=notes)
+
+
+def labels(root: Path) -> list[str]:
+    """The classes of `classes.csv` where the root has one, else the eight of ISIC 2019, sorted."""
+    return sorted(read_classes(root) or DIAGNOSES)
 
 
 def _sort_out(

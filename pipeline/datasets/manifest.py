@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.datasets import Excluded, Record
 from pipeline.datasets.classes import short_name
+from pipeline.datasets.decoded import open_kept
 from pipeline.datasets.duplicates import settle
 from pipeline.datasets.opening import Opened, open_all
 from pipeline.datasets.pixels import KINDS, SHOWN, Reading
@@ -46,6 +47,7 @@ def build(
     near_duplicates: int | None = None,
     redraw: Callable[[str], str] | None = None,
     reading: Reading = SHOWN,
+    decoded: Path | None = None,
 ) -> Manifest:
     """Open every image and keep the usable ones; the result does not depend on workers.
 
@@ -63,6 +65,7 @@ def build(
             bytes alone.
         redraw: split of a group, where splits are drawn; None where the layout gives them.
         reading: how pixels are taken.
+        decoded: folder of what decoding gave earlier, see `open_kept`; None decodes everything.
 
     Raises:
         ValueError: more images than max_excluded are left out, or there is no usable image or no
@@ -78,7 +81,11 @@ def build(
         )
     records = sorted(records)
     paths = [record.path for record in records]
-    opened = open_all(paths, root, reading, near_duplicates is not None, workers)
+    opened = (
+        open_all(paths, root, reading, workers)
+        if decoded is None
+        else open_kept(paths, root, reading, workers, decoded)
+    )
     images = dict(zip((record.image_id for record in records), opened, strict=True))
     readable = [record for record in records if images[record.image_id].fault is None]
     settled = settle(

@@ -1,13 +1,13 @@
 """Opening every image of a dataset once: hashed, decoded and measured, in several processes."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
 
@@ -16,7 +16,10 @@ from pipeline.datasets.files import file_of, read_bytes
 from pipeline.datasets.names import printable
 from pipeline.datasets.pixels import Reading, Unusable, decode
 
-__all__ = ["Opened", "open_all"]
+__all__ = ["Image", "Opened", "open_all", "open_each"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 CHUNK = 32  # images handed to a process at a time
 
@@ -33,45 +36,61 @@ class Opened(NamedTuple):
     fault: str | None = None
     """Why the image is unusable; None where it is fine."""
     perceptual: bytes | None = None
-    """Perceptual hash; None where none is asked for, or the picture holds too little for one."""
+    """Perceptual hash; None where the picture holds too little for one."""
     kinds: tuple[str, ...] = ()
     """What it is counted as, of pixels.KINDS."""
     bits: int = 8
     """The fewest that hold its values, of pixels.DEPTHS."""
 
 
-def open_all(
-    paths: list[str], root: Path, reading: Reading, hashed: bool, workers: int
-) -> list[Opened]:
-    """Opened images in the order of paths, read in the order in which containers hold them.
+class Image(NamedTuple):
+    """An image to open."""
+
+    path: str
+    """Relative to the dataset's root."""
+    sha256: str | None = None
+    """Of the bytes with which it need not be decoded; None where it has to be."""
+
+
+def open_all(paths: list[str], root: Path, reading: Reading, workers: int) -> list[Opened]:
+    """Opened images in the order of paths.
 
     Args:
         paths: of the images, relative to root.
         root: the dataset's folder.
         reading: how their pixels are taken.
-        hashed: whether perceptual hashes are wanted.
         workers: processes that decode; with more than one, a decoder that takes its process down
             costs that image alone.
 
     Raises:
         OSError: no process can be started.
     """
+    opened = open_each([Image(path) for path in paths], root, reading, workers)
+    found = {image.path: result for image, result in opened if result is not None}
+    return [found[path] for path in paths]
+
+
+def open_each(
+    images: list[Image], root: Path, reading: Reading, workers: int
+) -> Iterator[tuple[Image, Opened | None]]:
+    """Images as they are opened, in the order in which containers hold them.
+
+    None where the bytes have the SHA-256 with which an image need not be decoded. Arguments and
+    errors are as of `open_all`.
+    """
     # of one container, names of the same length are in order, and row 9 comes before row 10
-    order = sorted(range(len(paths)), key=lambda i: (file_of(paths[i]), len(paths[i]), paths[i]))
-    opened: dict[int, Opened] = {}
-    opening = partial(_open, root, reading, hashed)
-    ordered = [paths[i] for i in order]
+    ordered = sorted(images, key=lambda i: (file_of(i.path), len(i.path), i.path))
+    opening = partial(_open, root, reading)
     stream = map(opening, ordered) if workers == 1 else _by_processes(opening, ordered, workers)
-    with tqdm(total=len(paths), desc="open images", unit=" images") as bar:
-        for i, image in zip(order, stream, strict=True):
-            opened[i] = image
+    with tqdm(total=len(ordered), desc="open images", unit=" images", disable=not ordered) as bar:
+        for image, opened in zip(ordered, stream, strict=True):
+            yield image, opened
             bar.update()
-    return [opened[i] for i in range(len(paths))]
 
 
 def _by_processes(
-    opening: Callable[[str], Opened], paths: list[str], workers: int
-) -> Iterator[Opened]:
+    opening: Callable[[Item], Result], paths: Sequence[Item], workers: int
+) -> Iterator[Result | Opened]:
     done = 0
     while done < len(paths):
         try:
@@ -86,7 +105,9 @@ def _by_processes(
             done += len(suspects)
 
 
-def _one_by_one(opening: Callable[[str], Opened], paths: list[str]) -> Iterator[Opened]:
+def _one_by_one(
+    opening: Callable[[Item], Result], paths: Sequence[Item]
+) -> Iterator[Result | Opened]:
     pool = _living_pool()
     for path in paths:
         try:
@@ -111,19 +132,21 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
-def _open(root: Path, reading: Reading, hashed: bool, path: str) -> Opened:
-    """Read, hash and decode one image to its last row."""
+def _open(root: Path, reading: Reading, image: Image) -> Opened | None:
+    """Read, hash and decode one image to its last row; None where it need not be decoded."""
     try:
-        content = read_bytes(root, path)
+        content = read_bytes(root, image.path)
     except (OSError, ValueError) as error:  # ValueError of a name that no file can have
         said = (error.strerror if isinstance(error, OSError) else None) or error
         return Opened(fault=printable(f"cannot be read: {said}"))
-    if not content:
-        return Opened(fault="the file is empty")
-    try:
-        image = decode(content, reading)
-    except Unusable as error:
-        return Opened(fault=printable(str(error)))
-    perceptual = perceptual_hash(image.rgb) if hashed else None
     sha256 = hashlib.sha256(content).hexdigest()
-    return Opened(sha256, *image.size, None, perceptual, image.kinds, image.bits)
+    if sha256 == image.sha256:
+        return None
+    if not content:
+        return Opened(sha256, fault="the file is empty")
+    try:
+        picture = decode(content, reading)
+    except Unusable as error:
+        return Opened(sha256, fault=printable(str(error)))
+    hashed = perceptual_hash(picture.rgb)
+    return Opened(sha256, *picture.size, None, hashed, picture.kinds, picture.bits)

@@ -13,9 +13,10 @@ import argparse
 import hashlib
 import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -24,19 +25,31 @@ from pipeline.artifacts.store import write_json, write_table
 from pipeline.config import DatasetConfig, load_params
 from pipeline.datasets import Distractor
 from pipeline.datasets.adapters import KNOWN_NAMES, listing
+from pipeline.datasets.asked import unmet
 from pipeline.datasets.classes import class_names
 from pipeline.datasets.manifest import build, check_excluded, describe
 from pipeline.datasets.names import utf8_only
 from pipeline.datasets.pixels import KINDS, Reading
 from pipeline.datasets.splits import split_of, thin
+from pipeline.faults import faults
 from pipeline.text_files import read_text
 
 LICENCE = "LICENSE.txt"
 TRUTH = "truth.csv"
+Labels: TypeAlias = Sequence[str]
+Reasons: TypeAlias = Mapping[str, str]
 DISTRACTORS = "distractors.csv"
 
 
-def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int) -> str:
+def prepare(
+    name: str,
+    config: DatasetConfig,
+    seed: int,
+    out: Path,
+    workers: int,
+    asked: Callable[[Labels, Reasons], list[str]] = lambda labels, left_out: [],
+    decoded: Path | None = None,
+) -> str:
     """Write the manifest of one dataset, and what belongs to it, to out; a summary line.
 
     Where only every n-th train image is kept, the others are not opened: which they are is decided
@@ -48,10 +61,14 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
         seed: of the splits.
         out: folder that is written to.
         workers: processes that decode; changes the time, not the result.
+        asked: what is wrong where the dataset has these labels, and where these classes are left
+            out for these reasons; asked before any image is opened, and of what is left.
+        decoded: folder of what decoding has given earlier; None decodes everything.
 
     Raises:
         FileNotFoundError: the dataset's folder, or a part of it, is missing.
-        ValueError: the dataset contradicts its layout, or too many images are unusable.
+        ValueError: the dataset contradicts its layout, too many images are unusable, or classes
+            lack a name or what else is asked of them.
     """
     root = config.root
     if not root.is_dir():
@@ -61,7 +78,12 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
         )
     found = utf8_only(listing(config, seed))
     listed = len(found.records) + sum(item.fault for item in found.excluded)
-    check_excluded(found.excluded, listed, config.max_excluded, root)
+    _stop_at(
+        [
+            *faults(lambda: check_excluded(found.excluded, listed, config.max_excluded, root)),
+            *asked(found.labels, {}),
+        ]
+    )
     names = class_names(root, found.labels, KNOWN_NAMES[config.kind])
     manifest = build(
         thin(found.records, config.every),
@@ -72,8 +94,11 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
         config.near_duplicates,
         None if config.splits is None else partial(_draw, config, seed),
         Reading(config.pixels),
+        decoded,
     )
     description = describe(name, manifest, found.excluded, names, _licence(config))
+    kept_labels = [kept["label"] for kept in description["classes"]]
+    _stop_at(asked(kept_labels, manifest.excluded_classes))
     if found.notes:
         description["notes"] = list(found.notes)
     # A version of the truth, for the stage that reads it depends on this file and not on the root.
@@ -94,6 +119,11 @@ def prepare(name: str, config: DatasetConfig, seed: int, out: Path, workers: int
         f"left out{_noted(manifest.pixels)}, see {out / 'dataset.json'}"
         + "".join(f"\n  {note}" for note in found.notes)
     )
+
+
+def _stop_at(problems: list[str]) -> None:
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def _noted(pixels: dict[str, Any]) -> str:
@@ -135,7 +165,10 @@ def main() -> None:
         params = load_params()
         config = params.dataset(args.dataset)
         folder = layout.manifest(args.dataset)
-        summary = prepare(args.dataset, config, params.seed, folder, args.workers)
+        asked = partial(unmet, params, args.dataset)
+        # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
+        decoded = Path(os.environ.get("DVC_ROOT", ".")) / layout.decoded(args.dataset)
+        summary = prepare(args.dataset, config, params.seed, folder, args.workers, asked, decoded)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     print(summary, file=sys.stderr)

@@ -5,7 +5,7 @@ import pyarrow as pa
 from pipeline import layout
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_json, vector_column, write_table
-from pipeline.embeddings.descriptions import descriptions
+from pipeline.datasets.descriptions import descriptions
 from pipeline.embeddings.texts import FORMS, class_texts
 from pipeline.models.catalog import load_clip, text_embeddings
 

@@ -29,10 +29,6 @@ class Ran(NamedTuple):
     cosine_to_float32: float
     """Least over the first images' vectors; 1 where the precision is float32."""
 
-    def record(self) -> dict[str, Any]:
-        """As JSON says it."""
-        return self._asdict()
-
 
 def split_preprocess(clip: Clip) -> tuple[Callable[[Image.Image], Tensor], Normalize]:
     """A model's preprocessing in two: what works on one image, and what can work on a batch.

@@ -13,6 +13,9 @@ def clarity(u: Float[Tensor, "*m n p"]) -> Float[Tensor, "*m"]:
     (‖mean u‖² − 1/n) · n/(n − 1): 1 when all are identical, about 0 when unrelated; at least
     −1/(n − 1).
 
+    >>> clarity(torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]]))
+    tensor([1., 0.])
+
     Raises:
         ValueError: n is below 2, so that there is no pair.
     """
@@ -27,6 +30,10 @@ def polysemanticity(u: Float[Tensor, "m n p"]) -> Float[Tensor, " m"]:
 
     0 when all are identical, 2 when the clusters are opposite. This is 1 − clarity of the two
     unit centres.
+
+    >>> two_of_each = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> polysemanticity(torch.stack([two_of_each, two_of_each[[0, 1, 0, 1]]]))
+    tensor([1., 0.])
 
     Raises:
         ValueError: n is below 2, so that there are no two clusters.

@@ -1,17 +1,19 @@
 """A model and its tokenizer, built of a source: nothing that was fetched is run."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import open_clip
+import torch
 from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
 from pipeline.artifacts.store import write_json
 from pipeline.config import ConfigError
+from pipeline.models.catalog import image_tower
 from pipeline.models.folder import CONFIG, LOADING_ERRORS, check_weights, reason
 from pipeline.models.hub import Source
 from pipeline.models.tensors import read
@@ -34,14 +36,7 @@ def build(source: Source) -> Built:
         ConfigError: the weights are damaged, another model's, or hold what cannot be read as data.
     """
     where = str(source.weights)
-    try:
-        with TemporaryDirectory() as temporary, _quiet():
-            write_json(Path(temporary) / CONFIG, source.config)
-            model = open_clip.create_model(f"local-dir:{temporary}", load_weights=False)
-    except LOADING_ERRORS as error:
-        raise ConfigError(
-            f"open_clip cannot build the model for {where}: {reason(error)}"
-        ) from error
+    model = _without_weights(source.config, where, "cpu")
     try:
         found = find(model, read(source.weights), where)
     except ConfigError as error:
@@ -50,6 +45,33 @@ def build(source: Source) -> Built:
     model.load_state_dict(found.tensors)
     check_weights(model, {}, where)
     return Built(model, [*source.notes, *found.notes])
+
+
+def check_auditable(config: Mapping[str, Any], where: str) -> None:
+    """Make sure that a model can be audited, before its weights are here.
+
+    Args:
+        config: content of its `open_clip_config.json`.
+        where: what has that configuration, for messages.
+
+    Raises:
+        ConfigError: it cannot be audited, see `image_tower`, or open_clip cannot build it.
+    """
+    # Tensors of the device meta have shapes and no numbers, so that even large models cost nothing.
+    with torch.device("meta"):
+        image_tower(_without_weights(config, where, "meta"))
+
+
+def _without_weights(config: Mapping[str, Any], where: str, device: str) -> Any:
+    try:
+        with TemporaryDirectory() as temporary, _quiet():
+            write_json(Path(temporary) / CONFIG, config)
+            name = f"local-dir:{temporary}"
+            return open_clip.create_model(name, load_weights=False, device=device)
+    except LOADING_ERRORS as error:
+        raise ConfigError(
+            f"open_clip cannot build the model for {where}: {reason(error)}"
+        ) from error
 
 
 @contextmanager

@@ -15,10 +15,8 @@ from pipeline.config import ConfigError, ModelConfig, load_params
 from pipeline.models.building import build, tokenizer_of
 from pipeline.models.catalog import load_clip, weights_sha256
 from pipeline.models.folder import CONFIG, WEIGHTS
-from pipeline.models.hub import resolve
+from pipeline.models.hub import RECORD, entry_of, resolve
 
-RECORD = "source.json"
-"""What a folder is of, and what is not obvious about how it was made of it; for persons."""
 PROBES = ["", "a photo of a bat", "Fußball – 東京 & “melanoma”, 2.5 mm", "word " * 100]
 """Prompts that tell tokenizers apart: none, plain, other scripts, more than any context."""
 
@@ -45,8 +43,8 @@ def fetch(key: str, config: ModelConfig, folder: Path) -> str:
             temporary / CONFIG,
             {"model_cfg": source.config["model_cfg"], "preprocess_cfg": preprocessing},
         )
-        entry = {"name": config.name, "pretrained": config.pretrained}
-        write_json(temporary / RECORD, {**entry, "weights": source.weights.name, "notes": notes})
+        made = {"weights": source.weights.name, "notes": notes}
+        write_json(temporary / RECORD, {**entry_of(config), **made})
         if isinstance(tokenize, HFTokenizer):
             tokenize.save_pretrained(temporary)
         del model, tensors

@@ -15,6 +15,7 @@ import open_clip
 from open_clip.tokenizer import SimpleTokenizer
 
 from pipeline.artifacts.litter import is_litter
+from pipeline.artifacts.store import read_json
 from pipeline.config import HERE, ConfigError, ModelConfig
 from pipeline.models import huggingface, vocabulary
 from pipeline.models.folder import (
@@ -27,6 +28,8 @@ from pipeline.models.folder import (
 from pipeline.models.places import Folder, Place, Repository, safe_first
 from pipeline.models.tensors import SUFFIXES, files, of_adapters, refuse_foreign
 
+RECORD = "source.json"
+"""What a folder is of, and what is not obvious about how it was made of it."""
 TOKENIZER = ("hf_tokenizer_name", "tokenizer_kwargs", "tokenizer_mode")
 """Keys of text_cfg that choose the tokenizer."""
 ADAPTERS = "adapter_config.json"
@@ -70,7 +73,7 @@ def resolve(key: str, config: ModelConfig) -> Source:
         ConfigError: something is missing or contradicts itself, or the hub cannot be reached; the
             message says what to do.
     """
-    found = _find(key, config)
+    found = find(key, config)
     path = found.weights
     if isinstance(path, Remote):
         place, path = path.place, path.place.get(*path.names)
@@ -90,17 +93,43 @@ def check(key: str, config: ModelConfig, *, ask_hub: bool = True) -> None:
     Raises:
         ConfigError: as `resolve`, or the first bytes of the weights say that they are none.
     """
-    if not ask_hub and config.name.startswith("hf-hub:"):
-        return
-    weights = _find(key, config).weights
-    if not isinstance(weights, Remote):
-        for file in files(weights):
+    if ask_hub or not config.name.startswith("hf-hub:"):
+        check_found(find(key, config), ask_hub=ask_hub)
+
+
+def check_found(found: Found, *, ask_hub: bool = True) -> None:
+    """Make sure that the weights of a model can be had, as `check`.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+    if not isinstance(found.weights, Remote):
+        for file in files(found.weights):
             refuse_foreign(file)
     elif ask_hub:
-        weights.place.look(*weights.names)
+        found.weights.place.look(*found.weights.names)
 
 
-def _find(key: str, config: ModelConfig) -> Found:
+def is_of_other(folder: Path, config: ModelConfig) -> bool:
+    """Whether a folder says that it was fetched as the model of another entry of params.yaml."""
+    path = folder / RECORD
+    if not path.is_file():
+        return False
+    record = read_json(path)
+    return any(record.get(key) != value for key, value in entry_of(config).items())
+
+
+def entry_of(config: ModelConfig) -> dict[str, str | None]:
+    """What a fetched folder records of its model's entry in params.yaml."""
+    return {"name": config.name, "pretrained": config.pretrained}
+
+
+def find(key: str, config: ModelConfig) -> Found:
+    """Find the configuration of a model and where its weights are, downloading none of these.
+
+    Raises:
+        ConfigError: as `resolve`, but for the weights.
+    """
     scheme, _, rest = config.name.partition(":")
     if scheme == "hf-hub" and rest:
         found = _of_place(key, config, Repository(key, rest))

@@ -181,6 +181,9 @@ def firing(sae: Sae, blocks: EmbeddingBlocks) -> np.ndarray:
 def density(fired: Int[np.ndarray, " m"] | np.ndarray, images: int) -> list[int]:
     """How many components fire how often: counts of the bins between `edges`.
 
+    >>> density(np.array([0, 1, 1, 1000]), images=1000)
+    [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+
     Args:
         fired: images on which each component is active; those that never fire are in no bin.
         images: of how many.

@@ -7,9 +7,9 @@ import pandas as pd
 
 from audits.report import charts, wording
 from audits.report.sources import Sources
+from audits.robustness.distractors import READY_MADE
 
 ALL = "All findings"
-READY_MADE = "ready_made"
 TITLES = wording.MODES | {READY_MADE: "Distractors of the dataset's own"}
 # Widths of charts that fill half of the page and all of it.
 NARROW, WIDE = 470, 780

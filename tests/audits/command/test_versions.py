@@ -12,7 +12,7 @@ import pytest
 
 from audits.command.__main__ import main
 from audits.command.changes import compare
-from audits.command.versions import HistoryError, Version, find, folder_hash
+from audits.command.versions import DatasetVersion, HistoryError, find, folder_hash
 
 ROOT = Path(__file__).parents[3]
 
@@ -215,8 +215,8 @@ def test_two_versions_are_compared_by_fingerprint_or_revision(repository):
 
 
 def test_a_beginning_of_several_versions_is_refused():
-    old = Version("c" * 40, "2024-05-06", "1234aaaa.dir", "ffff0000", None)
-    new = Version("d" * 40, "2024-05-07", "5678bbbb.dir", "ffff0000", None)
+    old = DatasetVersion("c" * 40, "2024-05-06", "1234aaaa.dir", "ffff0000", None)
+    new = DatasetVersion("d" * 40, "2024-05-07", "5678bbbb.dir", "ffff0000", None)
     with pytest.raises(
         HistoryError, match=r"several.*5678bbbb.*1234aaaa|several.*1234aaaa.*5678bbbb"
     ):

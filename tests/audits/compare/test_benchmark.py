@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from audits.compare.benchmark import FoundSet, gather, read_sets
+from audits.compare.benchmark import FoundSet, common_sets, read_sets
 from audits.robustness.forms import SETS
 from pipeline import layout
 from pipeline.artifacts.store import write_table
@@ -16,7 +16,7 @@ def found(audit: str, images: str, mode: str = "compound", label: str = "bat") -
 
 def gathered(*sets: FoundSet) -> list[tuple[str, str, tuple[str, ...]]]:
     """Name, images and audits of the common sets."""
-    return [(one.name, "".join(one.image_ids), one.audits) for one in gather(sets, 0.5)]
+    return [(one.name, "".join(one.image_ids), one.audits) for one in common_sets(sets, 0.5)]
 
 
 def test_sets_of_one_audit_stay_apart():
@@ -30,7 +30,7 @@ def test_sets_of_one_audit_stay_apart():
 
 def test_a_set_that_two_audits_found_is_one_with_the_images_of_both():
     small, large = found("a", "pqrs", "polysemy"), found("b", "rstuvw", "spurious")
-    (one,) = gather([small, large], 0.5)
+    (one,) = common_sets([small, large], 0.5)
     assert one.name == "b/bat-rstuvw"
     assert (one.mode, one.label) == ("spurious", "bat")
     assert one.image_ids == tuple("pqrstuvw")
@@ -45,7 +45,7 @@ def test_a_set_that_two_audits_found_is_one_with_the_images_of_both():
     ],
 )
 def test_other_images_or_another_class_are_another_set(other):
-    assert len(gather([found("a", "pqrs"), other], 0.5)) == 2
+    assert len(common_sets([found("a", "pqrs"), other], 0.5)) == 2
 
 
 def test_the_most_alike_are_joined_and_one_of_each_audit():

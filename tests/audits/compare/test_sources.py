@@ -16,7 +16,7 @@ from audits.compare import __main__ as stage
 from audits.compare import page
 from audits.compare.benchmark import CommonSet
 from audits.compare.measure import Measured
-from audits.compare.sources import Audited, audits_of, headline_table, read_audited
+from audits.compare.sources import Compared, audits_of, headline_table, read_compared
 from audits.robustness import averages
 from audits.robustness.distractors import READY_MADE
 from pipeline.artifacts.store import read_json, write_json, write_table
@@ -88,17 +88,17 @@ def write_report(audit: str, robustness: dict[str, Any], fingerprint: str = "aa1
     write_table(folder / "findings.csv", pd.DataFrame(findings))
 
 
-def compared(**figures: dict[str, Any]) -> list[Audited]:
+def compared(**figures: dict[str, Any]) -> list[Compared]:
     """Audits as their reports say, with such figures on the common benchmark."""
     return [
         replace(one, common=Measured(figures[one.audit], 0.625, None, frozenset(), 90))
         if one.comparable
         else one
-        for one in read_audited(list(figures))
+        for one in read_compared(list(figures))
     ]
 
 
-def page_of(audited: Sequence[Audited]) -> str:
+def page_of(audited: Sequence[Compared]) -> str:
     return page.render("birds", audited, SETS)
 
 
@@ -211,7 +211,7 @@ def test_one_version_is_not_flagged(two):
 
 
 def test_rejected_findings_are_not_counted(two):
-    (one,) = read_audited(["large"])
+    (one,) = read_compared(["large"])
     assert one.modes == {"polysemy": 2}
 
 
@@ -290,7 +290,7 @@ def test_an_old_report_is_named(two):
     del metrics["robustness"]["findings"]
     path.write_text(json.dumps(metrics))
     with pytest.raises(ValueError, match=r"small/metrics\.json lacks robustness\.findings"):
-        read_audited(["large", "small"])
+        read_compared(["large", "small"])
 
 
 def test_a_report_may_say_why_it_lacks_a_figure(two):
@@ -301,10 +301,10 @@ def test_a_report_may_say_why_it_lacks_a_figure(two):
     reasons = {"accuracy": "a", "faithfulness": "b", "sae.explained_variance": "c"}
     path.write_text(json.dumps(metrics | {"does_not_apply": reasons}))
     with pytest.raises(ValueError, match=r"metrics\.json lacks sae\.cosine: it is older"):
-        read_audited(["large", "small"])
+        read_compared(["large", "small"])
     path.write_text(json.dumps(metrics | {"does_not_apply": reasons | {"sae": "d"}}))
     assert "n/a" in page_of(compared(large=LARGE, small=SMALL))
-    table = headline_table(read_audited(["large", "small"])).set_index("audit")
+    table = headline_table(read_compared(["large", "small"])).set_index("audit")
     assert table.loc["small", ["accuracy", "explained_variance"]].isna().all()
     assert table.loc["large", "accuracy"] == 0.75
 

@@ -30,15 +30,23 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def put_right(here: Path, *, model: bool = True) -> None:
+def put_right(here: Path) -> None:
     for split in ("train", "val"):
         (here / "raw" / split / "wren").mkdir(parents=True)
     (here / "v.csv").write_text("term,kind\nbeak,lesion\n", encoding="utf-8")
-    if model:
-        folder = here / layout.model("mine")
-        folder.mkdir(parents=True)
-        for name in ("open_clip_config.json", "open_clip_model.safetensors"):
-            (folder / name).write_text("{}")
+    put_model(here / layout.model("mine"))
+
+
+def put_model(folder: Path, **vision: Any) -> None:
+    """A model whose weights nobody has looked at yet."""
+    tower = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 2, "head_width": 32}
+    text = {"context_length": 8, "width": 32, "layers": 1, "heads": 2}
+    model = {"embed_dim": 48, "vision_cfg": tower | vision, "text_cfg": text}
+    preprocess = {"size": 32, "mean": [0.5] * 3, "std": [0.25] * 3}
+    folder.mkdir(parents=True, exist_ok=True)
+    config = json.dumps({"model_cfg": model, "preprocess_cfg": preprocess})
+    (folder / "open_clip_config.json").write_text(config, encoding="utf-8")
+    (folder / "open_clip_model.safetensors").write_text("")
 
 
 def change(here: Path, edit: Any) -> None:
@@ -184,3 +192,88 @@ def test_templates_that_could_not_be_filled_in_are_refused(here, template):
     change(here, lambda params: params["datasets"]["birds"].update(templates=[template]))
     with pytest.raises(ValueError, match="exactly one"):
         load_params()
+
+
+def ask_for_classes(here: Path) -> None:
+    """Have the audit of birds ask for what its dataset of one class, wren, has not."""
+
+    def edit(params: dict[str, Any]) -> None:
+        params["datasets"]["birds"]["descriptions"] = "table"
+        params["audits"]["birds"]["shortcut"] = {
+            **params["audits"]["lesions-tiny"]["shortcut"],
+            "positive": "Wren",
+        }
+
+    change(here, edit)
+    (here / "raw" / "classes.csv").write_text("label,name\nrobin,robin\n", encoding="utf-8")
+
+
+CLASSES = (
+    "no name for wren (1 classes) in classes.csv: give every class a row label,name in raw/",
+    "vocabularies/descriptions/birds.csv has no description of 1 of 1 classes: wren; give each",
+    "audits.birds.shortcut.positive is 'Wren', which is no label of the dataset; is 'wren' meant?",
+)
+
+
+def test_classes_that_are_asked_for_and_are_not_there_are_problems_before_any_image_is_opened(
+    here, monkeypatch
+):
+    put_right(here)
+    ask_for_classes(here)
+    for stage, key in ((locate, "dataset"), (check_texts, "dataset"), (check_model, "model")):
+        name = "birds" if key == "dataset" else "mine"
+        said = stopped(monkeypatch, stage, f"--{key}", name)
+        assert all(part in said for part in CLASSES), said
+        assert len(said.splitlines()) == len(CLASSES)
+    assert "datasets.birds has wren: name one of these in params.yaml" in said
+
+
+def test_all_that_is_wrong_with_classes_model_and_words_is_said_together(here):
+    put_right(here)
+    ask_for_classes(here)
+    (here / "v.csv").unlink()
+    put_model(here / layout.model("mine"), timm_model_name="resnet18")
+    said = of_audit(load_params(), "birds")
+    assert len(said) == len(CLASSES) + 2
+    assert "v.csv does not exist" in said[0]
+    assert said[-1].startswith("audits.birds.model is 'mine': the image tower is a open_clip.timm")
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"), [("RN50-quickgelu", "openai"), ("coca_ViT-B-32", "laion2b_s13b_b90k")]
+)
+def test_a_tower_that_cannot_be_audited_is_refused_before_its_weights_are_fetched(
+    here, monkeypatch, name, tag
+):
+    put_right(here)
+    shutil.rmtree(here / layout.model("mine"))
+    monkeypatch.setattr("pipeline.models.places.Repository.look", lambda *_: None)
+    change(here, lambda params: params["models"].update(mine={"name": name, "pretrained": tag}))
+    [said] = of_audit(load_params(), "birds")
+    assert said.startswith("audits.birds.model is 'mine': the image tower ")
+    assert said.endswith("this model can still be a labeler; name another model there")
+    assert check_model.in_vain(load_params(), "mine") == [said]
+    change(here, lambda params: params["audits"]["birds"].update(model="tiny"))
+    change(here, lambda params: params["datasets"]["birds"].update(labeler="mine"))
+    assert of_audit(load_params(), "birds") == []
+
+
+@pytest.mark.parametrize("vision", [{"layers": [1, 1, 1, 1]}, {"pool_type": "avg"}])
+def test_a_folder_whose_tower_cannot_be_audited_is_refused_unread(here, vision):
+    put_right(here)
+    shutil.rmtree(here / layout.model("mine"))
+    put_model(here / "weights", **vision)
+    (here / "weights" / "open_clip_model.safetensors").write_bytes(b"\x02" + bytes(7) + b"{}")
+    [said] = of_audit(load_params(), "birds")
+    assert said.startswith("audits.birds.model is 'mine': the image tower ")
+
+
+def test_a_model_that_another_entry_has_fetched_is_looked_at_anew(here):
+    put_right(here)
+    record = {"name": "local-dir:elsewhere", "pretrained": None}
+    (here / layout.model("mine") / "source.json").write_text(json.dumps(record))
+    [said] = of_audit(load_params(), "birds")
+    assert "weights is no folder" in said
+    record["name"] = "local-dir:weights"  # as the entry says
+    (here / layout.model("mine") / "source.json").write_text(json.dumps(record))
+    assert of_audit(load_params(), "birds") == []

@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def test_images_have_their_kind_and_depth(tmp_path: Path) -> None:
     Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
     Image.new("I;16", (6, 4), 900).save(tmp_path / "b.png")
     Image.new("I", (6, 4), -9).save(tmp_path / "c.tiff")
-    a, b, c, d = open_all(["a.jpg", "b.png", "c.tiff", "d\0.png"], tmp_path, SHOWN, True, 1)
+    a, b, c, d = open_all(["a.jpg", "b.png", "c.tiff", "d\0.png"], tmp_path, SHOWN, 1)
     assert (a.kinds, a.bits, a.width, a.height) == (("rotated",), 8, 6, 4)
     assert (b.kinds, b.bits, b.fault) == (("deep", "blank"), 10, None)
     assert c.fault is not None and "whole numbers from -9 to -9" in c.fault
@@ -59,5 +58,6 @@ def test_a_fault_of_reading_can_be_written_down(
         raise OSError(2, strerror, "x") if strerror else OSError("caf\udce9 is gone")
 
     monkeypatch.setattr(opening, "read_bytes", fail)
-    opened = partial(opening._open, Path(), SHOWN, False)("x")
+    opened = opening._open(Path(), SHOWN, opening.Image("x"))
+    assert opened is not None
     assert opened.fault == f"cannot be read: {strerror or 'caf' + chr(92) + 'xe9 is gone'}"

@@ -1,6 +1,7 @@
 """The prepare stage: the files that it writes."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -240,3 +241,56 @@ def test_pixels_are_shown_or_stored_as_the_dataset_says(tmp_path: Path) -> None:
         taken[how] = batch.pixels[0]
     assert taken["shown"].shape == (150, 110, 3)
     assert torch.equal(taken["shown"], taken["stored"].rot90(-1))
+
+
+def test_what_is_asked_of_classes_is_said_before_any_image_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    scenes(root)
+    (root / "stray.png").touch()
+    monkeypatch.setattr("pipeline.datasets.prepare.build", None)
+    config = folder_config(root, max_excluded=0.0)
+    with pytest.raises(ValueError, match=r"1 of 7 images are unusable(.|\n)*\n\['bat', 'dog'\]"):
+        prepare("scenes", config, 0, out, 1, lambda labels, left_out: [str(labels)])
+
+
+def test_a_class_that_is_asked_for_and_left_out_stops(tmp_path: Path) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out"
+    scenes(root)
+    (root / "train/fox").mkdir()
+
+    def asked(labels: Sequence[str], left_out: Mapping[str, str]) -> list[str]:
+        return [] if "fox" in labels else [f"fox: {left_out['fox']}"]
+
+    with pytest.raises(ValueError, match=r"^fox: no usable image$"):
+        prepare("scenes", folder_config(root), 0, out, 1, asked)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"licence": "CC0"},
+        {"max_excluded": 0.9},
+        {"near_duplicates": 12},
+        {"splits": {"train": 0.4, "val": 0.6}},
+    ],
+)
+def test_settings_that_touch_no_pixel_decode_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    root, kept = tmp_path / "raw", tmp_path / "decoded"
+    for shade in range(12):
+        draw(root / f"{'bat' if shade % 2 else 'dog'}/{shade}.png", shade)
+    first: dict[str, object] = {"splits": {"train": 0.5, "val": 0.5}, "max_excluded": 0.9}
+    prepare("scenes", folder_config(root, **first), 0, tmp_path / "a", 1, decoded=kept)
+    later = {"seed": 0, **first, **changes}
+    seed = later.pop("seed")
+    config = folder_config(root, **later)
+    prepare("scenes", config, seed, tmp_path / "fresh", 1)
+    monkeypatch.setattr("pipeline.datasets.opening.decode", None)
+    prepare("scenes", config, seed, tmp_path / "kept", 1, decoded=kept)
+    for name in ("manifest.parquet", "dataset.json", "duplicates.csv"):
+        assert (tmp_path / "kept" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline.config import DatasetConfig
-from pipeline.embeddings.descriptions import descriptions, read_descriptions
+from pipeline.datasets.descriptions import descriptions, read_descriptions
 
 ROOT = Path(__file__).parents[3]
 LABELS = ["n02012849", "n03126707"]

@@ -1,0 +1,204 @@
+"""Documented commands, typed as they stand in a fresh clone: of the repository, or of a run.
+
+Which documented commands are typed and which are parsed only, and why, is listed here; a command
+that is in neither list fails. What needs the results of `make audit` takes those of the folder that
+CLIP_AUDIT_RUN names, this one by default; `.ci/run` types them after its `make audit`.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_commands import DOCUMENTED
+
+ROOT = Path(__file__).parents[1]
+RUN = Path(os.environ.get("CLIP_AUDIT_RUN", ROOT))
+MADE = ("data", "mlflow.db", "mlartifacts")
+NAMES = {"NAME": "scenes-tiny", "FILE": "~/Downloads/scenes-tiny.csv"}
+"""What stands for a name of one's own."""
+PORT = 5000
+PATIENCE = 240  # seconds in which MLflow has to answer
+
+IN_A_CLONE = (
+    "audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion2b",
+    'python -c "import open_clip; print(open_clip.list_pretrained())"',
+    "dvc repro --dry",
+    "dvc status",
+    "dvc params diff",
+    "dvc exp show",
+    "dvc config --local cache.type hardlink,symlink",
+)
+OF_A_RUN = (
+    'python -m audits.explain --audit scenes-tiny --image photo.jpg --prompt "a photo of a cat" '
+    "--html explanations/photo.html",
+    "python -m audits.explain --audit scenes-tiny --image data/raw/scenes/val/bat/00003.jpg "
+    "--class bat --class bear --html explanations/bat.html",
+    "python -m audits.report --audit NAME",
+    "python -m audits.publish --sync",
+    "audit check scenes-tiny",
+    "audit review NAME --take FILE",
+    "audit review scenes-tiny --take ~/Downloads/scenes-tiny.csv",
+    "audit review scenes-tiny --merge ann.csv bea.csv",
+    "audit review scenes-tiny",
+    "audit review NAME",
+    "audit versions NAME",
+    "audit versions lesions-tiny",
+    "dvc status -d publish@lesions-tiny",
+)
+PARSED = {
+    r"make (ui)": "typed by a test of its own, for it has to be stopped",
+    r"make (audit|test|setup|check)|dvc repro": "minutes; `.ci/run` types the first two",
+    r"CLIP_AUDIT_PHOTOS=.*": "needs photographs and a model that are not here",
+    r"dvc repro .*@.*": "runs an audit: minutes, and a dataset of one's own or a network",
+    r"dvc repro -f fetch@mine": "needs a model of one's own",
+    r"audit (add|check) (birds|imagenet|objects|skin).*": "run within the process in test_commands",
+    r"audit versions (birds-tiny|lesions-tiny 7f|lesions-tiny HEAD).*|git .*|rm .*|mv .*|ls .*"
+    r"|dvc (add|import-url|update|unprotect|checkout|cache|config --local cache.shared|remote|push"
+    r"|pull|metrics) ?.*": "a step of docs/versions.md on a dataset and commits of one's own",
+    r"dvc (exp run|queue) ?.*": "runs an audit, and Git must have its results",
+    r"dvc repro --pull": "needs a remote",
+    r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*": "minutes to hours",
+    r"python -m audits.compare --dataset NAME": "runs as a stage in every `make audit`",
+    r"pip install .*": "needs a network",
+    r"source .*": "changes the shell that it is typed in",
+    r"(audit|dvc) \w+( \w+)?": "a command's name",
+}
+"""Commands that are parsed only, and why."""
+
+
+def only_parsed(command: str) -> bool:
+    return any(re.fullmatch(pattern, command) for pattern in PARSED)
+
+
+@pytest.mark.parametrize("command", dict.fromkeys(command for _, command in DOCUMENTED))
+def test_a_documented_command_is_typed_or_says_why_not(command):
+    assert command in IN_A_CLONE + OF_A_RUN or only_parsed(command)
+
+
+@pytest.mark.parametrize("command", IN_A_CLONE + OF_A_RUN)
+def test_what_is_typed_is_documented(command):
+    assert command in {documented for _, documented in DOCUMENTED}
+
+
+def clone_to(folder: Path) -> Path:
+    """A clone of this repository's commit, with the environment of this one."""
+    if not (ROOT / ".venv" / ".installed").exists():
+        pytest.skip("needs the environment that `make setup` installs")
+    where = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, where], check=True)
+    for name, value in (("name", "Ann"), ("email", "ann@example.org")):
+        subprocess.run(["git", "config", f"user.{name}", value], cwd=where, check=True)
+    (where / ".venv").symlink_to(ROOT / ".venv", target_is_directory=True)
+    for name in ("requirements.lock", "pyproject.toml"):
+        os.utime(where / name, (0, 0))  # installed since
+    return where
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    return clone_to(tmp_path_factory.mktemp("typed"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A clone with the results of `make audit`, and the files that its commands name."""
+    if not (RUN / "data" / "audits" / "scenes-tiny").is_dir():
+        pytest.skip(f"needs the results of `make audit` in {RUN}")
+    where = clone_to(tmp_path_factory.mktemp("typed"))
+    for name in MADE:
+        if (RUN / name).is_dir():
+            shutil.copytree(RUN / name, where / name, dirs_exist_ok=True)
+        else:
+            shutil.copy(RUN / name, where / name)
+    shutil.copy(where / "data/raw/scenes/val/bat/00003.jpg", where / "photo.jpg")
+    downloads = where / "home" / "Downloads"
+    downloads.mkdir(parents=True)
+    verdicts = (where / "reviews" / "scenes-tiny.csv").read_bytes()
+    for path in (downloads / "scenes-tiny.csv", where / "ann.csv", where / "bea.csv"):
+        path.write_bytes(verdicts)
+    return where
+
+
+def shell(where: Path) -> dict[str, str]:
+    path = f"{where / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    home = where / "home"
+    home.mkdir(exist_ok=True)
+    own = {"PATH": path, "PYTHONPATH": str(where), "HOME": str(home), "COLUMNS": "200"}
+    return {**os.environ, **own, "DVC_NO_ANALYTICS": "1"}
+
+
+def type_in(where: Path, command: str) -> str:
+    """What a command prints, typed in a folder with nobody at the keyboard; it has to succeed."""
+    for name, value in NAMES.items():
+        command = re.sub(rf"\b{name}\b", value, command)
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=where,
+        env=shell(where),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", IN_A_CLONE)
+def test_a_command_is_typed_in_a_fresh_clone(clone, command):
+    type_in(clone, command)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", OF_A_RUN)
+def test_a_command_is_typed_after_a_run(run, command):
+    type_in(run, command)
+    if page := re.search(r"--html (\S+)", command):
+        assert "<html" in (run / page[1]).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def served(clone) -> Iterator[str]:
+    """Address of MLflow as `make ui` serves it."""
+    with socket.socket() as port:
+        if port.connect_ex(("127.0.0.1", PORT)) == 0:
+            pytest.skip(f"port {PORT}, which `make ui` serves, is taken")
+    log = (clone / "ui.log").open("w")
+    server = subprocess.Popen(
+        ["make", "ui"],
+        cwd=clone,
+        env=shell(clone),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        for _ in range(PATIENCE):
+            assert server.poll() is None, (clone / "ui.log").read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=5)
+                break
+            except (urllib.error.URLError, TimeoutError, ConnectionError):
+                time.sleep(1)
+        yield f"http://127.0.0.1:{PORT}/"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=60)
+
+
+@pytest.mark.slow
+def test_make_ui_serves_mlflow(served):
+    with urllib.request.urlopen(served, timeout=60) as answer:
+        assert answer.status == 200
+        assert b"MLflow" in answer.read()
