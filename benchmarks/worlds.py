@@ -179,7 +179,7 @@ def audited(world: World) -> dict[str, Any]:
         print(f"\nof no plant, to be looked at in {sheets}:")
         print(natural.drop(columns=["plant", "planted_mode"]).to_string(index=False), flush=True)
     kept = ("findings", "confirmed", "flags", "expected_false_flags")
-    return figures(findings, right, plants) | {key: failures[key] for key in kept}
+    return figures(findings, right, plants) | {key: failures.get(key) for key in kept}
 
 
 def figures(
