@@ -250,7 +250,12 @@ def _of_classes(evidence: ModeEvidence, lexicon: Lexicon) -> Iterator[Reading]:
     word, excess = evidence.word, max(0.0, evidence.rate_own - evidence.rate_others)
     own = _own_sense(evidence.label, evidence.name, lexicon)
     strange = [s for s in evidence.shown if not lexicon.kin(own, _own_sense(*s[:2], lexicon))]
-    unnamed = [s for s in strange if not contains_word(short(s.name), word, lexicon)]
+    unnamed = [
+        s
+        for s in strange
+        if evidence.kinds.get(short(s.name)) not in KIND_MODES
+        and not contains_word(short(s.name), word, lexicon)
+    ]
     if unnamed:
         most = max(unnamed, key=lambda s: s.share * s.whole)
         strength = sum(
