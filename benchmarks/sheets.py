@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from pipeline.artifacts.store import read_json, read_table
+from audits.names import distinct_names
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import decode, reading_of
 
@@ -32,13 +33,13 @@ class Pictures:
         table = read_table(manifest / "manifest.parquet", ["image_id", "path", "label", "split"])
         dataset = read_json(manifest / "dataset.json")
         self._table = table.set_index("image_id")
-        self._short = {entry["label"]: entry["short"] for entry in dataset["classes"]}
+        self._names = distinct_names(dataset["classes"])
         self._reading = reading_of(dataset)
         self._root = root
 
     def name(self, label: str) -> str:
-        """The short name of a class."""
-        return str(self._short[label])
+        """The name of a class."""
+        return self._names[label]
 
     def of_class(self, label: str, split: str = "train") -> list[str]:
         """Images of a class."""

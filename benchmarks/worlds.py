@@ -35,7 +35,7 @@ from pipeline.artifacts.store import read_json, read_table
 from pipeline.datasets.classes import class_names
 
 ROOT = Path(__file__).parents[1]
-CODE = ("pipeline", "audits", "vocabularies", "params.yaml", "catalog.yaml", "dvc.yaml")
+CODE = ("pipeline", "audits", "vocabularies", "*.yaml")
 SCENES = "scenes-tiny"
 WORLD = "world"
 """Name of the audit, dataset and model of a folder's."""
@@ -72,8 +72,8 @@ class Source(NamedTuple):
 
 def copied(folder: Path) -> dict[str, Any]:
     """Copy the workflow as it is now into a folder; its params. What else lies there stays."""
-    for name in CODE:
-        source, target = ROOT / name, folder / name
+    for source in (path for pattern in CODE for path in ROOT.glob(pattern)):
+        target = folder / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             cached = shutil.ignore_patterns("__pycache__")

@@ -1,6 +1,7 @@
 """What bears on a finding's mode, from its images, the reference and the probe."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from audits.failures.lexicon import plain
 from audits.failures.modes import ModeEvidence, Shown, short
 from pipeline.artifacts.store import read_json, read_table
 
@@ -161,6 +163,32 @@ def _auroc(values: np.ndarray, others: np.ndarray) -> float:
     """AUROC of values against sorted others, ties counting half."""
     below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
     return float(below.mean()) / (2 * len(others))
+
+
+def what_is_shown(
+    labels: Sequence[object],
+    attacked: str,
+    word: str,
+    component_label: object,
+    names: Mapping[str, str],
+) -> str | None:
+    """Name of the class that more than half of a finding's images belong to, else the component's.
+
+    None where that is the class attacked, or there is none.
+
+    Args:
+        labels: label of each image, at least one, null where unknown.
+        attacked: the class whose prompt is answered.
+        word: its short name.
+        component_label: the component's name, null where it has none.
+        names: label → name, see `distinct_names`.
+    """
+    (label, images), *_ = Counter(labels).most_common(1)
+    if 2 * images > len(labels) and label in names:
+        return names[str(label)] if label != attacked else None
+    if not isinstance(component_label, str) or plain(component_label) == plain(word):
+        return None
+    return component_label
 
 
 def mode_evidence(
