@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from pipeline.artifacts.store import read_json, read_table
 from audits.names import distinct_names
+from pipeline.artifacts.store import read_json, read_table
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import decode, reading_of
 
