@@ -1,7 +1,7 @@
 """What bears on a finding's mode, from its images, the reference and the probe."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -166,7 +166,7 @@ def _auroc(values: np.ndarray, others: np.ndarray) -> float:
 
 
 def what_is_shown(
-    labels: Sequence[object],
+    labels: np.ndarray,
     attacked: str,
     word: str,
     component_label: object,
@@ -177,7 +177,7 @@ def what_is_shown(
     None where that is the class attacked, or there is none.
 
     Args:
-        labels: label of each image, at least one, null where unknown.
+        labels: label of each image [r], at least one, null where unknown.
         attacked: the class whose prompt is answered.
         word: its short name.
         component_label: the component's name, null where it has none.
