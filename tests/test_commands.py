@@ -164,7 +164,7 @@ def test_audits_are_added_as_documented(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "command",
     [
-        "python -m benchmarks.planted",
+        "python -m benchmarks.worlds",
         "audit add x --dataset scenes",
         "dvc repo publish@x",
         "dvc repro publsh@x",

@@ -105,7 +105,7 @@ def run(chosen: argparse.Namespace) -> str:
     if chosen.html is not None:
         root = params.dataset(audit.dataset).root
         edge = audit.report.thumbnail
-        gallery = Gallery(audited.manifest, root, audited.reading, audited.short, edge)
+        gallery = Gallery(audited.manifest, root, audited.reading, audited.names, edge)
         text = page(picture, explanations, audited, gallery, chosen.top, audit.report.gallery)
         with atomic(chosen.html) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -54,7 +54,7 @@ def page(
         sections=[_section(explanation, gallery, top, images) for explanation in explanations],
         scores=scores[:SCORES],
         classes=len(scores),
-        short=audited.short,
+        names=audited.names,
         modes=wording.MODES,
     )
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor
 
+from audits.names import distinct_names
 from pipeline import layout
 from pipeline.artifacts.store import read_json, read_table
 from pipeline.attribution.head import Head
@@ -62,8 +63,13 @@ class Audited:
 
     @property
     def short(self) -> dict[str, str]:
-        """Label → short name of each class."""
+        """Label → short name of each class, its prompt; several may have the same."""
         return {entry["label"]: entry["short"] for entry in self.dataset["classes"]}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Label → a name that no other class has."""
+        return distinct_names(self.dataset["classes"])
 
 
 class Asked(NamedTuple):

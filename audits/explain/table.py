@@ -19,7 +19,7 @@ estimate of the effect. Neither effects nor shares add up, since the output is a
 def table(picture: Picture, explanations: Sequence[Explanation], audited: Audited, top: int) -> str:
     """The strongest components for and against each prompt, in columns."""
     scores = class_scores(picture, audited)
-    best = ", ".join(f"{audited.short[label]} {y:.3f}" for label, y in scores[:3])
+    best = ", ".join(f"{audited.names[label]} {y:.3f}" for label, y in scores[:3])
     lines = [
         f"{picture.path}, audit {audited.name}" + _origin(picture, audited),
         f"class names with the highest output, of {len(scores)}: {best}",
@@ -35,7 +35,7 @@ def _origin(picture: Picture, audited: Audited) -> str:
     if picture.entry is None:
         return ": not an image of the dataset"
     label = picture.entry["label"]
-    named = "without a label" if label is None else f"labelled {audited.short.get(label, label)}"
+    named = "without a label" if label is None else f"labelled {audited.names.get(label, label)}"
     return f": {picture.entry['image_id']} of the dataset's {picture.entry['split']} set, {named}"
 
 

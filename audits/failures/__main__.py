@@ -14,7 +14,7 @@ import torch
 from audits.failures.findings import Suggest, confirmations, gather, report_findings
 from audits.failures.flags import ByChance, find_flags
 from audits.failures.lexicon import Lexicon
-from audits.failures.mode_evidence import Probe, TrainImages, firing_rates, mode_evidence
+from audits.failures.mode_evidence import Probe, TrainImages, firing_rates, kinds_of, mode_evidence
 from audits.failures.modes import Mode, suggest_mode
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
@@ -128,7 +128,7 @@ def main() -> None:
             table[table["component"].isin({group[0].component for group in groups})],
             classes,
             Probe.read(layout.audit(name, "probe")),
-            dict(vocabulary.dropna().itertuples(index=False)),
+            kinds_of(vocabulary),
             Lexicon.read(audit.modes.wordnet),
         ),
         config,

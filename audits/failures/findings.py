@@ -1,6 +1,5 @@
 """Findings: flags that share their images, confirmed on images that had no part in them."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
@@ -20,8 +19,10 @@ from audits.failures.flags import (
     tally,
     whole_classes,
 )
+from audits.failures.mode_evidence import what_is_shown
 from audits.failures.modes import Mode
 from audits.inputs import Inputs
+from audits.names import distinct_names
 from pipeline.config import FailuresConfig
 
 FINDING_COLUMNS = [
@@ -182,7 +183,7 @@ def report_findings(
     """
     named = labels.set_index("component")["label"]
     shown = inputs.images[["image_id", "group_id", "label"]].astype(object).to_numpy()
-    short = dict(zip(inputs.classes["label"], inputs.classes["short"], strict=True))
+    names = distinct_names(inputs.classes.to_dict("records"))
     findings: list[dict[str, object]] = []
     evidence: dict[str, dict[str, object]] = {}
     for group in groups:
@@ -211,7 +212,9 @@ def report_findings(
             }
         )
         evidence[finding_id] = {
-            "shows": _shows(shown[rows, 2], label, name, short),
+            "shows": what_is_shown(
+                shown[rows, 2], label, inputs.classes["short"][best.position], name, names
+            ),
             "images": shown[rows, 0].tolist(),
             "groups": len(set(shown[rows, 1])),
             **_evidence(group, confirmed, mode),
@@ -259,16 +262,6 @@ def _reason(flag: Flag) -> str:
         f"the class's own, the component {said}; so it does on {counts.far_hits} of {counts.far} "
         f"of their images that do not, and on {counts.own_hits} of {counts.own} own images"
     )
-
-
-def _shows(labels: np.ndarray, attacked: str, name: object, short: Mapping[str, str]) -> str | None:
-    """Short name of the class that more than half of some images belong to, else the component's.
-
-    None where that is the name of the class attacked, or there is none.
-    """
-    (label, images), *_ = Counter(labels).most_common(1)
-    shows = short[label] if 2 * images > len(labels) else name
-    return shows if isinstance(shows, str) and shows != short[attacked] else None
 
 
 def _strongest(inputs: Inputs, flag: Flag) -> np.ndarray:

@@ -138,12 +138,20 @@ class Lexicon:
         return {s for s in found if self.share.get(s, 0.0) < TELLING}
 
     def kin(self, one: Sense | None, other: Sense | None) -> bool:
-        """Whether two senses have a hypernym in common, at most KIN steps above both."""
-        return bool(self._above(one) & self._above(other))
+        """Whether two senses are of one kind of thing.
 
-    def _above(self, sense: Sense | None) -> set[str]:
+        They have a hypernym in common, at most KIN steps above both; where hypernyms are not known,
+        as of ImageNet-21k, a telling word ("antelope" of two gazelles).
+        """
+        if one is None or other is None:
+            return False
+        if one.above and other.above:
+            return bool(self._above(one) & self._above(other))
+        return bool(self.telling(self._own_stems(one) & self._own_stems(other)))
+
+    def _above(self, sense: Sense) -> set[str]:
         found: set[str] = set()
-        level = [] if sense is None else [sense]
+        level = [sense]
         for _ in range(KIN):
             keys = {key for s in level for key in s.above}
             found |= keys

@@ -1,16 +1,30 @@
 """What bears on a finding's mode, from its images, the reference and the probe."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from audits.failures.modes import ModeEvidence, Shown
+from audits.failures.lexicon import plain
+from audits.failures.modes import ModeEvidence, Shown, short
 from pipeline.artifacts.store import read_json, read_table
+
+
+class Rates(NamedTuple):
+    """Fractions of train images on which a component fires."""
+
+    own: float
+    """Of the class whose prompt is answered."""
+    others: float
+    """Of all other classes together."""
+    of_class: Mapping[str, float]
+    """Label → of that class; classes on which it never fires are left out."""
 
 
 @dataclass(frozen=True)
@@ -67,22 +81,47 @@ class TrainImages:
         return np.sort(self.scores[self.of_class[label]]) if label in self.of_class else np.empty(0)
 
 
-def shown_classes(labels: pd.Series, names: Mapping[str, str]) -> tuple[Shown, ...]:
+def kinds_of(vocabulary: pd.DataFrame) -> dict[str, str]:
+    """Term → kind of those that have one, terms as `short` has them: "desert" for "Desert, sand".
+
+    Of terms that are the same then, with other kinds, the first counts.
+
+    Args:
+        vocabulary: columns term and kind, null where a term has none.
+    """
+    known = vocabulary.dropna()
+    return dict(zip(known["term"].map(short)[::-1], known["kind"][::-1], strict=True))
+
+
+def shown_classes(
+    labels: pd.Series, images: Mapping[str, int], names: Mapping[str, str], rates: Rates
+) -> tuple[Shown, ...]:
     """Classes of a finding's images, the most frequent first; images without a label are left out.
 
     Args:
         labels: label of each image, null where unknown.
+        images: label → number of train images, finding or not.
         names: label → full name.
+        rates: of the finding's component.
     """
-    shares = labels.value_counts(normalize=True).sort_index()
-    ranked = shares.sort_values(ascending=False, kind="stable")
-    return tuple(Shown(str(label), names[str(label)], float(s)) for label, s in ranked.items())
+    counts = labels.value_counts().sort_index()
+    ranked = counts.sort_values(ascending=False, kind="stable")
+    return tuple(
+        Shown(
+            str(label),
+            names[str(label)],
+            share=count / int(counts.sum()),
+            found=count / images[str(label)],
+            fired=rates.of_class.get(str(label), 0.0),
+        )
+        for label, count in ranked.items()
+    )
 
 
 def firing_rates(
     component: int, label: str, reference: pd.DataFrame, classes: pd.DataFrame
-) -> tuple[float, float]:
-    """Fraction of a class's train images, and of all other classes', on which a component fires.
+) -> Rates:
+    """Fractions of classes' train images on which a component fires.
 
     Args:
         component: which.
@@ -94,7 +133,11 @@ def firing_rates(
     found = reference[reference["component"] == component].set_index("class")["count"]
     own, total = int(found.get(label, 0)), int(images.sum())
     others = total - int(images[label])
-    return own / int(images[label]), (int(found.sum()) - own) / others if others else 0.0
+    return Rates(
+        own=own / int(images[label]),
+        others=(int(found.sum()) - own) / others if others else 0.0,
+        of_class={str(name): count / int(images[name]) for name, count in found.items()},
+    )
 
 
 def images_auroc(
@@ -122,6 +165,32 @@ def _auroc(values: np.ndarray, others: np.ndarray) -> float:
     return float(below.mean()) / (2 * len(others))
 
 
+def what_is_shown(
+    labels: np.ndarray,
+    attacked: str,
+    word: str,
+    component_label: object,
+    names: Mapping[str, str],
+) -> str | None:
+    """Name of the class that more than half of a finding's images belong to, else the component's.
+
+    None where that is the class attacked, or there is none.
+
+    Args:
+        labels: label of each image [r], at least one, null where unknown.
+        attacked: the class whose prompt is answered.
+        word: its short name.
+        component_label: the component's name, null where it has none.
+        names: label → name, see `distinct_names`.
+    """
+    (label, images), *_ = Counter(labels).most_common(1)
+    if 2 * images > len(labels) and label in names:
+        return names[str(label)] if label != attacked else None
+    if not isinstance(component_label, str) or plain(component_label) == plain(word):
+        return None
+    return component_label
+
+
 def mode_evidence(
     label: str,
     component: int,
@@ -130,7 +199,7 @@ def mode_evidence(
     images: TrainImages,
     names: Mapping[str, str],
     kinds: Mapping[str, str],
-    rates: tuple[float, float],
+    rates: Rates,
     probe: Probe,
 ) -> ModeEvidence:
     """All that bears on the mode of one finding.
@@ -142,18 +211,19 @@ def mode_evidence(
         rows: the finding's images, as rows of `images`.
         images: all train images.
         names: class label → full name.
-        kinds: term → kind, of the vocabulary's terms that have one.
+        kinds: see `kinds_of`.
         rates: see `firing_rates`.
         probe: the audit's.
     """
+    sizes = {name: len(found) for name, found in images.of_class.items()}
     return ModeEvidence(
         label=label,
         name=names[label],
         component_label=component_label if isinstance(component_label, str) else None,
-        shown=shown_classes(images.labels.iloc[rows], names),
+        shown=shown_classes(images.labels.iloc[rows], sizes, names, rates),
         kinds=kinds,
-        rate_own=rates[0],
-        rate_others=rates[1],
+        rate_own=rates.own,
+        rate_others=rates.others,
         writing=float(probe.writing[component]),
         writing_images=images_auroc(images.scores[rows], images.ranked, images.own_scores(label)),
         reliability=probe.reliability,

@@ -4,12 +4,13 @@ The modes are those of the paper (Sec. 5.3): polysemy, compound, typography, spu
 where the evidence says none of them, or none more than the others.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log
 from typing import NamedTuple
 
-from audits.failures.lexicon import Lexicon, Sense, plain, stems
+from audits.failures.lexicon import Lexicon, Sense, plain, stem, stems
 
 UNCLEAR = "unclear"
 
@@ -38,8 +39,14 @@ AMBIGUOUS = 0.2
 HOLDS_AND_IS = 0.5
 """A compound of the class's word that is itself called so, "cricket bat" and "bat"."""
 
-SHARED = 0.75
-"""A component that fires on the class too: its background, but perhaps a part that both have."""
+WHOLE = 0.9
+"""All that is shown of some other thing answers, or much of it and nothing of the class does."""
+
+ALONG = 0.9
+"""What is on the class's own images is on some of other things, too: it comes along with it."""
+
+HALF = 3
+"""Letters that the noun a word is joined to has at least: no bear is a "b" with an ear."""
 
 
 class Shown(NamedTuple):
@@ -50,6 +57,20 @@ class Shown(NamedTuple):
     """Full name."""
     share: float
     """Fraction of the finding's labelled images."""
+    found: float
+    """Fraction of the class's images that the finding has."""
+    fired: float
+    """Fraction of the class's images on which the component fires."""
+
+    @property
+    def whole(self) -> float:
+        """How far the finding is of the whole class, 1, or of some images of it, near 0.
+
+        Who calls another thing by a word calls all of it so; what is written or lies around is on
+        some images, of several classes. The component tells it where the finding is of one class;
+        where there are more, it may fire on each for another reason than the finding's.
+        """
+        return max(self.found, self.share * self.fired)
 
 
 @dataclass(frozen=True)
@@ -65,7 +86,7 @@ class ModeEvidence:
     shown: tuple[Shown, ...]
     """Classes of the finding's images; empty where they are unlabelled."""
     kinds: Mapping[str, str]
-    """Term → kind, of the vocabulary's terms that have one."""
+    """Term → kind, of the vocabulary's terms that have one; terms as `short` has them."""
     rate_own: float
     """Fraction of the class's own images on which the component fires."""
     rate_others: float
@@ -85,7 +106,7 @@ class ModeEvidence:
     @property
     def word(self) -> str:
         """The class's short name in lower case."""
-        return _short(self.name)
+        return short(self.name)
 
 
 class Reading(NamedTuple):
@@ -153,14 +174,14 @@ def readings(evidence: ModeEvidence, lexicon: Lexicon) -> Iterator[Reading]:
         reason = f"“{evidence.word}” has {len(further)} further senses; none is known to be shown"
         yield Reading("polysemy", AMBIGUOUS, reason)
     yield from _of_writing(evidence)
-    yield _of_rates(evidence, lexicon)
+    yield from _of_classes(evidence, lexicon)
 
 
 def _of_name(
     evidence: ModeEvidence, name: str, weight: float, further: list[Sense], lexicon: Lexicon
 ) -> Iterator[Reading]:
     """What one name of what is shown says, `weight` being how far it is to be trusted."""
-    word, other = evidence.word, _short(name)
+    word, other = evidence.word, short(name)
     kind = evidence.kinds.get(other)
     if kind in KIND_MODES:
         yield Reading(KIND_MODES[kind], weight * CERTAIN, f"“{other}” is {kind}")
@@ -182,7 +203,7 @@ def _of_definitions(
     word: str, name: str, weight: float, further: list[Sense], lexicon: Lexicon
 ) -> Iterator[Reading]:
     """Whether a further sense is defined by what is shown, or by a word of its description."""
-    named = lexicon.telling(stems(_short(name)))
+    named = lexicon.telling(stems(short(name)))
     described = lexicon.telling(stems(name))
     for sense in further:
         text = lexicon.stems_of(sense) - stems(word)
@@ -194,9 +215,9 @@ def _of_definitions(
 
 def _compound_of_many(evidence: ModeEvidence, lexicon: Lexicon) -> Iterator[Reading]:
     """Compounds that share the images, "Egyptian cat" and "Siamese cat", count together."""
-    holding = [s for s in evidence.shown if contains_word(_short(s.name), evidence.word, lexicon)]
+    holding = [s for s in evidence.shown if contains_word(short(s.name), evidence.word, lexicon)]
     if len(holding) > 1:
-        names = ", ".join(f"“{_short(shown.name)}”" for shown in holding)
+        names = ", ".join(f"“{short(shown.name)}”" for shown in holding)
         share = sum(shown.share for shown in holding)
         yield Reading("compound", share * CERTAIN, f"{names} hold the word “{evidence.word}”")
 
@@ -213,26 +234,53 @@ def _of_writing(evidence: ModeEvidence) -> Iterator[Reading]:
         if auroc is not None:
             reason = f"the component answers to {what} (AUROC {auroc:.2f})"
             yield Reading("typography", 2 * auroc - 1, reason)
-    if evidence.writing_images is not None and evidence.reliability is not None:
+    if evidence.writing_images is not None:
         reason = f"these images carry writing (AUROC {evidence.writing_images:.2f})"
-        strength = evidence.reliability * (2 * evidence.writing_images - 1)
-        yield Reading("typography", strength, reason)
+        yield Reading("typography", _written(evidence), reason)
 
 
-def _of_rates(evidence: ModeEvidence, lexicon: Lexicon) -> Reading:
-    """How much more often the component fires on the class than elsewhere.
+def _of_classes(evidence: ModeEvidence, lexicon: Lexicon) -> Iterator[Reading]:
+    """Whether whole other things answer, or some images of several as the class's own do.
 
-    Images of the class's kin count out: what both show may be of the kind of thing that they are.
+    Polysemy: a word stands for all of another thing, or one for which some of its images answer
+    and the component does not fire on the class: nothing that comes along with it, then. Spurious:
+    the component fires on the class, on part of others, and these carry no more writing. Images of
+    the class's kin count out: what both show may be of the kind of thing that they are.
     """
+    word, excess = evidence.word, max(0.0, evidence.rate_own - evidence.rate_others)
     own = _own_sense(evidence.label, evidence.name, lexicon)
-    senses = [(s.share, _own_sense(s.label, s.name, lexicon)) for s in evidence.shown]
-    kin = sum(share for share, sense in senses if lexicon.kin(own, sense))
+    strange = [s for s in evidence.shown if not lexicon.kin(own, _own_sense(*s[:2], lexicon))]
+    unnamed = [
+        s
+        for s in strange
+        if evidence.kinds.get(short(s.name)) not in KIND_MODES
+        and not contains_word(short(s.name), word, lexicon)
+    ]
+    if unnamed:
+        most = max(unnamed, key=lambda s: s.share * s.whole)
+        strength = sum(
+            s.share * (s.whole + (1 - s.whole) * s.share * (1 - excess)) for s in unnamed
+        )
+        reason = (
+            f"{most.share:.0%} of these images are of “{short(most.name)}”, and the component "
+            f"fires on {most.fired:.0%} of all that are"
+        )
+        yield Reading("polysemy", WHOLE * strength, reason)
+    whole = sum(s.share * s.whole for s in evidence.shown)
+    kin = sum(s.share for s in evidence.shown) - sum(s.share for s in strange)
     reason = (
-        f"the component also fires on {evidence.rate_own:.0%} of the images of “{evidence.word}”, "
+        f"the component also fires on {evidence.rate_own:.0%} of the images of “{word}”, "
         f"and on {evidence.rate_others:.0%} of others"
     )
-    excess = evidence.rate_own - evidence.rate_others
-    return Reading("spurious", SHARED * excess * (1 - kin), reason)
+    strength = excess * (1 - whole) * (1 - kin) * (1 - _written(evidence))
+    yield Reading("spurious", ALONG * strength, reason)
+
+
+def _written(evidence: ModeEvidence) -> float:
+    """How far the finding's images carry more writing than the class's own, as far as is known."""
+    if evidence.writing_images is None or evidence.reliability is None:
+        return 0.0
+    return max(0.0, evidence.reliability * (2 * evidence.writing_images - 1))
 
 
 def _further_senses(evidence: ModeEvidence, lexicon: Lexicon) -> list[Sense]:
@@ -247,7 +295,7 @@ def _own_sense(label: str, name: str, lexicon: Lexicon) -> Sense | None:
 
     None where the word has no sense, or where several fit equally well or none fits.
     """
-    word = _short(name)
+    word = short(name)
     senses = lexicon.senses(word)
     if (labelled := lexicon.by_key.get(label)) is not None and labelled in senses:
         return labelled
@@ -266,17 +314,32 @@ def _own_sense(label: str, name: str, lexicon: Lexicon) -> Sense | None:
 def contains_word(phrase: str, word: str, lexicon: Lexicon) -> bool:
     """Whether a longer phrase holds the word, on its own or joined to a noun.
 
-    "hot dog" holds "dog", "sunflower" holds "sun" since "flower" is a noun, but "elephant" does
-    not hold "ant".
+    "hot dog" and "dog-ear" hold "dog". A word of the phrase holds it, as "sunflower" holds "sun",
+    where the rest is a noun too, of HALF letters at least, and what the lexicon says of the whole
+    names the word, or is defined by the rest: a sunflower is a plant with "large flower heads", but
+    no garden has to do with gars or dens. Of a whole that the lexicon lacks only nouns are asked.
     """
-    if phrase == word:
+    parts = re.split(r"[\s-]+", phrase)
+    if phrase == word or len(word) > len(phrase):
         return False
-    if f" {word} " in f" {phrase} ":
+    if f" {word} " in f" {phrase} " or f" {word} " in f" {' '.join(parts)} ":
         return True
-    rests = {part.removeprefix(word) for part in phrase.split() if part.startswith(word)}
-    rests |= {part.removesuffix(word) for part in phrase.split() if part.endswith(word)}
-    return any(lexicon.is_noun(rest) for rest in rests)
+    return any(_joined(part, word, lexicon) for part in parts)
 
 
-def _short(name: str) -> str:
+def _joined(whole: str, word: str, lexicon: Lexicon) -> bool:
+    """Whether a word is joined of the other one and a noun."""
+    rests = {whole.removeprefix(word)} if whole.startswith(word) else set()
+    rests |= {whole.removesuffix(word)} if whole.endswith(word) else set()
+    nouns = {rest for rest in rests if len(rest) >= HALF and lexicon.is_noun(rest)}
+    if not nouns:
+        return False
+    senses = lexicon.senses(whole)
+    said = set().union(*(lexicon.stems_of(sense) for sense in senses))
+    defined = stems(" ".join(sense.definition for sense in senses))
+    return not senses or bool({stem(word)} & said) or bool({stem(rest) for rest in nouns} & defined)
+
+
+def short(name: str) -> str:
+    """A name up to its first comma, as the lexicon has it."""
     return plain(name.partition(",")[0])

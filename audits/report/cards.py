@@ -20,6 +20,8 @@ class Card:
     """One finding, ready to be shown."""
 
     finding_id: str
+    label: str
+    """Label of the class; two classes may have one name."""
     name: str
     """Short class name."""
     component: int
@@ -102,6 +104,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
     pictured = not gallery.full
     return Card(
         finding_id=row["finding_id"],
+        label=row["class"],
         name=name,
         component=int(row["component_id"]),
         index=None if row["component"] == row["component_id"] else int(row["component"]),
@@ -181,7 +184,7 @@ def hero(found: list[Card]) -> list[Card]:
     for new_mode in (True, False):
         for card in pictured:
             fresh = card.mode not in {other.mode for other in chosen} or not new_mode
-            if fresh and card.name not in {other.name for other in chosen} and len(chosen) < HERO:
+            if fresh and card.label not in {other.label for other in chosen} and len(chosen) < HERO:
                 chosen.append(card)
     return chosen
 

@@ -25,7 +25,7 @@ class Thumbnail:
     """The JPEG as a `data:` URI."""
     image_id: str
     label: str
-    """Short name of the class the picture is labelled with, "no label" where it has none."""
+    """Name of the class the picture is labelled with, "no label" where it has none."""
 
 
 def thumbnail_uri(content: bytes, reading: Reading, edge: int) -> str:
@@ -57,7 +57,7 @@ class Gallery:
             manifest: columns `image_id`, `path` (relative to root) and `label`.
             root: folder of the raw dataset.
             reading: how its files' pixels are taken.
-            names: short name of each label.
+            names: see `distinct_names`.
             edge: longest side of a thumbnail, pixels.
         """
         self._paths = dict(zip(manifest["image_id"], manifest["path"], strict=True))
@@ -92,7 +92,7 @@ class Gallery:
         return self.images(chosen, count)
 
     def label_of(self, image_id: str) -> str:
-        """Short name of an image's class, "no label" where it has none."""
+        """Name of an image's class, "no label" where it has none."""
         label = self._labels[image_id]
         return self._names[label] if isinstance(label, str) else "no label"
 

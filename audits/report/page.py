@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment
 
+from audits.names import distinct_names
 from audits.report import cards, limits, wording
 from audits.report.gallery import Gallery
 from audits.report.sections import gaps, planted, review, robustness, statistics
@@ -45,7 +46,7 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
 
     The Markdown holds nothing that differs between two equal runs: no commit, no versions.
     """
-    names = {entry["label"]: entry["short"] for entry in sources.dataset["classes"]}
+    names = distinct_names(sources.dataset["classes"])
     reading = reading_of(sources.dataset)
     gallery = Gallery(sources.manifest, settings.root, reading, names, settings.thumbnail)
     facts = context(sources, settings, gallery)
@@ -116,7 +117,7 @@ def _headline(
     holding = [card for card in found if card.holds]
     title = statistics.headline(
         len(holding),
-        len({card.name for card in holding}),
+        len({card.label for card in holding}),
         len(sources.dataset["classes"]),
         sum(card.verdict != "reject" for card in found),
     )

@@ -26,6 +26,8 @@ COLUMNS = ["finding_id", "mode", "form", "distractors"]
 COLUMNS += ["spurious_auc", "valid_auc", "spurious_ap", "valid_ap"]
 LEFT_OUT = ["finding_id", "reason"]
 REJECT = "reject"
+TIED = 1e-6
+"""Scores nearer to each other than this are equal in single precision."""
 SETS, CLASSIFIER = "distractors.parquet", "classifier.safetensors"
 """Files that the comparison of a dataset's audits measures from."""
 
@@ -70,12 +72,16 @@ def form_scores(
 def accuracy(scores: Float[np.ndarray, "v c"], classes: np.ndarray) -> float:
     """Fraction of images [v] whose own class has the best score of all classes.
 
+    Classes that share the best score, such as two of one name, share the image: 1/2 is right.
+
     Raises:
         DoesNotApply: there are no images.
     """
     if not len(classes):
         raise DoesNotApply("there is no validation image with a label")
-    return float((scores.argmax(axis=1) == classes).mean())
+    best = scores >= scores.max(axis=1, keepdims=True) - TIED
+    own = best[np.arange(len(classes)), classes]
+    return float((own / best.sum(axis=1)).mean())
 
 
 def robustness(

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from audits.names import distinct_names
 from audits.report import wording
 from audits.report.sources import Sources
 
 
 def plants(sources: Sources) -> list[dict[str, Any]]:
-    """Every plant with the short name of its class and the title of its mode."""
-    # A class that was left out for want of train images has no short name.
-    names = {entry["label"]: entry["short"] for entry in sources.dataset["classes"]}
+    """Every plant with the name of its class and the title of its mode."""
+    # A class that was left out for want of train images has no name.
+    names = distinct_names(sources.dataset["classes"])
     return [
         {
             **{str(key): value for key, value in row.items()},

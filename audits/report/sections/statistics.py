@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from audits.names import distinct_names
 from audits.report import wording
 from audits.report.sources import Sources
 
@@ -138,4 +139,4 @@ def _held(findings: int, confirmed: int) -> str:
 
 
 def _names(sources: Sources) -> dict[str, str]:
-    return {entry["label"]: entry["short"] for entry in sources.dataset["classes"]}
+    return distinct_names(sources.dataset["classes"])

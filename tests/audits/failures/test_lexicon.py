@@ -123,3 +123,18 @@ def test_the_shipped_lexicon_has_both_cranes_with_their_meanings():
     assert "wading bird" in bird.definition
     assert {"cricket bat", "bat"} <= lexicon.by_key["n03132076"].words
     assert "n03438257" in {sense.key for sense in lexicon.senses("glasses")}  # drinking glass
+
+
+def test_kin_share_a_hypernym_or_without_any_a_telling_word():
+    filler = [Sense(f"n1{i:07}", frozenset({f"filler {i}"}), "a small thing") for i in range(300)]
+    impala = Sense("n1", frozenset({"impala"}), "an antelope with curved horns")
+    gazelle = Sense("n2", frozenset({"gazelle"}), "a small swift antelope")
+    lamp = Sense("n3", frozenset({"lamp"}), "a small thing")
+    lexicon = Lexicon.of([impala, gazelle, lamp, *filler])
+    assert lexicon.kin(impala, gazelle)
+    assert not lexicon.kin(gazelle, lamp)  # both are small, as is everything
+    assert not lexicon.kin(gazelle, None)
+    # Hypernyms know better.
+    apart = (impala._replace(above=("n7",)), gazelle._replace(above=("n8",)))
+    assert not lexicon.kin(*apart)
+    assert lexicon.kin(apart[0], lamp._replace(above=("n7",)))

@@ -13,7 +13,7 @@ from audits.report.__main__ import settings_of, write_report
 from pipeline.artifacts.store import write_table
 from pipeline.config import load_params
 from tests.audits.report.conftest import settings
-from tests.audits.report.invented import AUDIT, DATASET, FINDINGS
+from tests.audits.report.invented import AUDIT, CLASSES, DATASET, FINDINGS
 
 Render = Callable[..., Path]
 
@@ -74,6 +74,16 @@ def test_headline_says_how_many_classes(report: Render) -> None:
     assert "62% of the time with the short class name" in html
     assert "88% with the full class name in templates" in html
     assert "the model falls for 2, and the audit found 1 of these" in html
+
+
+def test_classes_of_one_name_are_counted_and_shown_apart(
+    report: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for entry in CLASSES:
+        monkeypatch.setitem(entry, "short", "bat")
+    html = (report() / "report.html").read_text()
+    assert "<h1>On 2 of 3 classes, this model also answers to something else</h1>" in html
+    assert "cricket club | stick" in html
 
 
 def test_a_card_has_the_label_of_its_own_component(report: Render) -> None:

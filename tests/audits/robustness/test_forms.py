@@ -166,6 +166,13 @@ def test_accuracy_by_hand():
     assert accuracy(scores, np.array([0, 1, 2, 1])) == 0.75
 
 
+def test_classes_of_one_name_share_their_images():
+    # Classes 0 and 2 have one prompt; its scores differ in the last bit.
+    scores = np.array([[0.9, 0.1, 0.9 + 6e-8], [0.9, 0.1, 0.9], [0.2, 0.7, 0.2]], np.float32)
+    assert accuracy(scores, np.array([0, 2, 1])) == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert accuracy(scores, np.array([2, 1, 0])) == pytest.approx(0.5 / 3)
+
+
 def test_ready_made_sets_are_a_mode_of_their_own(found):
     theirs = found[0].assign(finding_id="wings", mode=READY_MADE, spurious_auc=0.25)
     measured = metrics(pd.concat([found[0], theirs]), 20, seed=0)
