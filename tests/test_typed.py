@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,27 +173,34 @@ def served(clone) -> Iterator[str]:
     with socket.socket() as port:
         if port.connect_ex(("127.0.0.1", PORT)) == 0:
             pytest.skip(f"port {PORT}, which `make ui` serves, is taken")
-    log = (clone / "ui.log").open("w")
-    server = subprocess.Popen(
-        ["make", "ui"],
-        cwd=clone,
-        env=shell(clone),
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    log = clone / "ui.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            ["make", "ui"],
+            cwd=clone,
+            env=shell(clone),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
-        for _ in range(PATIENCE):
-            assert server.poll() is None, (clone / "ui.log").read_text()
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=5)
-                break
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
-                time.sleep(1)
+        _wait_for(server, log)
         yield f"http://127.0.0.1:{PORT}/"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=60)
+
+
+def _wait_for(server: subprocess.Popen[bytes], log: Path) -> None:
+    """Until MLflow answers, or PATIENCE is at its end."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(1)
 
 
 @pytest.mark.slow
