@@ -44,6 +44,7 @@ STAGES = (
     "audits.probe",
     "audits.reference",
     "audits.failures",
+    "audits.recurrence",
     "audits.review",
     "audits.shortcut",
     "audits.validate",
