@@ -85,6 +85,16 @@ def sae(audit: str) -> Path:
     return DATA / "saes" / audit
 
 
+def further_saes(audit: str) -> Path:
+    """Folder of an audit's dictionaries of further seeds, and `index.json`: their numbers."""
+    return DATA / "further_saes" / audit
+
+
+def further_sae(audit: str, number: int) -> Path:
+    """Folder of one of them, counted from 1: `sae.safetensors` and `config.json`."""
+    return further_saes(audit) / str(number)
+
+
 def codes(audit: str) -> Path:
     """Folder of sparse codes: image_id, component, activation."""
     return DATA / "codes" / audit

@@ -172,6 +172,7 @@ def sae_config():
         "decay_after": [],
         "clip": 1.0,
         "centre": True,
+        "atoms_init": "kmeans",
         "encoder_init": "transpose",
         "auxk": 0.0,
         "auxk_k": 4,

@@ -3,12 +3,16 @@
 import argparse
 import difflib
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from audits.command.check import start_tables
 from audits.command.params_text import Addition, edited
+from audits.command.sizes import Sizes, images_of, sizes, width_of
 from pipeline import layout
 from pipeline.artifacts.store import atomic
 from pipeline.checks.problems import of_audit
@@ -80,12 +84,15 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
             added[dataset["labeler"]] = labeler
     asked = {"dataset": request.dataset, "model": request.model}
     audit = _ordered(merged(default_audit(catalog, request.dataset), asked), AuditConfig)
+    sized = _sized(request, dataset, added.get(request.model), params, catalog, models)
+    audit["sae"] |= sized.sae
     about = [
         f"{name}: {entry.pop(ABOUT)}"
         for entries in (datasets, added)
         for name, entry in entries.items()
         if ABOUT in entry
     ]
+    about += [f"sae: {sized.said}"] if sized.said else []
     fetched = [key for key, entry in added.items() if entry["name"] != f"{HERE}/{key}"]
     return Addition(
         {"datasets": datasets, "models": added, "audits": {request.name: audit}},
@@ -115,6 +122,30 @@ def _dataset(request: Request, params: Params, catalog: dict[str, Any]) -> dict[
     if entry["kind"] == "isic" and entry["splits"] is None:
         raise ConfigError(f"dataset {name!r} of kind isic has no splits: give --val-share 0.2, say")
     return _ordered(entry, DatasetConfig)
+
+
+def _sized(
+    request: Request,
+    dataset: dict[str, Any] | None,
+    model: dict[str, Any] | None,
+    params: Params,
+    catalog: dict[str, Any],
+    models: Path,
+) -> Sizes:
+    """Sizes of the dictionary by rule; nothing where the catalog gives those of this dataset."""
+    own = catalog["audits"].get(request.dataset, {}).get("sae", {})
+    if {"components", "k"} & own.keys():
+        return Sizes({}, "")
+    images = None
+    # What is wrong with an entry is said where all of params.yaml is checked.
+    with suppress(ValidationError):
+        config = params.datasets.get(request.dataset) or DatasetConfig.model_validate(
+            {key: value for key, value in (dataset or {}).items() if key != ABOUT}
+        )
+        images = images_of(request.dataset, config, params.seed)
+    name = model["name"] if model else params.models[request.model].name
+    width = width_of(request.model, name, models)
+    return sizes(width, images, default_audit(catalog, request.dataset)["sae"])
 
 
 def _ordered(entry: dict[str, Any], section: type[Section]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Addition:
     outside: dict[str, list[str]]
     """Key of outside → names."""
     about: list[str]
-    """What the catalog says of the entries."""
+    """What is to be said of the entries."""
 
 
 def edited(text: str, addition: Addition) -> str:

@@ -196,7 +196,9 @@ def tally(seen: View, slots: np.ndarray, components: int) -> Tally:
     row = np.searchsorted(labels, seen.label)
 
     def count(chosen: np.ndarray, own: bool) -> np.ndarray:
-        pairs = np.unique(seen.pair[chosen])
+        chose = np.zeros(len(seen.pair_unit), dtype=bool)
+        chose[seen.pair[chosen]] = True
+        pairs = np.flatnonzero(chose)
         unit = seen.pair_unit[pairs]
         kept = seen.own[unit] == own
         at, component = unit[kept], seen.pair_component[pairs][kept]
@@ -383,6 +385,7 @@ def _tested(
         beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), found.close.sum())
         p = np.maximum(p, beyond_own[component])
     near = slots[seen.close[seen.image[slots]]]
+    own = np.flatnonzero(seen.of_class)
     strikes = [
         _strike(
             Pair(test, int(component[n]), int(found.labels[row[n]])),
@@ -391,6 +394,7 @@ def _tested(
             expected,
             z,
             near,
+            own,
             found,
         )
         for n in np.flatnonzero((both >= least) & (p <= config.q))
@@ -417,7 +421,7 @@ def whole_classes(seen: View, found: Tally, tests: Tests, config: FailuresConfig
     left_out[seen.position] = True
     left_out[found.labels] = False  # those of another split's flags may look alike in this one
     units = int(tests.units.sum() - tests.units[left_out].sum())
-    fires = np.arange(len(seen.image))  # every slot is active
+    fires = np.flatnonzero(seen.close[seen.image])  # every slot is active
     firing = tally(seen, fires, found.hits.shape[1]).both
     p = np.ones(found.hits.shape)
     row, component = np.nonzero(found.both)
@@ -437,7 +441,9 @@ def _permuted(
     rng: np.random.Generator,
 ) -> list[list[tuple[int, float, int]]]:
     """What would strike, were closeness exchanged among the units of each other class."""
-    pairs = np.unique(seen.pair[slots])
+    counted = np.zeros(len(seen.pair_unit), dtype=bool)
+    counted[seen.pair[slots]] = True
+    pairs = np.flatnonzero(counted)
     unit, component = seen.pair_unit[pairs], seen.pair_component[pairs]
     shape = (len(seen.size), found.hits.shape[1])
     counts = csr_array((np.ones(len(pairs), dtype=np.int32), (unit, component)), shape=shape)
@@ -476,13 +482,14 @@ def _strike(
     expected: Expectation,
     z: np.ndarray,
     near: np.ndarray,
+    of_class: np.ndarray,
     found: Tally,
 ) -> Strike:
-    """A strike, from the slots of close images that count, of every component and class."""
+    """A strike, from slots of every component: those that count on close images, and own ones."""
     mine = near[seen.component[near] == pair.component]
     mine = mine[seen.label[seen.unit[seen.image[mine]]] == pair.label]
     own = np.zeros(int(seen.size[seen.own].sum()))
-    slots = np.flatnonzero((seen.component == pair.component) & seen.of_class)
+    slots = of_class[seen.component[of_class] == pair.component]
     own[: len(slots)] = seen.relevance[slots]
     return Strike(
         seen.position,

@@ -12,6 +12,7 @@ from audits.report.sections import review
 from audits.report.sources import Sources
 
 HERO = 4
+RECURRENCE = ("recurrence", "recurrence_low", "recurrence_high")
 CONCEPTS_A_GROUP = 6
 
 
@@ -61,6 +62,8 @@ class Card:
     max_z: str
     q_value: str
     stability: str
+    recurrence: str
+    """How often it is found again, with its interval."""
     label_fit: str
     """Alignment of the component's label with its top images."""
     clarity: str
@@ -134,6 +137,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         max_z=wording.z_score(float(row["max_z"])),
         q_value=wording.decimal(float(row["q_value"]), 2),
         stability=wording.decimal(float(row["stability"])),
+        recurrence=wording.recurrence(*(_present(row[name]) for name in RECURRENCE)),
         label_fit=wording.decimal(float(named["alignment"]), 2),
         clarity=wording.decimal(float(named["clarity"]), 2),
         forms=tuple((form, float(auc[form])) for form in wording.FORMS if form in auc),

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audits.report import wording
-from audits.report.sections.health import distrusted, trust
+from audits.report.sections.health import distrusted, trust, weak
 
 SMALLEST_CLIP = 151_277_313
 """Parameters of open_clip's ViT-B-32, the smallest model that Dreyer et al. 2025 audit."""
@@ -41,7 +41,7 @@ def limits(
     skill = "" if accuracy is None or held_out.empty else _skill(held_out, classes, accuracy)
     absence = "" if findings or "failures" in absent else _absence(classes)
     missing = "" if not absent else _missing(absent)
-    dictionary = trust(sae, accuracy) if distrusted(sae, accuracy) else ""
+    dictionary = trust(sae, accuracy) if distrusted(sae, accuracy) else weak(sae)
     found = [skill, dictionary, _size(int(model["parameters"])), _data(train), absence, missing]
     return [text for text in found if text]
 

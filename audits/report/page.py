@@ -121,7 +121,8 @@ def _headline(
         len(sources.dataset["classes"]),
         sum(card.verdict != "reject" for card in found),
     )
-    summary = [statistics.summary(metrics["failures"], [card.mode for card in holding])]
+    said = statistics.summary(metrics["failures"], [card.mode for card in holding])
+    summary = [f"{said} {statistics.recurrence(metrics['recurrence'])}".strip()]
     if (reason := sources.gaps.get("failures")) is not None:
         title = statistics.untested(len(sources.dataset["classes"]))
         summary = [gaps.sentence("failures", reason)]

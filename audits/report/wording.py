@@ -154,6 +154,13 @@ def alternatives(readings: Sequence[Mapping[str, Any]]) -> str:
     return f"Something speaks for {listed(found)} too."
 
 
+def recurrence(share: float | None, low: float | None, high: float | None) -> str:
+    """How often a finding is found again: "50% (9.5% to 91%)"."""
+    if share is None:
+        return "not measured"
+    return f"{percent(share)} ({percent(low)} to {percent(high)})"
+
+
 def z_score(value: Number) -> str:
     """A z-score; those past 1,000 come from components that never fire on the class."""
     return "1,000 and more" if value > 1000 else decimal(value)

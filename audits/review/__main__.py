@@ -10,7 +10,7 @@ import sys
 from audits.review.component_files import PRESENT, read_pinned, write_components
 from audits.review.components import carry_components, component_table
 from audits.review.identity import carry
-from audits.review.reviewed import by_component_id, found_now, review
+from audits.review.reviewed import by_component_id, found_now, review, with_recurrence
 from audits.review.verdict_files import (
     PINNED_FINDINGS,
     read_pins,
@@ -30,8 +30,9 @@ def main() -> None:
     atoms = files.load(layout.sae(name)).atoms.numpy()
     known_again = carry_components(read_pinned(layout.reviewed(name)), atoms, config.cosine)
     folder = layout.audit(name, "failures")
+    again = read_table(layout.audit(name, "recurrence") / "findings.csv")
     findings, evidence = by_component_id(
-        read_table(folder / "findings.csv"),
+        with_recurrence(read_table(folder / "findings.csv"), again),
         read_json(folder / "evidence.json"),
         known_again.components.ids,
     )

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from audits.review.identity import PINNED_IMAGES, Carried, Found, Pin
 from audits.review.verdict_files import Verdict
 
+RECURRENCE = ["recurrence", "recurrence_low", "recurrence_high", "recurrence_random"]
 GONE_COLUMNS = ["finding_id", "class", "verdict", "mode", "note"]
 
 
@@ -27,6 +28,21 @@ class Reviewed(NamedTuple):
     present: list[Pin]
     """What the findings are to be known by if they are reviewed now."""
     metrics: dict[str, float]
+
+
+def with_recurrence(findings: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """Findings of `failures` with how often each is found again, behind their stability.
+
+    Args:
+        findings: of the stage `failures`.
+        again: of the stage `recurrence`, a row for each of them.
+    """
+    joined = findings[["finding_id"]].merge(again, how="left", validate="one_to_one")
+    table = findings.copy()
+    place = list(table).index("stability") + 1
+    for name in reversed(RECURRENCE):
+        table.insert(place, name, joined[name].to_numpy())
+    return table
 
 
 def by_component_id(

@@ -41,6 +41,9 @@ class SaeConfig(Section):
     """Largest norm of a step's gradient; a longer one is shortened to it."""
     centre: bool
     """Whether the encoder sees x less its mean over the train images."""
+    atoms_init: Literal["kmeans", "random"]
+    """Atoms at the start: centroids of the first epoch's tokens by k-means, with which another seed
+    finds most components again, or random directions, with which it does not."""
     encoder_init: Literal["transpose", "random"]
     """Encoder at the start: the atoms, or directions of its own."""
     auxk: Annotated[float, Field(ge=0)]
@@ -73,10 +76,12 @@ class SaeConfig(Section):
 
 
 class StabilityConfig(Section):
-    """Whether further seeds of the autoencoder find the same components."""
+    """Whether further seeds of the autoencoder find the same components, and the same findings."""
 
     seeds: Count
-    """SAEs in all, the audit's own and further ones; 1 trains none and measures nothing."""
+    """SAEs in all, the audit's own and further ones, which come in pairs: each learns from one half
+    of the train groups, so that those of a pair share no image; 1 trains none and measures
+    nothing."""
     cosine: Annotated[float, Field(gt=0, le=1)]
     """Atoms of two seeds are the same component from this cosine on."""
 

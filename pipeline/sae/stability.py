@@ -1,7 +1,9 @@
 """Stage `stability`: do further seeds of the autoencoder find the same components?
 
-Dictionaries differ by seed. A component that every seed finds says something of the model; one
-that only this seed has may be an accident of its training.
+Dictionaries differ by seed and by the images they learn from. A component that is found again says
+something of the model; one that only this dictionary has may be an accident of its training. So
+each further seed has a start and an order of its own and learns from half of the train images
+(`pipeline.sae.halves`). The further dictionaries are kept, for `audits.recurrence`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,19 +21,22 @@ from pipeline import layout
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
 from pipeline.artifacts.resume import workplace
 from pipeline.artifacts.stage import begin
-from pipeline.artifacts.store import read_table, write_table
+from pipeline.artifacts.store import read_table, write_json, write_table
 from pipeline.config import Params
 from pipeline.sae import files, training
 from pipeline.sae.blocks import EmbeddingBlocks
+from pipeline.sae.halves import apart, half
 from pipeline.sae.health import firing
 from pipeline.sae.matching import match
 from pipeline.sae.model import Sae
-from pipeline.sae.train_sae import open_blocks, training_key
+from pipeline.sae.train_sae import training_key
 
 
 class Dictionary(NamedTuple):
     """One seed's components."""
 
+    number: int
+    """0 is the audit's own."""
     seed: int
     atoms: Float[Tensor, "m d"]
     alive: Bool[Tensor, " m"]
@@ -44,11 +49,20 @@ class Stability(NamedTuple):
     components: pd.DataFrame
     """Component, and its stability: null for a component that is not alive or has no peers."""
     pairs: pd.DataFrame
-    """Columns seed_a, seed_b, matched_fraction, mean_cosine: one row a pair of seeds."""
+    """PAIRS, one row a pair of seeds; apart: whether they share no image."""
     metrics: dict[str, float]
 
 
-def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float, gaps: Gaps) -> Stability:
+PAIRS = ["seed_a", "seed_b", "apart", "matched_fraction", "mean_cosine"]
+
+
+def measure(
+    own: Dictionary,
+    others: Sequence[Dictionary],
+    images: Float[Tensor, "i d"],
+    cosine: float,
+    gaps: Gaps,
+) -> Stability:
     """Match the components of one seed with those of each other seed.
 
     For a pair of seeds, every alive component of the first gets a partner among all atoms of the
@@ -61,13 +75,18 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float, gaps: 
     Args:
         own: the audit's dictionary.
         others: of further seeds.
+        images: random images less the mean of all, as many as there are components; where there are
+            fewer than living ones, nothing is looked for among them.
         cosine: from which on two components are the same.
         gaps: takes up why nothing is matched where no component is alive.
 
     Returns:
         The stability of each of own's components, matched_fraction (components whose partner is the
-        same) and mean_cosine of each pair of seeds, and of both their mean over own's pairs, beside
-        random_cosine. Where none of own's is alive, the metrics are counts only.
+        same) and mean_cosine of each pair of seeds, and of both their mean over own's pairs and,
+        with `_apart` behind, over the pairs that share no image; beside them what own's components
+        find among random atoms (`random_fraction`, `random_cosine`) and among the directions of
+        random images (`image_fraction`, `image_cosine`). Where none of own's is alive, the metrics
+        are counts only.
     """
     rows, found = [], []
     # Of a seed without living components there is nothing to match.
@@ -79,21 +98,31 @@ def measure(own: Dictionary, others: Sequence[Dictionary], cosine: float, gaps: 
             {
                 "seed_a": a.seed,
                 "seed_b": b.seed,
+                "apart": apart(a.number, b.number),
                 "matched_fraction": float((cosines >= cosine).mean()),
                 "mean_cosine": float(cosines.mean()),
             }
         )
         if a is own:
             found.append(cosines)
-    pairs = pd.DataFrame(rows, columns=["seed_a", "seed_b", "matched_fraction", "mean_cosine"])
+    pairs = pd.DataFrame(rows, columns=PAIRS)
     stability = np.full(len(own.atoms), np.nan, dtype=np.float32)
     metrics: dict[str, float] = {"seeds": 1 + len(others), "components": int(own.alive.sum())}
     alive = gaps.measured("stability", partial(_any_alive, own)) if others else None
     if alive:
         stability[own.alive.numpy()] = np.mean(found, axis=0)
-        means = pairs[pairs["seed_a"] == own.seed].mean()
-        metrics |= {key: float(means[key]) for key in ("matched_fraction", "mean_cosine")}
-        metrics["random_cosine"] = random_cosine(own)
+        for behind, which in (("", pairs["seed_a"] == own.seed), ("_apart", pairs["apart"])):
+            for key in ("matched_fraction", "mean_cosine") if which.any() else ():
+                metrics[key + behind] = float(pairs.loc[which, key].mean())
+        # Not torch's generator: from the same seed it would draw the atoms that training started
+        # from.
+        drawn = np.random.default_rng(own.seed).normal(size=tuple(own.atoms.shape))
+        for name, atoms in (("random", torch.from_numpy(drawn)), ("image", images)):
+            if len(atoms) < metrics["components"]:
+                continue
+            cosines = match(own.atoms[own.alive], atoms).cosine
+            metrics[f"{name}_fraction"] = float((cosines >= cosine).mean())
+            metrics[f"{name}_cosine"] = float(cosines.mean())
     component = np.arange(len(stability), dtype=np.int32)
     table = pd.DataFrame({"component": component, "stability": stability})
     return Stability(table, pairs, metrics)
@@ -106,34 +135,45 @@ def _any_alive(own: Dictionary) -> int:
     return count
 
 
-def random_cosine(own: Dictionary) -> float:
-    """Mean cosine of alive components with partners among as many random atoms.
-
-    What matching alone makes of dictionaries that have nothing in common.
-    """
-    # Not torch's generator: from the same seed it would draw the atoms that training started from.
-    drawn = np.random.default_rng(own.seed).normal(size=tuple(own.atoms.shape))
-    return float(match(own.atoms[own.alive], torch.from_numpy(drawn)).cosine.mean())
-
-
 def train_others(name: str, params: Params, images: EmbeddingBlocks) -> Iterator[Dictionary]:
-    """Train an audit's SAE anew with the seeds that follow its own, as `train_sae` does.
+    """Train an audit's SAE anew on halves, with the seeds that follow its own, and keep it.
 
     What a killed run had trained is not trained again.
     """
     audit = params.audit(name)
-    blocks, measure = open_blocks(params, name)
+    manifest = layout.manifest(audit.dataset) / "manifest.parquet"
+    table = read_table(manifest, ["image_id", "split", "group_id"])
+    columns = training.COLUMNS[audit.sae.tokens]
     with workplace(layout.audit(name, "stability"), training_key(name, params)) as place:
-        for seed in range(params.seed + 1, params.seed + audit.stability.seeds):
+        for number in range(1, audit.stability.seeds):
+            seed = params.seed + number
+            own = np.where(half(table, params.seed, number), "half", "")
+            blocks = EmbeddingBlocks.open(
+                layout.embeddings(name), table.assign(split=own), "half", columns
+            )
             checkpoints = place / str(seed)
             checkpoints.mkdir(exist_ok=True)
-            sae, _ = training.train(blocks, audit.sae, seed, measure, checkpoints)
-            yield dictionary(seed, sae, images)
+            sae, _ = training.train(blocks, audit.sae, seed, _nothing, checkpoints)
+            files.save(sae, layout.further_sae(name, number), {"seed": seed})
+            yield dictionary(number, seed, sae, images)
 
 
-def dictionary(seed: int, sae: Sae, images: EmbeddingBlocks) -> Dictionary:
+def _nothing(sae: Sae) -> dict[str, float | list[int]]:
+    return {}
+
+
+def dictionary(number: int, seed: int, sae: Sae, images: EmbeddingBlocks) -> Dictionary:
     """An SAE's atoms, and which are alive on some images."""
-    return Dictionary(seed, sae.atoms.data, torch.from_numpy(firing(sae, images) > 0))
+    return Dictionary(number, seed, sae.atoms.data, torch.from_numpy(firing(sae, images) > 0))
+
+
+def directions(images: EmbeddingBlocks, count: int, seed: int) -> Float[Tensor, "c d"]:
+    """Random images less the mean of all, count at most."""
+    mean, _ = images.mean_and_scale()
+    (batch, *_) = images.batches(count, 1.0, seed, 0)
+    assert batch.x is not None, "blocks are of class tokens"
+    found = batch.x - mean.float()
+    return found[found.norm(dim=1) > 0]
 
 
 def main() -> None:
@@ -142,10 +182,13 @@ def main() -> None:
     manifest = layout.manifest(params.audit(name).dataset) / "manifest.parquet"
     table = read_table(manifest, ["image_id", "split"])
     images = EmbeddingBlocks.open(layout.embeddings(name), table, None)
-    own = dictionary(params.seed, files.load(layout.sae(name)), images)
-    others = list(train_others(name, params, images))
+    own = dictionary(0, params.seed, files.load(layout.sae(name)), images)
     gaps = Gaps()
-    found = measure(own, others, params.audit(name).stability.cosine, gaps)
+    others = gaps.measured("stability", lambda: list(train_others(name, params, images))) or []
+    numbers = [other.number for other in others]
+    write_json(layout.further_saes(name) / "index.json", {"numbers": numbers})
+    random = directions(images, len(own.atoms), params.seed)
+    found = measure(own, others, random, params.audit(name).stability.cosine, gaps)
     folder = layout.audit(name, "stability")
     write_table(folder / "components.parquet", found.components)
     write_table(folder / "pairs.csv", found.pairs)

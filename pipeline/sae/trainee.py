@@ -1,6 +1,6 @@
 """An SAE while it learns: its parameters, how it selects components, and its loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,8 @@ from pipeline.sae.sparse import decode, selected
 
 SLOTS = 4
 """BatchTopK gives an image at most this many times k components."""
+NOWHERE = 1e-6
+"""Length up to which a direction is none, for tokens of mean square length 1."""
 MOMENTUM = 0.9
 """Of the moving average that estimates BatchTopK's threshold, a step."""
 
@@ -49,8 +51,9 @@ def alone(value: Float[Tensor, "n s"]) -> Float[Tensor, " v"]:
 class Trainee(nn.Module):
     """A top-k, BatchTopK or Matryoshka SAE in training.
 
-    The encoder starts as the atoms where `encoder_init` is transpose, so that training starts at
-    matching pursuit's first step instead of at noise.
+    Atoms start as random directions, or where `start_at` puts them. The encoder starts as the atoms
+    where `encoder_init` is transpose, so that training starts at matching pursuit's first step
+    instead of at noise.
     """
 
     frame_mean: Tensor
@@ -111,6 +114,33 @@ class Trainee(nn.Module):
         fired = torch.zeros_like(dead)
         fired[component[activation > 0]] = True
         return Step(loss, fired, threshold.detach())
+
+    @torch.no_grad()
+    def start_at(self, directions: Float[Tensor, "c d"], tokens: Iterable[Tensor]) -> None:
+        """Make the first atoms these directions; where `encoder_init` is transpose, encoders too.
+
+        Atoms that resemble each other fire together and would rebuild an image several times over,
+        so all encoders are shortened by the one factor Σ x·x̂ / Σ ‖x̂‖² that rebuilds some tokens
+        best. A direction of length 0 leaves the atom as it is.
+
+        Args:
+            directions: in the frame, of any length, at most as many as there are atoms.
+            tokens: in the frame, by batches.
+        """
+        length = directions.norm(dim=1, keepdim=True)
+        first = self.atoms[: len(directions)]
+        first.copy_(torch.where(length > NOWHERE, directions / length, first))
+        if self.config.encoder_init == "random":
+            return
+        self.encoder_weight.copy_(self.atoms)
+        along = squares = 0.0
+        for framed in tokens:
+            value, component = self._pre_activations(framed).topk(self.config.k, dim=-1)
+            framed_hat = decode(value.clamp_min(0), self.atoms, component)
+            along += float((framed * framed_hat).sum())
+            squares += float(framed_hat.square().sum())
+        if squares:
+            self.encoder_weight.mul_(along / squares)
 
     @property
     def _slots(self) -> int:

@@ -20,6 +20,7 @@ from pipeline.sae import checkpoint, files
 from pipeline.sae.blocks import Batch, Column, EmbeddingBlocks
 from pipeline.sae.model import Sae
 from pipeline.sae.revival import revive
+from pipeline.sae.start import centroids
 from pipeline.sae.trainee import Frame, Trainee
 
 CURVES = "curves.parquet"
@@ -101,6 +102,8 @@ def _run(
     module, optimizer = fabric.setup(trainee, optimizer)
     run = _Run(fabric, module, trainee, optimizer, blocks, config, seed)
     curves = checkpoint.restore(checkpoints, trainee, optimizer)
+    if not curves and config.atoms_init == "kmeans":
+        run.start()
     bar = tqdm(
         range(len(curves) + 1, config.epochs + 1),
         desc="train SAE",
@@ -216,6 +219,16 @@ class _Run:
                 group["lr"] = learning_rate(self.config, number, step)
             total += self._step(batch)
         return total / self.steps
+
+    def start(self) -> None:
+        """Put the atoms at centroids of the first epoch's tokens, the same on all devices."""
+        found = centroids(self._framed, self.config.components)
+        self.trainee.start_at(found, self._framed())
+
+    def _framed(self) -> Iterator[Float[Tensor, "b d"]]:
+        for batch in self._batches(1, alone=True):
+            x = tokens(batch)[0].to(self.fabric.device)
+            yield (x - self.trainee.frame_mean) / self.trainee.scale
 
     def first_tokens(self, number: int) -> Float[Tensor, "n d"]:
         """As many tokens of an epoch's beginning as there are components, the same everywhere."""

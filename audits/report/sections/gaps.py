@@ -16,6 +16,7 @@ SAID = {
     "not apply to every method",
     "faithfulness.sem": "Standard errors do not apply",
     "planted": "A planted failure is not measured",
+    "recurrence": "How often findings are found again does not apply",
     "robustness.linear": "The linear classifier does not apply",
     "sae": "The autoencoder's health on fresh images does not apply",
     "sae.explained_variance": "Explained variance does not apply",
@@ -25,7 +26,7 @@ SAID = {
     "stability": "Stability over seeds does not apply",
 }
 """Figure → what the report says of its absence; one that is not here is said as its first part."""
-SECTIONS = {"accuracy": "robustness", "stability": "sae"}
+SECTIONS = {"accuracy": "robustness", "recurrence": "failures", "stability": "sae"}
 """First part of a figure → the section that shows it, where that has another name."""
 TITLES = {
     "concepts": "hidden concepts",

@@ -11,6 +11,8 @@ from audits.report import charts, wording
 from audits.report.sources import Sources
 
 STABILITY_BINS = 20
+AGREEMENT = 0.9
+"""Zero-shot agreement below which a report warns."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,17 @@ def figures(
         Figure(
             "found again from other seeds",
             wording.decimal(stability.get("matched_fraction")),
-            "1: every component is found again when training starts from another seed; 0: none is",
+            "1: every component is found again from another seed and half of the images; 0: none",
+        ),
+        Figure(
+            "found again with no image in common",
+            wording.decimal(stability.get("matched_fraction_apart")),
+            "the same of two seeds that learnt from different halves",
+        ),
+        Figure(
+            "among random images",
+            wording.decimal(stability.get("image_fraction")),
+            "the same where random images stand for components; what is above it is found again",
         ),
         Figure(
             "cosine over seeds",
@@ -134,9 +146,10 @@ def sentences(
         )
     elif "matched_fraction" in stability:
         said.append(
-            f"Trained from another seed, {wording.percent(stability['matched_fraction'])} of the "
-            "components are found again; the others are one way of many to split the same "
-            f"embeddings.{_unstable(components, findings)}"
+            "Trained from another seed on half of the images, "
+            f"{wording.percent(stability['matched_fraction'])} of the components are found again; "
+            f"the others are one way of many to split the same embeddings."
+            f"{_unstable(components, findings)}"
         )
     return said
 
@@ -151,6 +164,19 @@ def distrusted(sae: Mapping[str, float], accuracy: float | None) -> bool:
     rebuilds_nothing = explained is not None and explained <= 0
     changes_much = accuracy is not None and agreement is not None and agreement < accuracy
     return rebuilds_nothing or changes_much
+
+
+def weak(sae: Mapping[str, float]) -> str:
+    """A warning where too many predictions change with the reconstruction; else empty."""
+    agreement = sae.get("zero_shot_agreement")
+    if agreement is None or agreement >= AGREEMENT:
+        return ""
+    return (
+        f"With the autoencoder's reconstruction in place of x, {wording.percent(agreement)} of the "
+        f"images keep their class; below {wording.percent(AGREEMENT)} much of what the model "
+        "decides by is in no component, and failures may be missed: raise sae.k, or "
+        "sae.components."
+    )
 
 
 def trust(sae: Mapping[str, float], accuracy: float | None) -> str:

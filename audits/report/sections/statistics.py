@@ -22,6 +22,7 @@ def statistics(sources: Sources, q: float) -> dict[str, Any]:
             ("false discovery rate allowed (q)", wording.decimal(q, 2)),
             ("findings", f"{failures['findings']:,}"),
             ("confirmed on fresh images", f"{failures['confirmed']:,}"),
+            ("found again by further dictionaries", _again(sources.metrics["recurrence"])),
             ("accepted by persons", f"{failures['accepted']:,}"),
             ("rejected by persons", f"{failures['rejected']:,}"),
         ],
@@ -131,11 +132,46 @@ def summary(failures: Mapping[str, Any], modes: Sequence[str]) -> str:
     )
 
 
+def recurrence(figures: Mapping[str, Any]) -> str:
+    """How often the findings are found again by dictionaries that share nothing.
+
+    Args:
+        figures: `runs`, `findings` and, where there are both, `found_again`, `in_all`,
+            `random_class`.
+    """
+    if "found_again" not in figures:
+        if figures["findings"] and not figures["runs"]:
+            return "Whether other dictionaries find them again was not measured."
+        return ""
+    runs, findings = int(figures["runs"]), int(figures["findings"])
+    every = round(figures["in_all"] * findings)
+    by = "the other one" if runs == 1 else f"all {wording.number(runs)}"
+    return (
+        f"Of {wording.counted(runs, 'further dictionary', 'further dictionaries')}, each with a "
+        "seed and half of the images of its own, one finds "
+        f"{wording.percent(figures['found_again'])} of the findings again on average, and {by} "
+        f"{'finds' if runs == 1 else 'find'} {every:,} of {findings:,}; as many random "
+        f"candidates of a random class, {wording.percent(figures['random_class'])}."
+    )
+
+
 def _held(findings: int, confirmed: int) -> str:
     if findings == 1:
         return "the one finding held up" if confirmed else "the one finding did not hold up"
     count = wording.number(confirmed) if confirmed else "none"
     return f"{count} of {wording.number(findings)} findings held up"
+
+
+def _again(figures: Mapping[str, Any]) -> str:
+    if "found_again" not in figures:
+        return "not measured"
+    return (
+        f"{wording.percent(figures['found_again'])} on average; by all "
+        f"{wording.percent(figures['in_all'])} ({wording.percent(figures['in_all_low'])} to "
+        f"{wording.percent(figures['in_all_high'])}); as many random "
+        f"candidates of the class {wording.percent(figures['random'])}, of a random class "
+        f"{wording.percent(figures['random_class'])}"
+    )
 
 
 def _names(sources: Sources) -> dict[str, str]:

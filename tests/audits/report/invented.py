@@ -134,6 +134,7 @@ def _sae(data: Path) -> None:
     )
     write_table(audit / "stability" / "components.parquet", stable)
     stability = {"seeds": 3, "components": 62, "matched_fraction": 0.6, "mean_cosine": 0.8}
+    stability |= {"matched_fraction_apart": 0.55, "image_fraction": 0.15}
     write_json(audit / "stability" / "metrics.json", {"stability": stability})
     write_json(audit / "probe" / "metrics.json", {"probe": {"separation": 0.9}})
     labels = pd.DataFrame(
@@ -157,6 +158,8 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
     table["component_id"] = table["component"].replace(31, 726)
     table["images"], table["max_z"], table["q_value"] = 17, 21.5, 0.003
     table["stability"] = [0.25 if row[2] == 12 else None for row in rows]
+    table["recurrence"], table["recurrence_random"] = 0.5, 0.0625
+    table["recurrence_low"], table["recurrence_high"] = 0.09375, 0.90625
     table["confidence"], table["review_again"], table["status"] = 0.625, False, "new"
     table["example_ids"] = " ".join(image_ids("bat")[:2] + image_ids("club")[:3])
     about: dict[str, Any] = {
@@ -203,6 +206,11 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
         "expected_false_flags_analytic": 0.375,
     }
     write_json(audit / "failures" / "metrics.json", {"failures": failures})
+    again: dict[str, float] = {"runs": 2, "findings": len(rows)}
+    if rows:
+        again |= {"found_again": 0.75, "random": 0.25, "random_class": 0.03125, "confirmed": 0.8}
+        again |= {"in_all": 2 / len(rows), "in_all_low": 0.2, "in_all_high": 0.9, "in_none": 0.0}
+    write_json(audit / "recurrence" / "metrics.json", {"recurrence": again})
 
 
 def _robustness(folder: Path, rows: list[tuple[Any, ...]]) -> None:

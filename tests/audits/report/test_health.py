@@ -25,6 +25,7 @@ SAE = {
     "zero_shot_agreement": 0.95,
 }
 STABILITY = {"seeds": 3, "matched_fraction": 0.6, "mean_cosine": 0.8}
+STABILITY |= {"matched_fraction_apart": 0.55, "image_fraction": 0.15}
 COMPONENTS = pd.DataFrame({"component": [3, 1, 2, 0], "stability": [0.9, 0.2, None, 0.5]})
 
 
@@ -38,6 +39,8 @@ def test_every_figure_says_what_its_ends_mean() -> None:
         "alive": "0.75",
         "dead at the end of training": "0.25",
         "found again from other seeds": "0.6",
+        "found again with no image in common": "0.55",
+        "among random images": "0.15",
         "cosine over seeds": "0.8",
     }
     for name, figure in found.items():

@@ -57,6 +57,15 @@ def test_a_dictionary_that_loses_the_model_is_called_so():
     assert "is to be trusted" in said(explained_variance=-0.1)[1]
 
 
+def test_a_dictionary_that_keeps_too_few_predictions_is_warned_of():
+    """Below 0.9, even where the model itself is worse."""
+    assert len(said(accuracy=0.7, zero_shot_agreement=0.9)) == 1
+    texts = said(accuracy=0.7, zero_shot_agreement=0.85)
+    assert len(texts) == 2
+    assert "85% of the images keep their class; below 90%" in texts[1]
+    assert texts[1].endswith("raise sae.k, or sae.components.")
+
+
 def test_no_finding_is_no_clean_bill():
     assert "another of these 3 classes" in said(findings=0)[-1]
 

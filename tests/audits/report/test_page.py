@@ -71,6 +71,8 @@ def test_headline_says_how_many_classes(report: Render) -> None:
     html = unescape((report(shortcut=False) / "report.html").read_text())
     assert "<h1>On 2 of 3 classes, this model also answers to something else</h1>" in html
     assert "Two of three findings held up on images not used to find them" in html
+    lede = html.partition('<p class="lede">')[2].partition("</p>")[0]
+    assert "one finds 75% of the findings again on average, and all two find 2 of 3" in lede
     assert "62% of the time with the short class name" in html
     assert "88% with the full class name in templates" in html
     assert "the model falls for 2, and the audit found 1 of these" in html
@@ -147,7 +149,9 @@ def test_metrics_are_those_of_all_stages(report: Render) -> None:
     assert metrics["stability"]["matched_fraction"] == 0.6
     assert metrics["failures"]["planted"] == {"precision": 0.666667, "recall": 0.5}
     assert metrics["shortcut"]["accuracy"]["added"]["positive"]["standard"]["mean"] == 0.59
-    stages = {"concepts", "failures", "faithfulness", "probe", "robustness", "shortcut"}
+    assert metrics["recurrence"]["found_again"] == 0.75
+    stages = {"concepts", "failures", "faithfulness", "probe", "recurrence", "robustness"}
+    stages |= {"shortcut"}
     assert set(metrics) == {"accuracy", "dataset", "sae", "stability", *stages}
 
 
@@ -207,6 +211,7 @@ def test_a_card_says_whose_verdict_and_mode_it_has(report: Render) -> None:
     assert "Accepted by Ada on 2026-01-31: =the </script> bat" in mine
     assert "To be reviewed again:</b> shares 31% of its images" in mine
     assert "<dt>stability of the component</dt><dd>0.25</dd>" in mine
+    assert "<dt>found again (95% interval)</dt><dd>50% (9.4% to 91%)</dd>" in mine
     assert "(validation images)</dt><dd>0.013</dd>" in mine
     assert "<dt>empirical tail</dt><dd>0.031</dd>" in mine
     assert "<dt>test</dt><dd>more relevant than on the class's own images</dd>" in mine

@@ -31,6 +31,18 @@ def test_review_says_whose_modes_they_are_and_what_changed() -> None:
     assert statistics.review(CHANGES, findings[:0]) == []
 
 
+def test_how_often_findings_are_found_again() -> None:
+    figures = {"runs": 2, "findings": 25, "found_again": 0.94, "in_all": 0.92}
+    figures |= {"random_class": 0.125}
+    assert statistics.recurrence(figures) == (
+        "Of two further dictionaries, each with a seed and half of the images of its own, one "
+        "finds 94% of the findings again on average, and all two find 23 of 25; as many random "
+        "candidates of a random class, 12%."
+    )
+    assert "not measured" in statistics.recurrence({"runs": 0, "findings": 25})
+    assert statistics.recurrence({"runs": 2, "findings": 0}) == ""
+
+
 def test_summary_counts_in_words() -> None:
     one = {"flags": 1, "findings": 1, "confirmed": 0, "expected_false_flags": 0.254, "rejected": 0}
     assert statistics.summary(one, []) == (

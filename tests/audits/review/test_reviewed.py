@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -15,7 +16,13 @@ from audits.review.component_files import (
     write_components,
 )
 from audits.review.identity import Carried, Pin
-from audits.review.reviewed import GONE_COLUMNS, by_component_id, found_now, reasons_to_review_again
+from audits.review.reviewed import (
+    GONE_COLUMNS,
+    RECURRENCE,
+    by_component_id,
+    found_now,
+    reasons_to_review_again,
+)
 from audits.review.verdict_files import (
     PINNED_FINDINGS,
     ReviewError,
@@ -175,6 +182,9 @@ def audited(tmp_path, monkeypatch):
     folder = layout.audit("a", "failures")
     write_table(folder / "findings.csv", findings)
     write_json(folder / "evidence.json", evidence)
+    again = pd.DataFrame({"finding_id": ["cat-4", "bat-3", "bat-7"], "runs": 2})
+    again = again.assign(**{name: [0.25, 0.5, 1.0] for name in RECURRENCE})
+    write_table(layout.audit("a", "recurrence") / "findings.csv", again)
     write_verdicts(layout.reviews("a"), {"bat-3": verdict("bat-3")})
     write_pins(layout.reviewed("a") / PINNED_FINDINGS, [])
 
@@ -194,6 +204,10 @@ def test_the_stage_reads_and_writes(audited, capsys):
     findings = read_table(folder / "findings.csv")
     assert findings["verdict"].fillna("").tolist() == ["accept", "", ""]
     assert findings["review_again"].dtype == bool
+    # In the order of the findings, whatever that of the other table.
+    assert findings["recurrence"].tolist() == [0.5, 1.0, 0.25]
+    place = list(findings).index("stability") + 1
+    assert list(findings)[place : place + 4] == RECURRENCE
     assert list(findings)[-4:] == ["confidence", "status", "review_again", "mode_source"]
     assert set(read_json(folder / "evidence.json")) == {"bat-3", "bat-7", "cat-4"}
     assert read_table(folder / "gone.csv").columns.tolist() == GONE_COLUMNS

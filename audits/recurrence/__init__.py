@@ -1,0 +1,1 @@
+"""How often each finding is found again by dictionaries that share nothing."""

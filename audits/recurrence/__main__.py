@@ -1,0 +1,135 @@
+"""Stage `recurrence`: how often each finding is found again.
+
+Each further dictionary of the stage `stability` searches the train images that it has learnt from,
+half of all, for failures, as `failures` does with the audit's dictionary: expected relevance, flags
+and groups are its own. Two of one pair share neither start nor order nor an image. A finding is
+found again where one of the same class shares its images (`audits.recurrence.again`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from audits.failures.expectation import close_images
+from audits.failures.findings import gather
+from audits.failures.flags import find_flags
+from audits.inputs import Inputs, load_inputs
+from audits.recurrence.again import Finding, Run, by_finding, compare, metrics
+from audits.reference.expected import reference
+from pipeline import layout
+from pipeline.artifacts.gaps import DoesNotApply, Gaps
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import read_json, read_table, write_table
+from pipeline.attribution.relevance import Codes
+from pipeline.config import FailuresConfig
+from pipeline.sae import files
+from pipeline.sae.halves import half
+from pipeline.sae.model import Sae
+
+ROWS = 1024
+"""Images that are encoded at a time."""
+
+
+@torch.inference_mode()
+def seen_by(inputs: Inputs, sae: Sae, seen: np.ndarray) -> Inputs:
+    """An audit's artifacts with another dictionary, as if its train images were those seen.
+
+    Args:
+        inputs: the audit's.
+        sae: the other dictionary.
+        seen: mask [n] of images; the others are of no split and have no codes.
+    """
+    component = torch.zeros(len(inputs.x), sae.slots, dtype=torch.int32)
+    activation = torch.zeros(len(inputs.x), sae.slots)
+    for rows in torch.from_numpy(np.flatnonzero(seen)).split(ROWS):
+        codes = sae.encode(inputs.tokens(rows))
+        component[rows] = codes.component.int()
+        activation[rows] = codes.activation
+    return replace(
+        inputs,
+        images=inputs.images.assign(split=np.where(seen, "train", "")),
+        codes=Codes(component, activation),
+        atoms=sae.atoms.data,
+        bias=sae.bias.data,
+    )
+
+
+def search(
+    inputs: Inputs,
+    sae: Sae,
+    seen: np.ndarray,
+    own: list[Finding],
+    config: FailuresConfig,
+    seed: int,
+    number: int,
+) -> Run:
+    """Look for an audit's findings with another dictionary.
+
+    Args:
+        inputs: the audit's artifacts.
+        sae: the other dictionary.
+        seen: mask [n] of the train images that it has learnt from.
+        own: the audit's findings.
+        config: the section of params.yaml.
+        seed: of what `find_flags` draws.
+        number: of the dictionary.
+
+    Raises:
+        DoesNotApply: the images seen are too few to test any class.
+    """
+    theirs = seen_by(inputs, sae, seen)
+    table, classes = reference(theirs)
+    flags, _ = find_flags(theirs, table, classes, config, seed)
+    found = [
+        Finding(group[0].position, np.unique(np.concatenate([flag.rows for flag in group])))
+        for group in gather(flags, config.overlap)
+    ]
+    close = close_images(theirs, classes, "train", config.candidate_deviations)
+    candidates = [images.candidates.numpy() for images in close]
+    return compare(own, found, seen, candidates, config.overlap, number)
+
+
+def findings(name: str, inputs: Inputs) -> tuple[list[str], list[Finding], np.ndarray]:
+    """Ids of an audit's findings, what they are known by, and which are confirmed [f]."""
+    folder = layout.audit(name, "failures")
+    table = read_table(folder / "findings.csv", ["finding_id", "class", "confirmed"])
+    evidence = read_json(folder / "evidence.json")
+    row = {image: index for index, image in enumerate(inputs.images["image_id"])}
+    position = {label: index for index, label in enumerate(inputs.classes["label"])}
+    found = [
+        Finding(position[label], np.array(sorted(row[i] for i in evidence[finding_id]["images"])))
+        for finding_id, label in zip(table["finding_id"], table["class"], strict=True)
+    ]
+    return table["finding_id"].tolist(), found, table["confirmed"].to_numpy(dtype=bool)
+
+
+def main() -> None:
+    """Look for an audit's findings with the dictionaries of further seeds."""
+    name, params = begin(__doc__)
+    config = params.audit(name).failures
+    inputs = load_inputs(params, name)
+    finding_ids, own, confirmed = findings(name, inputs)
+    gaps = Gaps()
+
+    def runs() -> Iterator[Run]:
+        for number in read_json(layout.further_saes(name) / "index.json")["numbers"]:
+            sae = files.load(layout.further_sae(name, number))
+            seen = half(inputs.images, params.seed, number)
+            yield search(inputs, sae, seen, own, config, params.seed + number, number)
+
+    def every() -> list[Run]:
+        if not own:
+            raise DoesNotApply("there is no finding")
+        return list(runs())
+
+    found = gaps.measured("recurrence", every) or []
+    table = by_finding(finding_ids, found)
+    folder = layout.audit(name, "recurrence")
+    write_table(folder / "findings.csv", table)
+    gaps.write_metrics(folder / "metrics.json", {"recurrence": metrics(table, confirmed, found)})
+
+
+if __name__ == "__main__":
+    main()
