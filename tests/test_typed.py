@@ -31,11 +31,7 @@ PATIENCE = 240  # seconds in which MLflow has to answer
 IN_A_CLONE = (
     "audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion2b",
     'python -c "import open_clip; print(open_clip.list_pretrained())"',
-    "dvc repro --dry",
     "dvc status",
-    "dvc params diff",
-    "dvc exp show",
-    "dvc config --local cache.type hardlink,symlink",
 )
 OF_A_RUN = (
     'python -m audits.explain --audit scenes-tiny --image photo.jpg --prompt "a photo of a cat" '
@@ -62,10 +58,12 @@ PARSED = {
     r"dvc repro -f fetch@mine": "needs a model of one's own",
     r"audit (add|check) (birds|imagenet|objects|skin).*": "run within the process in test_commands",
     r"audit versions (birds-tiny|lesions-tiny 7f|lesions-tiny HEAD).*|git .*|rm .*|mv .*|ls .*"
-    r"|dvc (add|import-url|update|unprotect|checkout|cache|config --local cache.shared|remote|push"
-    r"|pull|metrics) ?.*": "a step of docs/versions.md on a dataset and commits of one's own",
+    r"|dvc (add|import-url|update|unprotect|checkout|cache|config|remote|push|pull|metrics) ?.*": (
+        "a step of docs/versions.md on a dataset and commits of one's own"
+    ),
     r"dvc (exp run|queue) ?.*": "runs an audit, and Git must have its results",
     r"dvc repro --pull": "needs a remote",
+    r"dvc repro --dry|dvc params diff|dvc exp show": "DVC's alone; read, and change nothing",
     r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*": "minutes to hours",
     r"python -m audits.compare --dataset NAME": "runs as a stage in every `make audit`",
     r"pip install .*": "needs a network",
