@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 
-def distinct_names(classes: Iterable[Mapping[str, str]]) -> dict[str, str]:
+def distinct_names(classes: Iterable[Mapping[Any, str]]) -> dict[str, str]:
     """Label → a name that no other class has.
 
     The short name; the full one where several classes have the same short name ("Cardigan, Cardigan

@@ -133,10 +133,12 @@ def firing_rates(
     found = reference[reference["component"] == component].set_index("class")["count"]
     own, total = int(found.get(label, 0)), int(images.sum())
     others = total - int(images[label])
+    names = [str(name) for name in found.index]
+    fractions = found.to_numpy() / images[names].to_numpy()
     return Rates(
         own=own / int(images[label]),
         others=(int(found.sum()) - own) / others if others else 0.0,
-        of_class={str(name): count / int(images[name]) for name, count in found.items()},
+        of_class=dict(zip(names, fractions.tolist(), strict=True)),
     )
 
 

@@ -83,7 +83,7 @@ def test_classes_of_one_name_are_counted_and_shown_apart(
 ) -> None:
     for entry in CLASSES:
         monkeypatch.setitem(entry, "short", "bat")
-    html = (report() / "report.html").read_text()
+    html = (report(shortcut=False) / "report.html").read_text()
     assert "<h1>On 2 of 3 classes, this model also answers to something else</h1>" in html
     assert "cricket club | stick" in html
 
