@@ -39,8 +39,8 @@ class Close(NamedTuple):
 def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
     """For every class the images that come close to it.
 
-    Images score as high as the class's own above mean(y) − candidate_deviations · sd(y) over its own
-    images of the split (paper, App. D), so that what a model has learned by heart of its train
+    Images score as high as the class's own above mean(y) − candidate_deviations · sd(y) over its
+    own images of the split (paper, App. D), so that what a model has learned by heart of its train
     images does not matter. Own images are close where they do, so that they are compared with
     candidates that were chosen as they were; images of another label are candidates where
     they do, or where y is pushed beyond their peers: more than peer_deviations robust deviations

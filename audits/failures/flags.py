@@ -334,8 +334,8 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Tests, config: Failu
         )
     most = max(len(rows) for rows in tests.close.candidates)
     return (
-        f"a test takes {config.min_class_images} train images of another class that come close to a "
-        "class (failures.min_class_images) and do not look like it (failures.look_alike), and "
+        f"a test takes {config.min_class_images} train images of another class that come close to "
+        "a class (failures.min_class_images) and do not look like it (failures.look_alike), and "
         f"images of the class itself that are of 2 groups; of {len(inputs.classes)} classes, the "
         f"most images of others that come close to one are {most}"
     )
@@ -374,7 +374,8 @@ def _tested(
     whole = whole_classes(seen, found, tests, config)[row, component]
     p = either(within_class, whole)
     if test == EXCESS:
-        beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), found.close.sum())
+        others = int(found.close.sum())
+        beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
         p = np.maximum(p, beyond_own[component])
     near = slots[seen.close[seen.image[slots]]]
     strikes = [
@@ -409,6 +410,7 @@ def whole_classes(seen: View, found: Tally, tests: Tests, config: FailuresConfig
     """
     others = ~tests.alike[seen.position]
     others[seen.position] = False
+    others[found.labels] = True  # those of another split's flags may look alike in this one
     fires = np.arange(len(seen.image))  # every slot is active
     firing = tally(seen, fires, found.hits.shape[1])
     by_class = as_a_whole(found.close, found.units, config.class_share)
