@@ -1,169 +1,232 @@
-"""Whether the failure audit's error rates hold where every flag is false by construction.
+"""Whether flags hold what they promise: error rates where there is nothing, and power.
 
-    python -m benchmarks.calibration --audit scenes-tiny                         # under 5 minutes
-    python -m benchmarks.calibration --audit scenes-tiny --planted 12 20 30 --repeats 3
+    python -m benchmarks.calibration --injected 0.3 0.05          # components that fire at random
+    python -m benchmarks.calibration --permuted                   # closeness exchanged at random
+    python -m benchmarks.calibration --planted 5 10 20 30 --size 50 250
 
-The train images of one class at a time are split at random by group: some stay the class, the
-others get an invented label, and all other images are dropped, so that what is left differs by
-chance alone. `reference` and `find_flags` run as in the stages, on the audit's own embeddings,
-codes and settings. At the audit's own `unlike` hardly any image can count, since all are of one
-kind; at lower ones more can, at `all` (−inf) every one.
+All on an audit's own embeddings, codes and settings, `reference` and `find_flags` as in the stages.
 
-With `--planted` a component that never fires on the class is added to so many images of the others,
-as strongly as it usually fires, and the share of the splits in which it is flagged is printed.
+Injected: for each class a component that fires on a random share of all images, with the same
+positive relevance for the class's prompt wherever it fires. That is the largest mean relevance of
+all its components over the share, so that the injected one carries the class like the strongest.
+Permuted: the units of each other class exchange their closeness to a class at random, so that
+nothing within classes is true; `class_share` is out of force, since whole classes stay close.
+Planted: for half of the classes, a component that never fires on the class is added to images of a
+class of the other half, so strongly that their outputs reach the median of the class's own.
 """
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
-from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import binomtest
 
-from audits.failures.expectation import close_images, expectations, view
-from audits.failures.flags import compare, find_flags
+from audits.failures.expectation import expectations
+from audits.failures.flags import Flag, Tests, compare, find_flags, prepare_tests, see
 from audits.inputs import Inputs, load_inputs
 from audits.reference.expected import own_images, reference
 from pipeline.artifacts.stage import set_threads
+from pipeline.attribution.head import cosine_outputs
 from pipeline.attribution.relevance import Codes, gradient
 from pipeline.config import FailuresConfig, load_params
 
 LEVELS = (0.01, 0.05, 0.1)
-"""p-values whose share among tested pairs is printed."""
+"""p-values whose share among tested triples is printed."""
 LEAST_FIRED = 20
 """Images on which a component has to fire to be planted."""
+STRENGTHS = 64
+"""Strengths that a plant is tried at, up to twice the length of an embedding."""
 
 
-class Outcome(NamedTuple):
-    """What one split gave."""
-
-    flagged: list[int]
-    """Component of every flag."""
-    expected: np.ndarray
-    """False flags that `find_flags` expects, from permutations and analytically [2]."""
-    p: np.ndarray
-    """p-value of every tested pair."""
-    near: np.ndarray
-    """Pairs that could be flagged with p ≤ q, before Benjamini-Hochberg [3]: found, expected from
-    permutations and expected analytically. Unlike `expected`, at a p-value fixed beforehand."""
+def exact(hits: int, trials: int) -> str:
+    """A share with its exact interval of 95 %."""
+    low, high = binomtest(hits, trials).proportion_ci(method="exact")
+    return f"{hits / trials:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def split(inputs: Inputs, position: int, share: float, rng: np.random.Generator) -> Inputs:
-    """The train images of one class alone, all but a share of its groups under another label.
+def push(inputs: Inputs, position: int) -> torch.Tensor:
+    """Direction [d] whose relevance for a class's prompt is positive on nearly all images.
 
-    Its only classes are that class and, behind it, the invented one, which has the same prompts.
+    That which moves an image's embedding before normalisation along the prompt: w_projᵀ⁺ t / γ.
     """
-    rows = torch.nonzero(inputs.split("train") & (inputs.class_index == position)).flatten()
-    images = inputs.images.iloc[rows.numpy()].reset_index(drop=True)
-    groups = rng.permutation(images["group_id"].unique())
-    stays = images["group_id"].isin(groups[: round(share * len(groups))])
-    label = inputs.classes["label"][position]
-    other = f"{label} (split off)"
-    both = [position, position]
-    return replace(
-        inputs,
-        images=images.assign(label=images["label"].where(stays, other)),
-        x=inputs.tokens(rows),
-        codes=Codes(*(part[rows] for part in inputs.codes)),
-        classes=inputs.classes.iloc[both].assign(label=[label, other]).reset_index(drop=True),
-        texts={form: t[both] for form, t in inputs.texts.items()},
-    )
+    along = torch.linalg.pinv(inputs.head.w_proj.T) @ inputs.texts["short"][position]
+    along = along / inputs.head.gamma
+    return along / along.norm()
 
 
-def usual_strength(inputs: Inputs) -> np.ndarray:
-    """Mean activation [m] of each component over the images on which it fires, 0 if on too few."""
-    component = inputs.codes.component.numpy()[inputs.codes.activation.numpy() > 0]
-    activation = inputs.codes.activation.numpy()[inputs.codes.activation.numpy() > 0]
-    fired = np.bincount(component, minlength=len(inputs.atoms))
-    total = np.bincount(component, activation, len(inputs.atoms))
-    return np.where(fired >= LEAST_FIRED, total / np.maximum(fired, 1), 0.0)
+def inject(inputs: Inputs, share: float, rng: np.random.Generator) -> Inputs:
+    """Add for each class a component, behind those there are, that fires at random."""
+    table, _ = reference(inputs)
+    largest = table.groupby("class", observed=True)["mean"].max()
+    count, m = len(inputs.classes), len(inputs.atoms)
+    directions = torch.stack([push(inputs, position) for position in range(count)])
+    fires = torch.from_numpy(rng.random((len(inputs.x), count)) < share)
+    activation = torch.zeros(len(inputs.x), count)
+    for position, label in enumerate(inputs.classes["label"]):
+        rows = fires[:, position].nonzero().flatten()
+        t = inputs.texts["short"][position].expand(len(rows), -1)
+        slope = gradient(inputs.tokens(rows), t, inputs.head) @ directions[position]
+        relevance = float(largest[label]) / share
+        activation[rows, position] = (relevance / slope).where(slope > 0, 0.0)
+    component = torch.arange(m, m + count).expand(len(inputs.x), -1)
+    new = Codes(torch.where(activation > 0, component, 0), activation)
+    parts = zip(inputs.codes, new, strict=True)
+    codes = Codes(*(torch.cat([old, more.to(old.dtype)], dim=1) for old, more in parts))
+    return replace(inputs, codes=codes, atoms=torch.cat([inputs.atoms, directions]))
 
 
-def plant(
-    made: Inputs, strength: np.ndarray, groups: int, rng: np.random.Generator
-) -> tuple[Inputs, int]:
-    """A component added to one image of so many groups of the invented class, and which one.
-
-    Of those that never fire on either class the one that, added to the mean image as strongly as
-    usual, has most relevance there for their prompt.
-    """
-    used = made.codes.component[made.codes.activation > 0].unique().numpy()
-    added = torch.from_numpy(strength).float()[:, None] * made.atoms
-    t = made.texts["short"][:1].expand(len(added), -1)
-    relevance = (added * gradient(made.x.mean(dim=0) + added, t, made.head)).sum(dim=1).numpy()
-    relevance[used] = -np.inf
-    component = int(relevance.argmax())
-    others = made.images[(made.class_index == 1).numpy()].drop_duplicates("group_id")
-    rows = torch.from_numpy(rng.choice(others.index.to_numpy(), groups, replace=False))
-    x = made.x.clone()
-    x[rows] += added[component]
-    slot = torch.zeros(len(x), 1)
-    slot[rows] = float(strength[component])
-    new = Codes(torch.where(slot > 0, component, 0).to(made.codes.component.dtype), slot)
-    codes = Codes(*(torch.cat(parts, dim=1) for parts in zip(made.codes, new, strict=True)))
-    return replace(made, x=x, codes=codes), component
-
-
-def flagged(made: Inputs, config: FailuresConfig, seed: int) -> Outcome:
-    """Flags of the first class, as the stages find them."""
-    first = made.classes["label"][0]
-    table, classes = (part[part["class"] == first] for part in reference(made))
-    flags, by_chance = find_flags(made, table, classes, config, seed)
-    p, near = _tested(made, table, classes, config, seed)
-    return Outcome([flag.component for flag in flags], np.array(by_chance), p, near)
-
-
-def _tested(
-    made: Inputs, table: pd.DataFrame, classes: pd.DataFrame, config: FailuresConfig, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """What `find_flags` sees before Benjamini-Hochberg, as Outcome has it."""
-    (expected,) = expectations(made, table, classes)
-    known = dict(own_images(made, "train"))[0]
-    close = close_images(made, classes, "train", config.candidate_deviations)[0]
-    if len(close.candidates) < config.min_images:
-        return np.zeros(0), np.zeros(3)
-    seen = view(made, expected, *close, known, config)
-    all_pairs = compare(seen, expected, config, np.random.default_rng([seed, 0]))
-    permuted = len(all_pairs.permuted) / config.permutations
-    analytic = np.minimum(all_pairs.reach, config.q).sum()
-    return all_pairs.p, np.array([len(all_pairs.flags), permuted, analytic])
-
-
-def error_rates(outcomes: list[Outcome]) -> dict[str, object]:
-    """What was found over all splits, where all of it is false.
-
-    Pairs tested; share of the splits with any flag, with its exact interval of 95 %; flags, and
-    those that `find_flags` expects; the same at p ≤ q, ± the standard error of found − expected.
-    """
-    splits = len(outcomes)
-    hit = sum(len(outcome.flagged) > 0 for outcome in outcomes)
-    low, high = binomtest(hit, splits).proportion_ci(method="exact")
-    p = np.concatenate([outcome.p for outcome in outcomes])
-    near = np.array([outcome.near for outcome in outcomes])
-    spread = np.sqrt(((near[:, :1] - near[:, 1:]) ** 2).sum(axis=0))
-    permuted, analytic = np.sum([outcome.expected for outcome in outcomes], axis=0)
-    shares = {f"p≤{level}": f"{(p <= level).mean():.3f}" if len(p) else "-" for level in LEVELS}
-    _, by_permutation, by_analysis = near.sum(axis=0)
+def injected(
+    inputs: Inputs, config: FailuresConfig, share: float, args: argparse.Namespace, seed: int
+) -> dict[str, object]:
+    """How often a component that fires at random is flagged, over classes and repeats."""
+    count, m = len(inputs.classes), len(inputs.atoms)
+    hit, asked, silent = 0, 0, 0.0
+    for repeat in range(args.repeats):
+        made = inject(inputs, share, np.random.default_rng([seed, repeat]))
+        flags, _ = find_flags(made, *reference(made), config, repeat)
+        hit += len({f.position for f in flags if f.component == m + f.position})
+        asked += count
+        fired = (made.codes.activation[:, -count:] > 0).float().mean()
+        silent += (1 - float(fired) / share) / args.repeats
     return {
-        "splits": splits,
-        "pairs": len(p),
-        **shares,
-        "any flag": f"{hit / splits:.3f} [{low:.3f}, {high:.3f}]",
-        "flags": sum(len(outcome.flagged) for outcome in outcomes),
-        "permuted": f"{permuted:.1f}",
-        "analytic": f"{analytic:.1f}",
-        "p≤q": int(near[:, 0].sum()),
-        "p≤q permuted": f"{by_permutation:.1f} ± {spread[0]:.1f}",
-        "p≤q analytic": f"{by_analysis:.1f} ± {spread[1]:.1f}",
+        "injected": share,
+        "classes × repeats": asked,
+        "left out": f"{silent:.3f}",
+        "flagged": exact(hit, asked),
+        "q": config.q,
     }
 
 
-def count_from(text: str) -> float:
-    """`unlike` as a number, −inf for `all`."""
-    return -np.inf if text == "all" else float(text)
+def exchanged(inputs: Inputs, tests: Tests, rng: np.random.Generator) -> Tests:
+    """Tests whose candidates are as many random units of the same classes."""
+    groups = pd.factorize(inputs.images["group_id"])[0]
+    units = {
+        position: [rows.numpy()[groups[rows.numpy()] == g] for g in np.unique(groups[rows.numpy()])]
+        for position, rows in own_images(inputs, tests.close.split)
+    }
+    label = inputs.class_index.numpy()
+    candidates = []
+    for rows in tests.close.candidates:
+        drawn = [np.zeros(0, dtype=np.int64)]
+        for other in np.unique(label[rows]):
+            close = len(np.unique(groups[rows[label[rows] == other]]))
+            chosen = rng.permutation(len(units[other]))[:close]
+            drawn += [units[other][n] for n in chosen]
+        candidates.append(np.concatenate(drawn))
+    return tests._replace(close=tests.close._replace(candidates=candidates))
+
+
+def permuted(
+    inputs: Inputs, config: FailuresConfig, args: argparse.Namespace, seed: int
+) -> dict[str, object]:
+    """Strikes at p ≤ q, found and expected, before Benjamini-Hochberg, and p-values."""
+    within = config.model_copy(update={"class_share": 1 - 1e-6})
+    tests = prepare_tests(inputs, "train", within)
+    tables = reference(inputs)
+    label = inputs.class_index.numpy()
+    p: list[np.ndarray] = []
+    found, expected = np.zeros(args.repeats), np.zeros(args.repeats)
+    for repeat in range(args.repeats):
+        rng = np.random.default_rng([seed, repeat])
+        drawn = exchanged(inputs, tests, rng)
+        for usual in expectations(inputs, *tables):
+            at = usual.position
+            many = np.bincount(label[drawn.close.candidates[at]], minlength=len(inputs.classes))
+            labels = np.flatnonzero((many >= within.min_class_images) & ~drawn.alike[at])
+            if not len(labels):
+                continue
+            seen = see(inputs, usual, drawn.close, labels)
+            for test in compare(seen, usual, drawn, within, rng):
+                p.append(test.p)
+                found[repeat] += len(test.strikes)
+                expected[repeat] += sum(map(len, test.permuted)) / within.permutations
+    values = np.concatenate(p)
+    spread = np.std(found - expected, ddof=1) / np.sqrt(args.repeats) if args.repeats > 1 else 0
+    return {
+        "permutations": args.repeats,
+        "triples": len(values),
+        **{f"p≤{level}": f"{(values <= level).mean():.4f}" for level in LEVELS},
+        "strikes": found.mean(),
+        "expected": f"{expected.mean():.1f} ± {spread:.1f}",
+    }
+
+
+def sampled(inputs: Inputs, size: int, rng: np.random.Generator) -> Inputs:
+    """At most so many train images of each class."""
+    kept = [rng.permutation(rows.numpy())[:size] for _, rows in own_images(inputs, "train")]
+    rows = torch.from_numpy(np.sort(np.concatenate(kept)))
+    return replace(
+        inputs,
+        images=inputs.images.iloc[rows.numpy()].reset_index(drop=True),
+        x=inputs.tokens(rows),
+        codes=Codes(*(part[rows] for part in inputs.codes)),
+    )
+
+
+def plant(
+    inputs: Inputs, position: int, other: int, groups: int, rng: np.random.Generator
+) -> tuple[Inputs, int]:
+    """A component that pulls one image of so many groups of another class, and which one.
+
+    Of those that never fire on the class, the one by which the other class's mean image gets
+    closest to its prompt.
+    """
+    fires = inputs.codes.activation > 0
+    fired = torch.bincount(inputs.codes.component[fires], minlength=len(inputs.atoms))
+    own = inputs.class_index == position
+    used = torch.bincount(inputs.codes.component[own][fires[own]], minlength=len(inputs.atoms))
+    t = inputs.texts["short"][position : position + 1]
+    median = cosine_outputs(inputs.x[own].float(), t, inputs.head).median()
+    strength = torch.linspace(0, 2 * float(inputs.x.float().norm(dim=1).mean()), STRENGTHS)
+    usable = ((fired >= LEAST_FIRED) & (used == 0)).nonzero().flatten()
+    mean = inputs.x[inputs.class_index == other].float().mean(dim=0)
+    steps = strength[::8, None, None] * inputs.atoms[usable]
+    reached = cosine_outputs((mean + steps).flatten(0, 1), t, inputs.head)
+    component = int(usable[reached.view(len(steps), -1).amax(dim=0).argmax()])
+    images = inputs.images[(inputs.class_index == other).numpy()].drop_duplicates("group_id")
+    rows = torch.from_numpy(rng.choice(images.index.to_numpy(), groups, replace=False))
+    tried = inputs.x[rows].float()[:, None] + strength[:, None] * inputs.atoms[component]
+    y = cosine_outputs(tried.flatten(0, 1), t, inputs.head).view(len(rows), -1)
+    enough = torch.where((y >= median).any(dim=1), (y >= median).int().argmax(dim=1), y.argmax(1))
+    x, slot = inputs.x.clone(), torch.zeros(len(inputs.x), 1)
+    x[rows] = tried[torch.arange(len(rows)), enough].to(x.dtype)
+    slot[rows, 0] = strength[enough]
+    new = Codes(torch.where(slot > 0, component, 0), slot)
+    parts = zip(inputs.codes, new, strict=True)
+    codes = Codes(*(torch.cat([old, more.to(old.dtype)], dim=1) for old, more in parts))
+    return replace(inputs, x=x, codes=codes), component
+
+
+def planted(
+    inputs: Inputs,
+    config: FailuresConfig,
+    asked: tuple[int, int],
+    args: argparse.Namespace,
+    seed: int,
+) -> dict[str, object]:
+    """How often a plant is flagged, over half of the classes and repeats."""
+    groups, size = asked
+    hit, trials, half = 0, 0, len(inputs.classes) // 2
+    for repeat in range(args.repeats):
+        rng = np.random.default_rng([seed, repeat, *asked])
+        made = sampled(inputs, size, rng)
+        order = rng.permutation(len(inputs.classes))
+        wanted: set[tuple[int, int]] = set()
+        for position, other in zip(order[:half].tolist(), order[half:].tolist(), strict=False):
+            made, component = plant(made, position, other, groups, rng)
+            wanted.add((position, component))
+        flags, _ = find_flags(made, *reference(made), config, repeat)
+        hit += len(wanted & set(about(flags)))
+        trials += len(wanted)
+    return {"planted on": groups, "images a class": size, "flagged": exact(hit, trials)}
+
+
+def about(flags: list[Flag]) -> Iterator[tuple[int, int]]:
+    """Class and component of every flag."""
+    return ((flag.position, flag.component) for flag in flags)
 
 
 def arguments() -> argparse.Namespace:
@@ -172,48 +235,35 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--audit", default="scenes-tiny", help="name under audits: in params.yaml")
-    parser.add_argument("--unlike", type=count_from, nargs="+", default=[3.0, 1.0, 0.0, -np.inf])
-    parser.add_argument("--deviations", type=float, help="candidate_deviations; else the audit's")
-    parser.add_argument("--share", type=float, default=0.5, help="of the groups that stay")
-    parser.add_argument("--repeats", type=int, default=20, help="splits of each class")
+    parser.add_argument("--injected", type=float, nargs="+", default=[], help="share of images")
+    parser.add_argument("--permuted", action="store_true", help="exchange closeness")
     parser.add_argument("--planted", type=int, nargs="+", default=[], help="groups given a plant")
+    parser.add_argument(
+        "--size", type=int, nargs="+", default=[250], help="images a class, planted"
+    )
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
 
-def row(
-    inputs: Inputs, config: FailuresConfig, args: argparse.Namespace, seed: int, planted: int
-) -> dict[str, object]:
-    """A row of the table: every class split so many times."""
-    strength = usual_strength(inputs)
-    found, outcomes = 0, []
-    for position, repeat in product(range(len(inputs.classes)), range(args.repeats)):
-        rng = np.random.default_rng([seed, position, repeat])
-        made = split(inputs, position, args.share, rng)
-        component = None
-        if planted:
-            made, component = plant(made, strength, planted, rng)
-        outcomes.append(flagged(made, config, repeat))
-        found += component in outcomes[-1].flagged
-    if planted:
-        share = f"{found / len(outcomes):.3f}"
-        return {"planted": planted, "unlike": config.unlike, "found": share}
-    return {"unlike": config.unlike} | error_rates(outcomes)
-
-
 def main() -> None:
-    """Print error rates, or with --planted the share of plants found, for every `unlike`."""
+    """Print a table for each kind of run that is asked for."""
     args = arguments()
     params = load_params()
     set_threads(args.threads, params.seed)
     inputs = load_inputs(params, args.audit)
     config = params.audit(args.audit).failures
-    changes = {} if args.deviations is None else {"candidate_deviations": args.deviations}
-    rows = []
-    for planted, unlike in product(args.planted or [0], args.unlike):
-        asked = config.model_copy(update=changes | {"unlike": unlike})
-        rows.append(row(inputs, asked, args, params.seed, planted))
-    print(pd.DataFrame(rows).to_string(index=False))
+    tables = [
+        [injected(inputs, config, share, args, params.seed) for share in args.injected],
+        [permuted(inputs, config, args, params.seed)] if args.permuted else [],
+        [
+            planted(inputs, config, (groups, size), args, params.seed)
+            for size in args.size
+            for groups in args.planted
+        ],
+    ]
+    for rows in filter(None, tables):
+        print(pd.DataFrame(rows).to_string(index=False), flush=True)
 
 
 if __name__ == "__main__":

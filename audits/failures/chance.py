@@ -6,15 +6,14 @@ All tests are one-sided, exact, and conditional on the numbers that they are giv
 from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Float
 from scipy.stats import binom, hypergeom
 
 
 def at_least(
-    hits: Float[np.ndarray, " a"], marked: np.ndarray, drawn: np.ndarray, units: np.ndarray
+    hits: np.ndarray, marked: np.ndarray, drawn: np.ndarray, units: np.ndarray
 ) -> np.ndarray:
     """P(at least `hits` of `drawn` units are marked), `marked` of all `units` being so."""
-    return hypergeom.sf(np.asarray(hits) - 1, units, marked, drawn)
+    return hypergeom.sf(hits - 1, units, marked, drawn)
 
 
 def within(
@@ -39,7 +38,7 @@ def as_a_whole(close: np.ndarray, units: np.ndarray, share: float) -> np.ndarray
     >>> as_a_whole(np.array([2]), np.array([2]), 0.2).round(3).tolist()
     [0.04]
     """
-    return binom.sf(np.asarray(close) - 1, units, share)
+    return binom.sf(close - 1, units, share)
 
 
 def either(*p: np.ndarray) -> np.ndarray:

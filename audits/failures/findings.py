@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from audits.failures.chance import either, on_others, stratified
+from audits.failures.chance import on_others, stratified
 from audits.failures.expectation import Expectation, expectations, surprise
 from audits.failures.flags import (
     EXCESS,
@@ -144,8 +144,9 @@ def _confirmed(
                 counted.units[rows], counted.close[rows], counted.hits[rows, j], strict=True
             )
             both, close = int(counted.both[rows, j].sum()), int(counted.close[rows].sum())
-            routes = [stratified(both, strata)] + [whole[n, j] for n in np.flatnonzero(rows)]
-            p = float(either(*np.array(routes)))
+            came = np.flatnonzero(np.isin(counted.labels, flag.whole))
+            routes = [stratified(both, strata), *whole[came, j]]
+            p = min(1.0, len(routes) * float(min(routes)))
             if test == EXCESS:
                 p = max(
                     p, float(on_others(counted.own_hits[j], counted.own, np.array(both), close))

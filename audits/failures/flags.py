@@ -382,7 +382,8 @@ def _tested(
     whole = whole_classes(seen, found, tests, config)[row, component]
     p = either(within_class, whole)
     if test == EXCESS:
-        beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), found.close.sum())
+        others = int(found.close.sum())
+        beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
         p = np.maximum(p, beyond_own[component])
     near = slots[seen.close[seen.image[slots]]]
     own = np.flatnonzero(seen.of_class)

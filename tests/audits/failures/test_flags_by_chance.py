@@ -3,77 +3,97 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
-from audits.failures.expectation import own_expectation
-from audits.failures.flags import EXCESS, compare, find_flags
-from audits.inputs import Inputs
+from audits.failures.flags import EXCESS, STAND_IN, compare, find_flags, prepare_tests
 from audits.reference.expected import reference
-from tests.audits.failures.test_expectation import CONFIG, look
+from benchmarks.calibration import exchanged, inject
+from tests.audits.failures.test_expectation import CONFIG, look, usual
+from tests.audits.failures.test_flags import firing_of
 
-EVERY = CONFIG.model_copy(
-    update={"candidate_deviations": 1e9, "unlike": -np.inf, "z": 1.0, "permutations": 1}
-)
-"""Every image of another class is a candidate, and all images can count."""
-GROUP = 3
-"""Images of a group, all alike."""
+LOOSE = CONFIG.model_copy(update={"z": 0.5, "min_images": 5, "min_class_images": 3})
+GROUP = 2
+"""Images of a unit, all alike."""
 
 
-def alike(seed: int, own: int = 40, others: int = 50, components: int = 20) -> np.ndarray:
-    """p-values of groups that a class and others are drawn from at random, all of them the same."""
+def by_chance(seed: int, config=LOOSE) -> dict[str, object]:
+    """Both tests where components fire as it comes, and images come close as it comes.
+
+    Classes differ in how many of their units come close, one does nearly as a whole.
+    """
     rng = np.random.default_rng(seed)
-    units = own + others
-    fires = rng.random((units, components)) < rng.uniform(0.1, 0.6, components)
-    relevance = np.repeat(fires * rng.normal(0.2, 1.0, (units, components)), GROUP, axis=0)
-    seen = look(relevance, [True] * own + [False] * others, np.arange(units).repeat(GROUP).tolist())
-    found = compare(seen, own_expectation(seen, components), EVERY, rng)
-    return found.p
+    label = np.repeat([0, 1, 2, 3], [30, 25, 40, 20])
+    fires = rng.random((len(label), 12)) < rng.uniform(0.1, 0.6, 12)
+    relevance = fires * rng.exponential(0.3, (len(label), 12))
+    close = rng.random(len(label)) < np.array([1, 0.2, 0.4, 0.9])[label]
+    seen = look(
+        np.repeat(relevance, GROUP, axis=0),
+        np.arange(len(label)).repeat(GROUP),
+        label,
+        close.repeat(GROUP),
+    )
+    tests, own = firing_of(seen, 12, 4), relevance[label == 0]
+    found = compare(seen, usual(own, floor=0.1), tests, config, rng)
+    return {each.test: each for each in found}
 
 
 def test_p_values_of_chance_are_not_too_small():
-    p = np.concatenate([alike(seed) for seed in range(150)])
-    assert len(p) > 2000
-    for level in (0.01, 0.05, 0.1):
-        assert (p <= level).mean() < level + 3 * np.sqrt(level * (1 - level) / len(p))
-    assert (p <= 0.1).mean() > 0.02  # nor so large that nothing could be found
+    runs = [by_chance(seed) for seed in range(60)]
+    for test in (EXCESS, STAND_IN):
+        p = np.concatenate([run[test].p for run in runs])
+        assert len(p) > 500
+        for level in (0.02, 0.05, 0.1, 0.3):
+            noise = 3 * np.sqrt(level * (1 - level) / len(p))
+            assert (p <= level).mean() <= level + noise
+        assert (p <= 0.3).mean() > 0.02  # nor so large that nothing could be found
 
 
-def regrouped(made: Inputs, seed: int) -> Inputs:
-    """Images in groups that look all the same, of a class at random, for random prompts."""
-    rng = np.random.default_rng(seed)
-    texts = torch.from_numpy(rng.normal(size=(3, 18))).float()
-    first = np.arange(len(made.images)) // GROUP * GROUP
-    labels = rng.permutation(made.images["label"].to_numpy()[::GROUP]).repeat(GROUP)
-    images = made.images.assign(label=labels, group_id=made.images["image_id"].iloc[first].tolist())
-    rows = torch.from_numpy(first)
-    return replace(
-        made,
-        images=images,
-        x=made.x[rows],
-        codes=type(made.codes)(*(part[rows] for part in made.codes)),
-        texts={"short": texts / texts.norm(dim=1, keepdim=True)},
-    )
+def test_strikes_of_chance_are_as_many_as_permutations_expect():
+    # No class is close as a whole, and what own images do as often is not permuted.
+    config = LOOSE.model_copy(update={"class_share": 1 - 1e-6, "q": 0.2, "permutations": 10})
+    runs = [by_chance(seed, config)[STAND_IN] for seed in range(60)]
+    found = sum(len(run.strikes) for run in runs)
+    expected = sum(len(draw) for run in runs for draw in run.permuted) / config.permutations
+    assert expected > 15
+    assert abs(found - expected) < 3 * np.sqrt(expected)
 
 
-def test_chance_flags_no_more_often_than_asked_for(invent):
-    config = EVERY.model_copy(update={"min_images": 5})
-    made, runs = invent(planted=False, train=60, val=3), 40
-    flagged = 0
+def test_a_component_that_fires_at_random_is_not_flagged(invent):
+    """Relevant for a class wherever it fires, as much as the class's strongest component."""
+    made = invent(seed=3)
+    hit, runs = 0, 6
     for seed in range(runs):
-        drawn = regrouped(made, seed)
-        flags, _ = find_flags(drawn, *reference(drawn), config, seed)
-        flagged += len(flags) > 0
-    assert flagged <= runs * config.q + 3 * np.sqrt(runs * config.q * (1 - config.q))
+        drawn = inject(made, 0.3, np.random.default_rng(seed))
+        flags, _ = find_flags(drawn, *reference(drawn), CONFIG, seed)
+        hit += sum(flag.component == 24 + flag.position for flag in flags)
+        assert any(flag.component == 23 for flag in flags)  # the plant still is
+    assert hit <= 1  # of 18
 
 
-def test_looks_alone_are_no_excess():
-    """Candidates look unlike the class and own images do not, but relevance is the same."""
-    flagged, runs = 0, 30
-    for seed in range(runs):
-        rng = np.random.default_rng(seed)
-        relevance = rng.exponential(size=(700, 12)) * (rng.random((700, 12)) < 0.15)
-        seen = look(relevance, [True] * 100 + [False] * 600, list(range(700)))
-        seen = seen._replace(unlike=seen.image >= 100)
-        found = compare(seen, own_expectation(seen, 12), CONFIG, rng)
-        flagged += any(flag.test == EXCESS and flag.p_value <= 0.05 / 24 for flag in found.flags)
-    assert flagged <= runs * 0.05 + 3 * np.sqrt(runs * 0.05 * 0.95)
+def test_an_injected_component_is_as_relevant_everywhere(inputs):
+    drawn = inject(inputs, 0.3, np.random.default_rng(0))
+    table, classes = reference(drawn)
+    for position, label in enumerate(inputs.classes["label"]):
+        mine = table[table["class"] == label].set_index("component")
+        images = int(classes.set_index("class").loc[label, "images"])
+        fires = mine.loc[24 + position, "count"] / images
+        assert 0.1 < fires < 0.5
+        largest = mine.loc[range(1, 4)]["mean"].max()
+        assert mine.loc[24 + position, "mean"] == pytest.approx(largest * fires / 0.3, rel=1e-3)
+    assert torch.equal(drawn.x, inputs.x)
+
+
+def test_exchanged_closeness_keeps_its_numbers(inputs):
+    images = inputs.images.copy()
+    images.loc[90:99, "group_id"] = "one"
+    made = replace(inputs, images=images)
+    tests = prepare_tests(made, "train", CONFIG)
+    drawn = exchanged(made, tests, np.random.default_rng(0))
+    for before, after in zip(tests.close.candidates, drawn.close.candidates, strict=True):
+        units = [
+            images.iloc[rows].groupby("label")["group_id"].nunique().to_dict()
+            for rows in (before, after)
+        ]
+        assert units[0] == units[1]
+    assert set(tests.close.candidates[0]) != set(drawn.close.candidates[0])

@@ -38,6 +38,10 @@ def test_the_shipped_params_load():
         (lambda raw: raw["audits"]["scenes-tiny"].pop("label"), "audits.scenes-tiny.label is mis"),
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=0), "scenes-tiny.sae.k is 0"),
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=4096), "cannot exceed comp"),
+        (
+            lambda raw: raw["audits"]["scenes-tiny"]["failures"].update(peer_deviations=1.0),
+            "peer_deviations 1.0 is less than candidate_deviations 1.5",
+        ),
         (lambda raw: raw["audits"]["scenes-tiny"].update(dataset="cats"), "'cats', which datasets"),
         (lambda raw: raw["audits"]["scenes-tiny"].update(model="huge"), "'huge', which models"),
         (lambda raw: raw["datasets"]["scenes"].update(labeler="huge"), "datasets.scenes.labeler"),
