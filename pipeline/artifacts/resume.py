@@ -112,10 +112,10 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
 
 
 class Kept(NamedTuple):
-    """Work that a run has left for later ones to go on with."""
+    """Work that is kept beside DVC for later runs to go on with."""
 
     path: Path
-    """Of one output under one key."""
+    """Of one output under one key, or what decoding a dataset gave."""
     size: int
     """Bytes of the files that the workflow has written there."""
     in_use: bool
@@ -123,9 +123,10 @@ class Kept(NamedTuple):
 
 
 def kept() -> list[Kept]:
-    """All unfinished work, in order."""
+    """All of it, in order."""
     places = _root() / layout.unfinished("")
-    found = (parts.parent for parts in places.glob(f"*/*/{PARTS}") if parts.is_dir())
+    found = [parts.parent for parts in places.glob(f"*/*/{PARTS}") if parts.is_dir()]
+    found += [path for path in (_root() / layout.decoded("")).glob("*") if path.is_dir()]
     return [
         Kept(work, sum(f.stat().st_size for f in files_in(work) if _is_own(f)), _in_use(work))
         for work in sorted(found)

@@ -17,15 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from pipeline.artifacts.resume import recipe
 from pipeline.artifacts.store import SHARD_PATTERN, atomic
 from pipeline.datasets.files import file_of
 from pipeline.datasets.opening import Image, Opened, open_each
 from pipeline.datasets.pixels import Reading
 
-__all__ = ["RECIPE", "open_kept"]
-
-RECIPE = 1
-"""Raised by hand where the same bytes would give another row."""
+RECIPE = "prepare"
+"""Whose number says how an image is decoded."""
 PACKAGES = ("imagehash", "numpy", "pillow", "scipy")
 """Libraries whose other versions may give other rows."""
 SHARD_ROWS = 1024  # what a kill costs at most
@@ -116,7 +115,7 @@ def open_kept(
 
 
 def _key(reading: Reading) -> bytes:
-    made = [f"recipe {RECIPE}", *reading._asdict().values(), *(version(p) for p in PACKAGES)]
+    made = [f"recipe {recipe(RECIPE)}", *reading._asdict().values(), *(version(p) for p in PACKAGES)]
     return " ".join(map(str, made)).encode()
 
 

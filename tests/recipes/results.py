@@ -98,7 +98,7 @@ def of_prepare() -> Result:
     """A manifest, with a duplicate across splits, a near one, a text and a picture of 16 bits."""
     config = {"kind": "image_folder", "root": "raw", "splits": None, "every": 1, "pixels": "shown"}
     config |= {"near_duplicates": 8, "max_excluded": 0.5}
-    with workspace(dataset=config | {"root": str(RAW)}):
+    with workspace(dataset=config | {"root": str(RAW)}, shortcut=None):
         for number in range(8):
             split = "val" if number % 4 == 3 else "train"
             write_picture(RAW / split / ("cat", "dog")[number % 2] / f"{number}.ppm", number)
@@ -195,6 +195,7 @@ SAE = {
     "decay_after": [3],
     "clip": 1.0,
     "centre": True,
+    "atoms_init": "kmeans",
     "encoder_init": "transpose",
     "auxk": 0.1,
     "auxk_k": 4,
@@ -214,7 +215,7 @@ def write_embeddings() -> None:
     table = vector_table(ids, {"x": x.numpy()})
     write_vectors(layout.embeddings(AUDIT) / "part-00000.parquet", [table])
     splits = ["val" if row % 5 == 4 else "train" for row in range(IMAGES)]
-    manifest = pd.DataFrame({"image_id": ids, "split": splits})
+    manifest = pd.DataFrame({"image_id": ids, "split": splits, "group_id": ids})
     write_table(layout.manifest(DATASET) / "manifest.parquet", manifest)
 
 

@@ -128,7 +128,8 @@ def test_another_recipe_or_reading_decodes_anew_and_drops_what_was(
         open_kept(PATHS, root, reading, 1, kept)
         assert work.count("decode") == len(PATHS)
         assert len(shards(kept)) == 1
-    monkeypatch.setattr(decoded, "RECIPE", decoded.RECIPE + 1)
+    number = decoded.recipe("prepare") + 1
+    monkeypatch.setattr(decoded, "recipe", lambda name: number)
     work.clear()
     open_kept(PATHS, root, reading, 1, kept)
     assert work.count("decode") == len(PATHS)
