@@ -100,7 +100,7 @@ def figures(
         Figure(
             "found again with no image in common",
             wording.decimal(stability.get("matched_fraction_apart")),
-            "of two seeds that learnt from different halves, 1: one finds all of the other; 0: none",
+            "of two seeds on different halves, 1: one finds all of the other; 0: none",
         ),
         Figure(
             "among random images",
