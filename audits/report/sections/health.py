@@ -100,12 +100,12 @@ def figures(
         Figure(
             "found again with no image in common",
             wording.decimal(stability.get("matched_fraction_apart")),
-            "the same of two seeds that learnt from different halves",
+            "of two seeds on different halves, 1: one finds all of the other; 0: none",
         ),
         Figure(
             "among random images",
             wording.decimal(stability.get("image_fraction")),
-            "the same where random images stand for components; what is above it is found again",
+            "random images in place of the other seed, 1: each component is near one; 0: none is",
         ),
         Figure(
             "cosine over seeds",

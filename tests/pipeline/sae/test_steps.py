@@ -122,7 +122,7 @@ def test_a_long_gradient_is_shortened_and_not_turned(blocks, sae_config, tmp_pat
 
 
 def test_atoms_are_not_pushed_along_themselves(blocks, sae_config, tmp_path):
-    config = sae_config(**ONCE)
+    config = sae_config(atoms_init="random", **ONCE)
     gradient, _ = first_gradient(blocks, config, tmp_path)
     start = Trainee(config, training.frame(blocks, config), torch.Generator().manual_seed(0))
     assert gradient.norm() > 1e-3
@@ -131,7 +131,7 @@ def test_atoms_are_not_pushed_along_themselves(blocks, sae_config, tmp_path):
 
 def test_an_epoch_draws_its_share_of_images(blocks, mixtures, sae_config):
     # One step over a tenth of 93 images, by an SAE at its start.
-    config = sae_config(epochs=1, epoch_fraction=0.1)
+    config = sae_config(atoms_init="random", epochs=1, epoch_fraction=0.1)
     frame = training.frame(blocks, config)
     start = Trainee(config, frame, torch.Generator().manual_seed(2)).served()
     (batch,) = blocks.batches(20, 0.1, seed=2, epoch=1)
@@ -161,7 +161,9 @@ def test_spatial_tokens_are_learnt_from(tokens, mixtures, blocks_of, sae_config)
     noise = torch.randn(93, 4, 7, generator=torch.Generator().manual_seed(3))
     spatial = mixtures[:, None].roll(1, dims=2) + noise
     blocks = blocks_of(mixtures, spatial, training.COLUMNS[tokens])
-    config = sae_config(tokens=tokens, batch_size=100, epochs=12, learning_rate=0.03)
+    config = sae_config(
+        atoms_init="random", tokens=tokens, batch_size=100, epochs=12, learning_rate=0.03
+    )
     frame = training.frame(blocks, config)
     start = Trainee(config, frame, torch.Generator().manual_seed(0)).served()
 
