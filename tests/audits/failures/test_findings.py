@@ -120,26 +120,9 @@ def test_confirmation_by_hand(inputs):
     assert elsewhere == {(0, PLANTED, EXCESS): 1.0}
 
 
-def test_a_class_that_came_close_as_a_whole_is_confirmed_as_a_whole(inputs):
-    """Every image of n02 comes close to n01, which n03's component tells from no others."""
-    x = inputs.x.clone()
-    ships = (inputs.class_index == 2).nonzero().flatten()
-    x[ships] += 8 * inputs.atoms[1]
-    made = replace(inputs, x=x)
-    tables = reference(made)
-    flags, _ = find_flags(made, *tables, CONFIG, seed=0)
-    whole = [f for f in flags if f.position == 0 and f.whole == (2,) and f.component == 3]
-    assert [f.test for f in whole] == [EXCESS]
-    found = confirmations(made, whole, *tables, CONFIG)
-    assert found[about(whole[0])] < 0.05
-    # The same flag, had it been found within the class: there all fire it.
-    within = [f._replace(whole=()) for f in whole]
-    assert confirmations(made, within, *tables, CONFIG)[about(whole[0])] == 1.0
-
-
 def test_the_classes_own_validation_images_may_do_so_as_well(inputs, monkeypatch):
     tables = reference(inputs)
-    monkeypatch.setattr(module, "on_others", lambda *counts: np.array(0.4))
+    monkeypatch.setattr(module, "on_others", lambda *counts: np.array([0.4]))
     asked = [flag(0, PLANTED, [1]), flag(0, PLANTED, [1], test=STAND_IN)]
     found = confirmations(inputs, asked[:1], *tables, CONFIG)
     assert found == {(0, PLANTED, EXCESS): 0.4}
