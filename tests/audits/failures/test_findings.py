@@ -8,8 +8,6 @@ import pandas as pd
 import pytest
 
 from audits.failures import findings as module
-from audits.failures.chance import stratified
-from audits.failures.closeness import close_images
 from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
 from audits.failures.flags import EXCESS, STAND_IN, Counts, Flag, find_flags
 from audits.failures.modes import Mode, Reading
@@ -102,22 +100,6 @@ def test_a_plant_is_confirmed_on_validation_images_only(inputs):
     assert gone == {(0, PLANTED, EXCESS): 1.0}
     kept = confirmations(without_plant(inputs, "train"), flags, *tables, CONFIG)
     assert kept[about(flags[0])] == found[about(flags[0])]
-
-
-def test_confirmation_by_hand(inputs):
-    tables = reference(inputs)
-    near = set(close_images(inputs, "val", CONFIG).candidates[0].tolist())
-    # Validation images of n02 are 150 to 179, every other one carries the plant; those of n03 none.
-    carry = set(range(150, 180, 2))
-    assert carry <= near & set(range(150, 180))
-    strata = [(30, len(near & set(range(150, 180))), 15), (30, len(near & set(range(240, 270))), 0)]
-    p = stratified(15, strata)
-    for labels in ((1,), (1, 2)):
-        found = confirmations(inputs, [flag(0, PLANTED, [1], labels=labels)], *tables, CONFIG)
-        assert found == {(0, PLANTED, EXCESS): pytest.approx(p)}
-    # Classes that the flag says nothing of have no part in it.
-    elsewhere = confirmations(inputs, [flag(0, PLANTED, [1], labels=(2,))], *tables, CONFIG)
-    assert elsewhere == {(0, PLANTED, EXCESS): 1.0}
 
 
 def test_the_classes_own_validation_images_may_do_so_as_well(inputs, monkeypatch):
