@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from audits.failures import findings as module
 from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
