@@ -148,9 +148,8 @@ def _confirmed(
             routes = [stratified(both, strata), *whole[came, j]]
             p = min(1.0, len(routes) * float(min(routes)))
             if test == EXCESS:
-                p = max(
-                    p, float(on_others(counted.own_hits[j], counted.own, np.array(both), close))
-                )
+                own_hits = counted.own_hits[j : j + 1]
+                p = max(p, float(on_others(own_hits, counted.own, np.array([both]), close)[0]))
             found[about(flag)] = p if both else 1.0
     return found
 

@@ -5,7 +5,6 @@ from math import comb
 
 import numpy as np
 import pytest
-import torch
 
 from audits.failures import flags as module
 from audits.failures.chance import as_a_whole, within
@@ -27,7 +26,6 @@ from audits.failures.flags import (
 from audits.inputs import Inputs
 from audits.reference.expected import reference
 from pipeline.artifacts.gaps import DoesNotApply
-from pipeline.attribution.relevance import Codes
 from tests.audits.failures.test_expectation import CONFIG, look, usual
 from tests.conftest import PLANTED
 
@@ -146,26 +144,6 @@ def test_nothing_to_test_is_said_with_the_numbers(inputs):
         flags_of(nobody)
 
 
-def test_a_plant_that_is_weak_is_found_beyond_their_peers(inputs):
-    """Images that mostly do not score as high as the class's own, but far above their peers."""
-    carried = (inputs.codes.component == PLANTED).any(dim=1).nonzero().flatten()
-    strength = torch.zeros(len(carried), 1)
-    strength[:20] = 3.0
-    activation = inputs.codes.activation.clone()
-    activation[carried] = activation[carried].where(
-        inputs.codes.component[carried] != PLANTED, strength
-    )
-    lost = (inputs.codes.activation - activation)[..., None] * inputs.atoms[inputs.codes.component]
-    made = replace(
-        inputs, x=inputs.x - lost.sum(dim=1), codes=Codes(inputs.codes.component, activation)
-    )
-    (found,) = flags_of(made)[0]
-    assert (found.position, found.component) == (0, PLANTED)
-    assert set(found.rows) <= set(carried[:20].tolist())
-    high = module.close_images(made, "train", CONFIG).rates[1, 0] * 60
-    assert len(found.rows) >= CONFIG.min_images > high
-
-
 def test_hits_by_hand():
     # Component 0 carries the class, 1 and 2 do not; the deviation is the floor, 0.1.
     relevance = [[0.36, 0, 0], [0.34, 0.31, 0], [0.6, 0.29, 0], [0, 0, -0.1], [0.71, 0, 0.02]]
@@ -251,7 +229,7 @@ def test_a_component_that_carries_the_class_stands_in_for_it():
     assert strike.p_value == pytest.approx(2 * one)
     assert not strike.whole
     assert (other.component, other.rows.tolist()) == (1, list(range(22, 34)))
-    assert other.p_value == pytest.approx(2 * comb(18, 12) / comb(40, 12))
+    assert other.p_value == pytest.approx(comb(18, 12) / comb(38, 12))  # own images
     assert other.own.tolist() == [0] * 20
 
 
@@ -429,16 +407,17 @@ def test_each_test_is_held_to_the_rate_by_itself(inputs, monkeypatch):
     assert (flag.p_value, flag.q_value) == (0.02, pytest.approx(0.02))
     more = alone._replace(p=np.array([0.02, 0.9, 0.9]))  # 0.02 · 3 / 1
     assert as_flags(monkeypatch, inputs, [more, many], CONFIG) == []
-    (flag,) = as_flags(monkeypatch, inputs, [more], CONFIG.model_copy(update={"q": 0.07}))
+    (flag,) = as_flags(monkeypatch, inputs, [more, many], CONFIG.model_copy(update={"q": 0.07}))
     assert flag.q_value == pytest.approx(0.06)
 
 
 def test_a_flag_takes_min_images_units(inputs, monkeypatch):
     (strike,) = standing_in()[EXCESS].strikes
     found = module.Tested(EXCESS, np.array([strike.p_value]), np.ones(1), [strike], [])
+    none = module.Tested(STAND_IN, np.ones(1), np.ones(1), [], [])
     for least, flagged in ((12, 1), (13, 0)):
         config = CONFIG.model_copy(update={"min_images": least})
-        assert len(as_flags(monkeypatch, inputs, [found], config)) == flagged
+        assert len(as_flags(monkeypatch, inputs, [found, none], config)) == flagged
 
 
 def test_permutations_exchange_closeness_within_a_class(monkeypatch):
