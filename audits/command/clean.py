@@ -19,9 +19,10 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser(
         "clean",
         help="what is kept beside DVC, and its sizes; --delete deletes it",
-        description="List what killed runs have left for later ones to go on with, and what decoding "
-        "images gave, of which DVC knows nothing. Nothing of it is needed: what is deleted is computed again. Work that is "
-        "going on and files that the workflow has not written stay. What DVC keeps is `dvc gc`'s.",
+        description="List what killed runs have left for later ones to go on with, and what "
+        "decoding images gave, of which DVC knows nothing. Nothing of it is needed: what is "
+        "deleted is computed again. Work that is going on and files that the workflow has not "
+        "written stay. What DVC keeps is `dvc gc`'s.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

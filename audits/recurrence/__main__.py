@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from audits.failures.expectation import close_images
+from audits.failures.closeness import close_images
 from audits.failures.findings import gather
 from audits.failures.flags import find_flags
 from audits.inputs import Inputs, load_inputs
@@ -80,14 +80,13 @@ def search(
         DoesNotApply: the images seen are too few to test any class.
     """
     theirs = seen_by(inputs, sae, seen)
-    table, classes = reference(theirs)
+    table, classes = reference(theirs, config.relevance)
     flags, _ = find_flags(theirs, table, classes, config, seed)
     found = [
         Finding(group[0].position, np.unique(np.concatenate([flag.rows for flag in group])))
         for group in gather(flags, config.overlap)
     ]
-    close = close_images(theirs, classes, "train", config.candidate_deviations)
-    candidates = [images.candidates.numpy() for images in close]
+    candidates = close_images(theirs, "train", config).candidates
     return compare(own, found, seen, candidates, config.overlap, number)
 
 

@@ -115,7 +115,11 @@ def open_kept(
 
 
 def _key(reading: Reading) -> bytes:
-    made = [f"recipe {recipe(RECIPE)}", *reading._asdict().values(), *(version(p) for p in PACKAGES)]
+    made = [
+        f"recipe {recipe(RECIPE)}",
+        *reading._asdict().values(),
+        *(version(p) for p in PACKAGES),
+    ]
     return " ".join(map(str, made)).encode()
 
 

@@ -424,14 +424,17 @@ def test_permutations_exchange_closeness_within_a_class(monkeypatch):
     drawn = []
 
     def spy(both, units, close, hits):
-        if [np.ravel(part).tolist() for part in (units, close, hits)] == [[40], [18], [16]]:
-            drawn.append(int(both[0]))
+        if np.ndim(both) == 2:  # of every permutation
+            drawn.append((both, units, close, hits))
         return within(both, units, close, hits)
 
     monkeypatch.setattr(module, "within", spy)
     standing_in()
-    assert drawn[0] == 15
-    permuted = [both for both in drawn[1:] if both != CONFIG.min_class_images]
-    assert len(permuted) >= CONFIG.permutations - 3
-    assert len(set(permuted)) > 2
-    assert np.mean(permuted) == pytest.approx(18 * 16 / 40, abs=1.5)
+    for both, units, close, counted in drawn:
+        assert len(both) == CONFIG.permutations
+        assert (both <= np.minimum(close, counted)).all()
+        assert (both >= close + counted - units).all()
+    both, units, close, _ = next(of for of in drawn if of[3].tolist() == [16])
+    assert (units.tolist(), close.tolist()) == ([40], [18])
+    assert len(np.unique(both)) > 2
+    assert both.mean() == pytest.approx(18 * 16 / 40, abs=1.5)
