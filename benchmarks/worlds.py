@@ -156,18 +156,6 @@ def run(folder: Path, *command: str) -> None:
         raise RuntimeError(f"{' '.join(command)} failed: see {folder}/log.txt")
 
 
-def keep_embeddings(world: World) -> None:
-    """Take the embeddings that are there as those of the present code and settings.
-
-    Raises:
-        RuntimeError: there are none.
-    """
-    dataset = _params(world.folder)["audits"][world.audit]["dataset"]
-    run(world.folder, "dvc", "repro", f"prepare@{dataset}")
-    stages = (f"embed@{world.audit}", f"embed_texts@{world.audit}", f"embed_concepts@{dataset}")
-    run(world.folder, "dvc", "commit", "--force", *stages)
-
-
 def audited(world: World) -> dict[str, Any]:
     """Audit a world, write its sheets and return the figures of its findings."""
     run(world.folder, "dvc", "repro", *(f"{stage}@{world.audit}" for stage in STAGES))
@@ -269,9 +257,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings, failures.q=0.01 say"
     )
-    parser.add_argument(
-        "--keep-embeddings", action="store_true", help="of an earlier run, whatever has changed"
-    )
     return parser.parse_args()
 
 
@@ -293,8 +278,6 @@ def main() -> None:
             if source
             else scenes(work, seed, args.null, changes)
         )
-        if args.keep_embeddings:
-            keep_embeddings(world)
         rows.append({"world": world.folder.name, "seed": seed, **audited(world)})
     table = pd.DataFrame(rows)
     print(f"\n{table.to_string(index=False)}")
