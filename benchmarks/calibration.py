@@ -25,7 +25,8 @@ import torch
 from scipy.stats import binomtest
 
 from audits.failures.expectation import expectations
-from audits.failures.flags import Flag, Tests, compare, find_flags, prepare_tests, see
+from audits.failures.flags import Flag, find_flags
+from audits.failures.strikes import Basis, compare, prepare, see
 from audits.inputs import Inputs, load_inputs
 from audits.reference.expected import own_images, reference
 from pipeline.artifacts.stage import set_threads
@@ -100,8 +101,8 @@ def injected(
     }
 
 
-def exchanged(inputs: Inputs, tests: Tests, rng: np.random.Generator) -> Tests:
-    """Tests whose candidates are as many random units of the same classes."""
+def exchanged(inputs: Inputs, tests: Basis, rng: np.random.Generator) -> Basis:
+    """Basis whose candidates are as many random units of the same classes."""
     groups = pd.factorize(inputs.images["group_id"])[0]
     units = {
         position: [rows.numpy()[groups[rows.numpy()] == g] for g in np.unique(groups[rows.numpy()])]
@@ -124,7 +125,7 @@ def permuted(
 ) -> dict[str, object]:
     """Strikes at p ≤ q, found and expected, before Benjamini-Hochberg, and p-values."""
     within = config.model_copy(update={"class_share": 1 - 1e-6})
-    tests = prepare_tests(inputs, "train", within)
+    tests = prepare(inputs, "train", within)
     tables = reference(inputs)
     label = inputs.class_index.numpy()
     p: list[np.ndarray] = []

@@ -8,19 +8,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from audits.failures.chance import on_others, stratified
+from audits.failures.counting import EXCESS, hits, tally
 from audits.failures.expectation import Expectation, expectations, surprise
-from audits.failures.flags import (
-    EXCESS,
-    Flag,
-    Tests,
-    hits,
-    prepare_tests,
-    see,
-    tally,
-    whole_classes,
-)
+from audits.failures.flags import Flag
 from audits.failures.mode_evidence import what_is_shown
 from audits.failures.modes import Mode
+from audits.failures.strikes import Basis, prepare, see, whole_classes
 from audits.inputs import Inputs
 from audits.names import distinct_names
 from pipeline.config import FailuresConfig
@@ -117,7 +110,7 @@ def confirmations(
     asked: dict[int, list[Flag]] = {}
     for flag in flags:
         asked.setdefault(flag.position, []).append(flag)
-    tests = prepare_tests(inputs, "val", config)
+    tests = prepare(inputs, "val", config)
     flagged = classes[classes["class"].isin(inputs.classes["label"][list(asked)])]
     found: dict[Pair, float] = {}
     for expected in expectations(inputs, table, flagged):
@@ -126,7 +119,7 @@ def confirmations(
 
 
 def _confirmed(
-    inputs: Inputs, flags: list[Flag], expected: Expectation, tests: Tests, config: FailuresConfig
+    inputs: Inputs, flags: list[Flag], expected: Expectation, tests: Basis, config: FailuresConfig
 ) -> dict[Pair, float]:
     labels = sorted({label for flag in flags for label in flag.labels})
     seen = see(inputs, expected, tests, labels, config.relevance)

@@ -1,44 +1,23 @@
 """Flags: components on which a class's prompt depends more than it should, tested against chance.
 
-A component counts on an image in one of two ways. *Excess*: its relevance is higher than on the
-class's own images (paper, Sec. 4.2b). *Stand-in*: it carries the prompt on the class's own images,
-and is as relevant here, where the class is not: a background without its object, or a word that two
-things share. For each component and each other class, chance is ruled out in one of two ways
-(`audits.failures.chance`): among the images of that class, those on which the component counts come
-close to the prompt more often; or the images of that class come close as a whole, and the component
-fires on them more than on others.
+A flag is what the strikes of one component have in common, those that hold out against the number
+of all that was tested.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
-from scipy.sparse import csr_array
 from scipy.stats import false_discovery_control
 
-from audits.failures.chance import as_a_whole, either, on_others, within
-from audits.failures.closeness import Close, close_images, look_alikes
-from audits.failures.expectation import Expectation, View, expectations, surprise, view
+from audits.failures.counting import EXCESS, STAND_IN, Counts
+from audits.failures.expectation import Expectation, View, expectations
+from audits.failures.strikes import Basis, Outcome, Strike, compare, prepare, see
 from audits.inputs import Inputs
 from audits.reference.expected import own_images
 from pipeline.artifacts.gaps import DoesNotApply
-from pipeline.config import FailuresConfig, Relevance
-
-EXCESS, STAND_IN = "excess", "stand-in"
-
-
-class Counts(NamedTuple):
-    """Units (groups of images) of a class that come close to it, of the other classes of a flag
-    that do, and of those that do not; and on how many of each the component counts."""
-
-    own_hits: int
-    own: int
-    other_hits: int
-    others: int
-    far_hits: int
-    far: int
+from pipeline.config import FailuresConfig
 
 
 class Flag(NamedTuple):
@@ -68,155 +47,12 @@ class Flag(NamedTuple):
     q_value: float
 
 
-class Tally(NamedTuple):
-    """How often a test's component counts on the images of other classes: l classes, m components,
-    numbers of units."""
-
-    labels: Int[np.ndarray, " l"]
-    """The classes, as rows of Inputs.classes."""
-    units: Int[np.ndarray, " l"]
-    close: Int[np.ndarray, " l"]
-    """Units that come close."""
-    hits: Int[np.ndarray, "l m"]
-    """Units on which the component counts."""
-    both: Int[np.ndarray, "l m"]
-    """Units on which it counts and that come close."""
-    own_hits: Int[np.ndarray, " m"]
-    own: int
-
-
-class Pair(NamedTuple):
-    """What is tested of one class."""
-
-    test: str
-    """EXCESS or STAND_IN."""
-    component: int
-    label: int
-    """Another class, as a row of Inputs.classes."""
-
-
-class Strike(NamedTuple):
-    """A component that one class's prompt depends on more than it should on images of another."""
-
-    position: int
-    component: int
-    test: str
-    label: int
-    whole: bool
-    """Whether its p-value is that of the class as a whole."""
-    p_value: float
-    rows: np.ndarray
-    """Images that come close and on which it counts, as rows of Inputs.images."""
-    relevance: np.ndarray
-    """Its relevance on them."""
-    max_z: float
-    counts: Counts
-    own: np.ndarray
-    """Its relevance on the class's own images that come close."""
-    usual: float
-    """Its expected relevance."""
-
-
-class Tested(NamedTuple):
-    """One test of one class's components."""
-
-    test: str
-    p: np.ndarray
-    """p-value of every tested (component, other class)."""
-    reach: np.ndarray
-    """Probability that chance alone gives each the images that a strike needs."""
-    strikes: list[Strike]
-    """Those with a p-value of at most q."""
-    permuted: list[list[tuple[int, float, int]]]
-    """For each permutation the component, p-value and hits of what would be strikes."""
-
-
 class ByChance(NamedTuple):
     """Flags to be expected if coming close had nothing to do with the component; None where nothing
     was tested."""
 
     permuted: float | None
     analytic: float | None
-
-
-class Tests(NamedTuple):
-    """What flags are found in."""
-
-    close: Close
-    alike: Bool[np.ndarray, "c c"]
-    """Classes (columns) that look like a class (row)."""
-    firing: Int[np.ndarray, "c m"]
-    """Units of each class on which each component fires."""
-    units: Int[np.ndarray, " c"]
-    """Units of each class."""
-    every: Int[np.ndarray, " m"]
-    """Units of all classes on which each component fires."""
-    members: list[np.ndarray]
-    """Images of each class, as rows of Inputs.images."""
-
-
-def firing_units(inputs: Inputs, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Units of each class on which each component fires [c, m], and all of its units [c]."""
-    m = len(inputs.atoms)
-    firing = np.zeros((len(inputs.classes), m), dtype=np.int32)
-    units = np.zeros(len(inputs.classes), dtype=np.int64)
-    groups = inputs.images["group_id"]
-    for position, rows in own_images(inputs, split):
-        unit = pd.factorize(groups.iloc[rows.numpy()])[0]
-        units[position] = unit.max(initial=-1) + 1
-        image, slot = np.nonzero(inputs.codes.activation[rows].numpy() > 0)
-        component = inputs.codes.component[rows].numpy()[image, slot]
-        pairs = np.unique(unit[image].astype(np.int64) * m + component)
-        firing[position] = np.bincount(pairs % m, minlength=m)
-    return firing, units
-
-
-def hits(
-    seen: View, z: np.ndarray, mean: np.ndarray, config: FailuresConfig
-) -> dict[str, np.ndarray]:
-    """Slots on which a component counts, for each test.
-
-    EXCESS: z above `z`. STAND_IN: relevance that is positive and above
-    mean − candidate_deviations · deviation, the measure by which y makes a candidate, of a
-    component that carries the class: its mean is at least `mainstay` of the largest of all.
-    """
-    carries = (mean >= config.mainstay * mean.max()) & (mean > 0)
-    as_usual = (z > -config.candidate_deviations) & (seen.relevance > 0)
-    return {
-        EXCESS: np.flatnonzero(z > config.z),
-        STAND_IN: np.flatnonzero(as_usual & carries[seen.component]),
-    }
-
-
-def tally(seen: View, slots: np.ndarray, components: int) -> Tally:
-    """Units of other classes, and own ones that come close, on which each component counts."""
-    close = np.zeros(len(seen.size), dtype=bool)
-    close[seen.unit[seen.close]] = True
-    labels = np.unique(seen.label[~seen.own])
-    row = np.searchsorted(labels, seen.label)
-
-    def count(chosen: np.ndarray, own: bool) -> np.ndarray:
-        chose = np.zeros(len(seen.pair_unit), dtype=bool)
-        chose[seen.pair[chosen]] = True
-        pairs = np.flatnonzero(chose)
-        unit = seen.pair_unit[pairs]
-        kept = seen.own[unit] == own
-        at, component = unit[kept], seen.pair_component[pairs][kept]
-        if own:
-            return np.bincount(component, minlength=components)
-        cells = np.bincount(row[at] * components + component, minlength=len(labels) * components)
-        return cells.reshape(len(labels), components)
-
-    near = slots[seen.close[seen.image[slots]]]
-    return Tally(
-        labels=labels,
-        units=np.bincount(row[~seen.own], minlength=len(labels)),
-        close=np.bincount(row[~seen.own & close], minlength=len(labels)),
-        hits=count(slots, own=False),
-        both=count(near, own=False),
-        own_hits=count(near, own=True),
-        own=int((seen.own & close).sum()),
-    )
 
 
 def find_flags(
@@ -248,8 +84,8 @@ def find_flags(
     Raises:
         DoesNotApply: no class has what a test takes.
     """
-    tests = prepare_tests(inputs, "train", config)
-    tested: list[Tested] = []
+    tests = prepare(inputs, "train", config)
+    tested: list[Outcome] = []
     for expected, seen in _views(inputs, table, classes, tests, config):
         rng = np.random.default_rng([seed, expected.position])
         tested += compare(seen, expected, tests, config, rng)
@@ -281,33 +117,11 @@ def find_flags(
     return flags, ByChance(permuted / config.permutations, analytic)
 
 
-def prepare_tests(inputs: Inputs, split: str, config: FailuresConfig) -> Tests:
-    """What the tests of every class need of a split."""
-    close = close_images(inputs, split, config)
-    firing, units = firing_units(inputs, split)
-    members = [rows.numpy() for _, rows in own_images(inputs, split)]
-    alike = look_alikes(close.rates, config.look_alike)
-    return Tests(close, alike, firing, units, firing.sum(axis=0), members)
-
-
-def see(
-    inputs: Inputs,
-    expected: Expectation,
-    tests: Tests,
-    labels: Sequence[int] | np.ndarray,
-    kind: Relevance,
-) -> View:
-    """A class's own images that come close to it, and all images of other classes in a split."""
-    at = expected.position
-    others = np.concatenate([tests.members[label] for label in labels])
-    return view(inputs, expected, tests.close.own[at], others, tests.close.candidates[at], kind)
-
-
 def _views(
     inputs: Inputs,
     table: pd.DataFrame,
     classes: pd.DataFrame,
-    tests: Tests,
+    tests: Basis,
     config: FailuresConfig,
 ) -> Iterator[tuple[Expectation, View]]:
     """Of every class that can be tested what is expected of it, and its images."""
@@ -324,7 +138,7 @@ def _views(
 
 
 def _close_classes(
-    tests: Tests, position: int, groups: np.ndarray, label: np.ndarray, config: FailuresConfig
+    tests: Basis, position: int, groups: np.ndarray, label: np.ndarray, config: FailuresConfig
 ) -> np.ndarray:
     """Other classes with min_class_images units that come close, and that do not look alike."""
     rows = tests.close.candidates[position]
@@ -333,7 +147,7 @@ def _close_classes(
     return np.flatnonzero((count >= config.min_class_images) & ~tests.alike[position])
 
 
-def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Tests, config: FailuresConfig) -> str:
+def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Basis, config: FailuresConfig) -> str:
     """Why no class is tested."""
     if not len(classes):
         return (
@@ -349,124 +163,6 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Tests, config: Failu
     )
 
 
-def compare(
-    seen: View,
-    expected: Expectation,
-    tests: Tests,
-    config: FailuresConfig,
-    rng: np.random.Generator,
-) -> list[Tested]:
-    """Both tests of one class's components."""
-    z = surprise(seen, expected, new=False)
-    return [
-        _tested(test, seen, expected, z, slots, tests, config, rng)
-        for test, slots in hits(seen, z, expected.mean, config).items()
-    ]
-
-
-def _tested(
-    test: str,
-    seen: View,
-    expected: Expectation,
-    z: np.ndarray,
-    slots: np.ndarray,
-    tests: Tests,
-    config: FailuresConfig,
-    rng: np.random.Generator,
-) -> Tested:
-    found = tally(seen, slots, len(expected.mean))
-    least = config.min_class_images
-    row, component = np.nonzero((found.hits >= least) & (found.close >= least)[:, None])
-    both, numbers = found.both[row, component], _numbers(found, row, component)
-    within_class = within(both, *numbers)
-    whole = whole_classes(seen, found, tests, config)[row, component]
-    p = either(within_class, whole)
-    if test == EXCESS:
-        others = int(found.close.sum())
-        beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
-        p = np.maximum(p, beyond_own[component])
-    near = slots[seen.close[seen.image[slots]]]
-    own = np.flatnonzero(seen.of_class)
-    strikes = [
-        _strike(
-            Pair(test, int(component[n]), int(found.labels[row[n]])),
-            (bool(whole[n] < within_class[n]), float(p[n])),
-            seen,
-            expected,
-            z,
-            near,
-            own,
-            found,
-        )
-        for n in np.flatnonzero((both >= least) & (p <= config.q))
-    ]
-    reach = np.minimum(1, 2 * within(np.full(len(row), least), *numbers))
-    permuted = _permuted(seen, slots, found, (row, component), config, rng)
-    return Tested(test, p, reach, strikes, permuted)
-
-
-def _numbers(
-    found: Tally, row: np.ndarray, component: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return found.units[row], found.close[row], found.hits[row, component]
-
-
-def whole_classes(seen: View, found: Tally, tests: Tests, config: FailuresConfig) -> np.ndarray:
-    """p-values [l, m] of other classes that come close as a whole, by a component of theirs.
-
-    Two things have to be ruled out: that no more than `class_share` of the class's images come
-    close, and that the component fires on those that do no more than on images of all other classes
-    that do not look alike. 1 where the component does not count.
-    """
-    left_out = tests.alike[seen.position].copy()
-    left_out[seen.position] = True
-    left_out[found.labels] = False  # those of another split's flags may look alike in this one
-    units = int(tests.units.sum() - tests.units[left_out].sum())
-    fires = np.flatnonzero(seen.close[seen.image])  # every slot is active
-    firing = tally(seen, fires, found.hits.shape[1]).both
-    p = np.ones(found.hits.shape)
-    row, component = np.nonzero(found.both)
-    total = tests.every[component] - tests.firing[left_out].sum(axis=0)[component]
-    by_component = within(firing[row, component], units, found.close[row], total)
-    by_class = as_a_whole(found.close, found.units, config.class_share)
-    p[row, component] = np.maximum(by_class[row], by_component)
-    return p
-
-
-def _permuted(
-    seen: View,
-    slots: np.ndarray,
-    found: Tally,
-    asked: tuple[np.ndarray, np.ndarray],
-    config: FailuresConfig,
-    rng: np.random.Generator,
-) -> list[list[tuple[int, float, int]]]:
-    """What would strike, were closeness exchanged among the units of each other class."""
-    counted = np.zeros(len(seen.pair_unit), dtype=bool)
-    counted[seen.pair[slots]] = True
-    pairs = np.flatnonzero(counted)
-    unit, component = seen.pair_unit[pairs], seen.pair_component[pairs]
-    shape = (len(seen.size), found.hits.shape[1])
-    counts = csr_array((np.ones(len(pairs), dtype=np.int32), (unit, component)), shape=shape)
-    row, tested = asked
-    draws: list[list[tuple[int, float, int]]] = [[] for _ in range(config.permutations)]
-    for n, label in enumerate(found.labels):
-        here = np.flatnonzero(row == n)
-        if not len(here):
-            continue
-        mine = counts[np.flatnonzero(seen.label == label)][:, tested[here]]
-        drawn = np.zeros((config.permutations, found.units[n]), dtype=np.int32)
-        drawn[:, : found.close[n]] = 1
-        both = rng.permuted(drawn, axis=1) @ mine
-        units, close, hit = _numbers(found, row[here], tested[here])
-        p = np.minimum(1, 2 * within(both, units, close, hit))
-        for draw, i in zip(
-            *np.nonzero((p <= config.q) & (both >= config.min_class_images)), strict=True
-        ):
-            draws[draw].append((int(tested[here[i]]), float(p[draw, i]), int(both[draw, i])))
-    return draws
-
-
 def _would_flag(draw: list[tuple[int, float, int]], kept: float, config: FailuresConfig) -> int:
     """Components whose strikes count min_images units together."""
     total: dict[int, int] = {}
@@ -474,37 +170,6 @@ def _would_flag(draw: list[tuple[int, float, int]], kept: float, config: Failure
         if p <= kept:
             total[component] = total.get(component, 0) + units
     return sum(units >= config.min_images for units in total.values())
-
-
-def _strike(
-    pair: Pair,
-    decided: tuple[bool, float],
-    seen: View,
-    expected: Expectation,
-    z: np.ndarray,
-    near: np.ndarray,
-    of_class: np.ndarray,
-    found: Tally,
-) -> Strike:
-    """A strike, from slots of every component: those that count on close images, and own ones."""
-    mine = near[seen.component[near] == pair.component]
-    mine = mine[seen.label[seen.unit[seen.image[mine]]] == pair.label]
-    own = np.zeros(int(seen.size[seen.own].sum()))
-    slots = of_class[seen.component[of_class] == pair.component]
-    own[: len(slots)] = seen.relevance[slots]
-    return Strike(
-        seen.position,
-        pair.component,
-        pair.test,
-        pair.label,
-        *decided,
-        rows=seen.rows[seen.image[mine]],
-        relevance=seen.relevance[mine],
-        max_z=float(z[mine].max()),
-        counts=counts_of(found, [pair.label], pair.component),
-        own=own,
-        usual=float(expected.mean[pair.component]) if pair.test == EXCESS else 0.0,
-    )
 
 
 def _flag(strikes: list[Strike]) -> Flag:
@@ -527,13 +192,3 @@ def _flag(strikes: list[Strike]) -> Flag:
         p_value=min(strike.p_value for strike in strikes),
         q_value=1.0,
     )
-
-
-def counts_of(found: Tally, labels: Sequence[int], component: int) -> Counts:
-    """The numbers of a component and of some other classes."""
-    rows = np.isin(found.labels, labels)
-    close, units = int(found.close[rows].sum()), int(found.units[rows].sum())
-    both = int(found.both[rows, component].sum())
-    every = int(found.hits[rows, component].sum())
-    own = int(found.own_hits[component])
-    return Counts(own, found.own, both, close, every - both, units - close)

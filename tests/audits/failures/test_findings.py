@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from audits.failures import findings as module
+from audits.failures.counting import EXCESS, STAND_IN, Counts
 from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
-from audits.failures.flags import EXCESS, STAND_IN, Counts, Flag, find_flags
+from audits.failures.flags import Flag, find_flags
 from audits.failures.modes import Mode, Reading
 from audits.reference.expected import reference
 from pipeline.attribution.relevance import Codes

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from audits.failures.flags import EXCESS, STAND_IN, compare, find_flags, prepare_tests
+from audits.failures.counting import EXCESS, STAND_IN
+from audits.failures.flags import find_flags
+from audits.failures.strikes import compare, prepare
 from audits.reference.expected import reference
 from benchmarks.calibration import exchanged, inject
 from tests.audits.failures.test_expectation import CONFIG, look, usual
-from tests.audits.failures.test_flags import firing_of
+from tests.audits.failures.test_strikes import firing_of
 
 LOOSE = CONFIG.model_copy(update={"z": 0.5, "min_images": 5, "min_class_images": 3})
 GROUP = 2
@@ -87,7 +89,7 @@ def test_exchanged_closeness_keeps_its_numbers(inputs):
     images = inputs.images.copy()
     images.loc[90:99, "group_id"] = "one"
     made = replace(inputs, images=images)
-    tests = prepare_tests(made, "train", CONFIG)
+    tests = prepare(made, "train", CONFIG)
     drawn = exchanged(made, tests, np.random.default_rng(0))
     for before, after in zip(tests.close.candidates, drawn.close.candidates, strict=True):
         units = [

@@ -1,0 +1,124 @@
+"""On how many images of each class a component counts, and on how many of those that come close.
+
+A component counts on an image in one of two ways. *Excess*: its relevance is higher than on the
+class's own images (paper, Sec. 4.2b). *Stand-in*: it carries the prompt on the class's own images,
+and is as relevant here, where the class is not: a background without its object, or a word that two
+things share.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from audits.failures.expectation import View
+from audits.inputs import Inputs
+from audits.reference.expected import own_images
+from pipeline.config import FailuresConfig
+
+EXCESS, STAND_IN = "excess", "stand-in"
+
+
+class Counts(NamedTuple):
+    """Units (groups of images) of a class that come close to it, of the other classes of a flag
+    that do, and of those that do not; and on how many of each the component counts."""
+
+    own_hits: int
+    own: int
+    other_hits: int
+    others: int
+    far_hits: int
+    far: int
+
+
+class Tally(NamedTuple):
+    """How often a test's component counts on the images of other classes: l classes, m components,
+    numbers of units."""
+
+    labels: Int[np.ndarray, " l"]
+    """The classes, as rows of Inputs.classes."""
+    units: Int[np.ndarray, " l"]
+    close: Int[np.ndarray, " l"]
+    """Units that come close."""
+    hits: Int[np.ndarray, "l m"]
+    """Units on which the component counts."""
+    both: Int[np.ndarray, "l m"]
+    """Units on which it counts and that come close."""
+    own_hits: Int[np.ndarray, " m"]
+    own: int
+
+
+def firing_units(inputs: Inputs, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Units of each class on which each component fires [c, m], and all of its units [c]."""
+    m = len(inputs.atoms)
+    firing = np.zeros((len(inputs.classes), m), dtype=np.int32)
+    units = np.zeros(len(inputs.classes), dtype=np.int64)
+    groups = inputs.images["group_id"]
+    for position, rows in own_images(inputs, split):
+        unit = pd.factorize(groups.iloc[rows.numpy()])[0]
+        units[position] = unit.max(initial=-1) + 1
+        image, slot = np.nonzero(inputs.codes.activation[rows].numpy() > 0)
+        component = inputs.codes.component[rows].numpy()[image, slot]
+        pairs = np.unique(unit[image].astype(np.int64) * m + component)
+        firing[position] = np.bincount(pairs % m, minlength=m)
+    return firing, units
+
+
+def hits(
+    seen: View, z: np.ndarray, mean: np.ndarray, config: FailuresConfig
+) -> dict[str, np.ndarray]:
+    """Slots on which a component counts, for each test.
+
+    EXCESS: z above `z`. STAND_IN: relevance that is positive and above
+    mean − candidate_deviations · deviation, the measure by which y makes a candidate, of a
+    component that carries the class: its mean is at least `mainstay` of the largest of all.
+    """
+    carries = (mean >= config.mainstay * mean.max()) & (mean > 0)
+    as_usual = (z > -config.candidate_deviations) & (seen.relevance > 0)
+    return {
+        EXCESS: np.flatnonzero(z > config.z),
+        STAND_IN: np.flatnonzero(as_usual & carries[seen.component]),
+    }
+
+
+def tally(seen: View, slots: np.ndarray, components: int) -> Tally:
+    """Units of other classes, and own ones that come close, on which each component counts."""
+    close = np.zeros(len(seen.size), dtype=bool)
+    close[seen.unit[seen.close]] = True
+    labels = np.unique(seen.label[~seen.own])
+    row = np.searchsorted(labels, seen.label)
+
+    def count(chosen: np.ndarray, own: bool) -> np.ndarray:
+        chose = np.zeros(len(seen.pair_unit), dtype=bool)
+        chose[seen.pair[chosen]] = True
+        pairs = np.flatnonzero(chose)
+        unit = seen.pair_unit[pairs]
+        kept = seen.own[unit] == own
+        at, component = unit[kept], seen.pair_component[pairs][kept]
+        if own:
+            return np.bincount(component, minlength=components)
+        cells = np.bincount(row[at] * components + component, minlength=len(labels) * components)
+        return cells.reshape(len(labels), components)
+
+    near = slots[seen.close[seen.image[slots]]]
+    return Tally(
+        labels=labels,
+        units=np.bincount(row[~seen.own], minlength=len(labels)),
+        close=np.bincount(row[~seen.own & close], minlength=len(labels)),
+        hits=count(slots, own=False),
+        both=count(near, own=False),
+        own_hits=count(near, own=True),
+        own=int((seen.own & close).sum()),
+    )
+
+
+def counts_of(found: Tally, labels: Sequence[int], component: int) -> Counts:
+    """The numbers of a component and of some other classes."""
+    rows = np.isin(found.labels, labels)
+    close, units = int(found.close[rows].sum()), int(found.units[rows].sum())
+    both = int(found.both[rows, component].sum())
+    every = int(found.hits[rows, component].sum())
+    own = int(found.own_hits[component])
+    return Counts(own, found.own, both, close, every - both, units - close)

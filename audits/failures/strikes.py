@@ -1,0 +1,255 @@
+"""Strikes: a component that counts on another class's images as chance does not explain.
+
+For each component and each other class, chance is ruled out in one of two ways
+(`audits.failures.chance`): among the images of that class, those on which the component counts come
+close to the prompt more often; or the images of that class come close as a whole, and the component
+fires on them more than on others. *Excess* has to be no matter of the class's own images, either.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+from scipy.sparse import csr_array
+
+from audits.failures.chance import as_a_whole, either, on_others, within
+from audits.failures.closeness import Close, close_images, look_alikes
+from audits.failures.counting import EXCESS, Counts, Tally, counts_of, firing_units, hits, tally
+from audits.failures.expectation import Expectation, View, surprise, view
+from audits.inputs import Inputs
+from audits.reference.expected import own_images
+from pipeline.config import FailuresConfig, Relevance
+
+
+class Pair(NamedTuple):
+    """What is tested of one class."""
+
+    test: str
+    """EXCESS or STAND_IN."""
+    component: int
+    label: int
+    """Another class, as a row of Inputs.classes."""
+
+
+class Strike(NamedTuple):
+    """A component that one class's prompt depends on more than it should on images of another."""
+
+    position: int
+    component: int
+    test: str
+    label: int
+    whole: bool
+    """Whether its p-value is that of the class as a whole."""
+    p_value: float
+    rows: np.ndarray
+    """Images that come close and on which it counts, as rows of Inputs.images."""
+    relevance: np.ndarray
+    """Its relevance on them."""
+    max_z: float
+    counts: Counts
+    own: np.ndarray
+    """Its relevance on the class's own images that come close."""
+    usual: float
+    """Its expected relevance."""
+
+
+class Outcome(NamedTuple):
+    """One test of one class's components."""
+
+    test: str
+    p: np.ndarray
+    """p-value of every tested (component, other class)."""
+    reach: np.ndarray
+    """Probability that chance alone gives each the images that a strike needs."""
+    strikes: list[Strike]
+    """Those with a p-value of at most q."""
+    permuted: list[list[tuple[int, float, int]]]
+    """For each permutation the component, p-value and hits of what would be strikes."""
+
+
+class Basis(NamedTuple):
+    """What the tests of every class need of a split."""
+
+    close: Close
+    alike: Bool[np.ndarray, "c c"]
+    """Classes (columns) that look like a class (row)."""
+    firing: Int[np.ndarray, "c m"]
+    """Units of each class on which each component fires."""
+    units: Int[np.ndarray, " c"]
+    """Units of each class."""
+    every: Int[np.ndarray, " m"]
+    """Units of all classes on which each component fires."""
+    members: list[np.ndarray]
+    """Images of each class, as rows of Inputs.images."""
+
+
+def prepare(inputs: Inputs, split: str, config: FailuresConfig) -> Basis:
+    """What the tests of every class need of a split."""
+    close = close_images(inputs, split, config)
+    firing, units = firing_units(inputs, split)
+    members = [rows.numpy() for _, rows in own_images(inputs, split)]
+    alike = look_alikes(close.rates, config.look_alike)
+    return Basis(close, alike, firing, units, firing.sum(axis=0), members)
+
+
+def see(
+    inputs: Inputs,
+    expected: Expectation,
+    tests: Basis,
+    labels: Sequence[int] | np.ndarray,
+    kind: Relevance,
+) -> View:
+    """A class's own images that come close to it, and all images of other classes in a split."""
+    at = expected.position
+    others = np.concatenate([tests.members[label] for label in labels])
+    return view(inputs, expected, tests.close.own[at], others, tests.close.candidates[at], kind)
+
+
+def compare(
+    seen: View,
+    expected: Expectation,
+    tests: Basis,
+    config: FailuresConfig,
+    rng: np.random.Generator,
+) -> list[Outcome]:
+    """Both tests of one class's components."""
+    z = surprise(seen, expected, new=False)
+    return [
+        _tested(test, seen, expected, z, slots, tests, config, rng)
+        for test, slots in hits(seen, z, expected.mean, config).items()
+    ]
+
+
+def _tested(
+    test: str,
+    seen: View,
+    expected: Expectation,
+    z: np.ndarray,
+    slots: np.ndarray,
+    tests: Basis,
+    config: FailuresConfig,
+    rng: np.random.Generator,
+) -> Outcome:
+    found = tally(seen, slots, len(expected.mean))
+    least = config.min_class_images
+    row, component = np.nonzero((found.hits >= least) & (found.close >= least)[:, None])
+    both, numbers = found.both[row, component], _numbers(found, row, component)
+    within_class = within(both, *numbers)
+    whole = whole_classes(seen, found, tests, config)[row, component]
+    p = either(within_class, whole)
+    if test == EXCESS:
+        others = int(found.close.sum())
+        beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
+        p = np.maximum(p, beyond_own[component])
+    near = slots[seen.close[seen.image[slots]]]
+    own = np.flatnonzero(seen.of_class)
+    strikes = [
+        _strike(
+            Pair(test, int(component[n]), int(found.labels[row[n]])),
+            (bool(whole[n] < within_class[n]), float(p[n])),
+            seen,
+            expected,
+            z,
+            near,
+            own,
+            found,
+        )
+        for n in np.flatnonzero((both >= least) & (p <= config.q))
+    ]
+    reach = np.minimum(1, 2 * within(np.full(len(row), least), *numbers))
+    permuted = _permuted(seen, slots, found, (row, component), config, rng)
+    return Outcome(test, p, reach, strikes, permuted)
+
+
+def _numbers(
+    found: Tally, row: np.ndarray, component: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return found.units[row], found.close[row], found.hits[row, component]
+
+
+def whole_classes(seen: View, found: Tally, tests: Basis, config: FailuresConfig) -> np.ndarray:
+    """p-values [l, m] of other classes that come close as a whole, by a component of theirs.
+
+    Two things have to be ruled out: that no more than `class_share` of the class's images come
+    close, and that the component fires on those that do no more than on images of all other classes
+    that do not look alike. 1 where the component does not count.
+    """
+    left_out = tests.alike[seen.position].copy()
+    left_out[seen.position] = True
+    left_out[found.labels] = False  # those of another split's flags may look alike in this one
+    units = int(tests.units.sum() - tests.units[left_out].sum())
+    fires = np.flatnonzero(seen.close[seen.image])  # every slot is active
+    firing = tally(seen, fires, found.hits.shape[1]).both
+    p = np.ones(found.hits.shape)
+    row, component = np.nonzero(found.both)
+    total = tests.every[component] - tests.firing[left_out].sum(axis=0)[component]
+    by_component = within(firing[row, component], units, found.close[row], total)
+    by_class = as_a_whole(found.close, found.units, config.class_share)
+    p[row, component] = np.maximum(by_class[row], by_component)
+    return p
+
+
+def _permuted(
+    seen: View,
+    slots: np.ndarray,
+    found: Tally,
+    asked: tuple[np.ndarray, np.ndarray],
+    config: FailuresConfig,
+    rng: np.random.Generator,
+) -> list[list[tuple[int, float, int]]]:
+    """What would strike, were closeness exchanged among the units of each other class."""
+    counted = np.zeros(len(seen.pair_unit), dtype=bool)
+    counted[seen.pair[slots]] = True
+    pairs = np.flatnonzero(counted)
+    unit, component = seen.pair_unit[pairs], seen.pair_component[pairs]
+    shape = (len(seen.size), found.hits.shape[1])
+    counts = csr_array((np.ones(len(pairs), dtype=np.int32), (unit, component)), shape=shape)
+    row, tested = asked
+    draws: list[list[tuple[int, float, int]]] = [[] for _ in range(config.permutations)]
+    for n, label in enumerate(found.labels):
+        here = np.flatnonzero(row == n)
+        if not len(here):
+            continue
+        mine = counts[np.flatnonzero(seen.label == label)][:, tested[here]]
+        drawn = np.zeros((config.permutations, found.units[n]), dtype=np.int32)
+        drawn[:, : found.close[n]] = 1
+        both = rng.permuted(drawn, axis=1) @ mine
+        units, close, hit = _numbers(found, row[here], tested[here])
+        p = np.minimum(1, 2 * within(both, units, close, hit))
+        for draw, i in zip(
+            *np.nonzero((p <= config.q) & (both >= config.min_class_images)), strict=True
+        ):
+            draws[draw].append((int(tested[here[i]]), float(p[draw, i]), int(both[draw, i])))
+    return draws
+
+
+def _strike(
+    pair: Pair,
+    decided: tuple[bool, float],
+    seen: View,
+    expected: Expectation,
+    z: np.ndarray,
+    near: np.ndarray,
+    of_class: np.ndarray,
+    found: Tally,
+) -> Strike:
+    """A strike, from slots of every component: those that count on close images, and own ones."""
+    mine = near[seen.component[near] == pair.component]
+    mine = mine[seen.label[seen.unit[seen.image[mine]]] == pair.label]
+    own = np.zeros(int(seen.size[seen.own].sum()))
+    slots = of_class[seen.component[of_class] == pair.component]
+    own[: len(slots)] = seen.relevance[slots]
+    return Strike(
+        seen.position,
+        pair.component,
+        pair.test,
+        pair.label,
+        *decided,
+        rows=seen.rows[seen.image[mine]],
+        relevance=seen.relevance[mine],
+        max_z=float(z[mine].max()),
+        counts=counts_of(found, [pair.label], pair.component),
+        own=own,
+        usual=float(expected.mean[pair.component]) if pair.test == EXCESS else 0.0,
+    )
