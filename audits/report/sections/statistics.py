@@ -27,6 +27,7 @@ def statistics(sources: Sources, q: float) -> dict[str, Any]:
             ("rejected by persons", f"{failures['rejected']:,}"),
         ],
         "chance": "" if expected is None else chance(failures),
+        "controls": controls(sources.metrics["recurrence"]),
         "again": bool(failures["persisting"] or failures["gone"]),
         "review": review(failures, sources.findings),
         "gone": [
@@ -51,8 +52,8 @@ def chance(failures: Mapping[str, Any]) -> str:
     """
     flags, expected = failures["flags"], failures["expected_false_flags"]
     text = (
-        "If each class's candidates were no different from its own images (the two shuffled "
-        f"together), {wording.decimal(expected, 2)} flags would be expected "
+        "If coming close to a class had nothing to do with the component (closeness shuffled "
+        f"within each other class), {wording.decimal(expected, 2)} flags would be expected "
         f"({wording.decimal(failures['expected_false_flags_analytic'], 2)} from the tests' own "
         "distribution)"
     )
@@ -145,13 +146,20 @@ def recurrence(figures: Mapping[str, Any]) -> str:
         return ""
     runs, findings = int(figures["runs"]), int(figures["findings"])
     every = round(figures["in_all"] * findings)
-    by = "the other one" if runs == 1 else f"all {wording.number(runs)}"
+    found = f"{wording.percent(figures['found_again'])} of the findings again"
+    if runs == 1:
+        said = (
+            f"A further dictionary, trained from its own start on half of the images, finds {found}"
+        )
+    else:
+        by = "both find" if runs == 2 else f"all {wording.number(runs)} find"
+        said = (
+            f"{wording.number(runs).capitalize()} further dictionaries, each trained from its own "
+            f"start on half of the images, find {found} on average, and {by} {every:,} of "
+            f"{findings:,}"
+        )
     return (
-        f"Of {wording.counted(runs, 'further dictionary', 'further dictionaries')}, each with a "
-        "seed and half of the images of its own, one finds "
-        f"{wording.percent(figures['found_again'])} of the findings again on average, and {by} "
-        f"{'finds' if runs == 1 else 'find'} {every:,} of {findings:,}; as many random "
-        f"candidates of a random class, {wording.percent(figures['random_class'])}."
+        f"{said}; of images drawn at random it would be {wording.percent(figures['random_class'])}."
     )
 
 
@@ -165,12 +173,24 @@ def _held(findings: int, confirmed: int) -> str:
 def _again(figures: Mapping[str, Any]) -> str:
     if "found_again" not in figures:
         return "not measured"
+    return wording.percent(figures["found_again"])
+
+
+def controls(figures: Mapping[str, Any]) -> str:
+    """By how many of the dictionaries findings are found, and how many chance would find.
+
+    Args:
+        figures: of recurrence, see `recurrence`.
+    """
+    if "found_again" not in figures:
+        return ""
+    low, high = (wording.percent(figures[f"in_all_{end}"]) for end in ("low", "high"))
+    alike, anyhow = (wording.percent(figures[name]) for name in ("random", "random_class"))
     return (
-        f"{wording.percent(figures['found_again'])} on average; by all "
-        f"{wording.percent(figures['in_all'])} ({wording.percent(figures['in_all_low'])} to "
-        f"{wording.percent(figures['in_all_high'])}); as many random "
-        f"candidates of the class {wording.percent(figures['random'])}, of a random class "
-        f"{wording.percent(figures['random_class'])}"
+        f"Every further dictionary finds {wording.percent(figures['in_all'])} of the findings "
+        f"(interval of 95 %: {low} to {high}). As many images drawn at random would be called the "
+        f"same in {alike} if they were candidates of the same class, of which one failure often "
+        f"has most, and in {anyhow} if of any class."
     )
 
 

@@ -35,10 +35,22 @@ def test_how_often_findings_are_found_again() -> None:
     figures = {"runs": 2, "findings": 25, "found_again": 0.94, "in_all": 0.92}
     figures |= {"random_class": 0.125}
     assert statistics.recurrence(figures) == (
-        "Of two further dictionaries, each with a seed and half of the images of its own, one "
-        "finds 94% of the findings again on average, and all two find 23 of 25; as many random "
-        "candidates of a random class, 12%."
+        "Two further dictionaries, each trained from its own start on half of the images, find 94% "
+        "of the findings again on average, and both find 23 of 25; of images drawn at random it "
+        "would be 12%."
     )
+    assert "all three find 23 of 25" in statistics.recurrence(figures | {"runs": 3})
+    assert statistics.recurrence(figures | {"runs": 1}) == (
+        "A further dictionary, trained from its own start on half of the images, finds 94% of the "
+        "findings again; of images drawn at random it would be 12%."
+    )
+    more = {"in_all_low": 0.75, "in_all_high": 0.98, "random": 0.5}
+    assert statistics.controls(figures | more) == (
+        "Every further dictionary finds 92% of the findings (interval of 95 %: 75% to 98%). As "
+        "many images drawn at random would be called the same in 50% if they were candidates of "
+        "the same class, of which one failure often has most, and in 12% if of any class."
+    )
+    assert statistics.controls({"runs": 0, "findings": 25}) == ""
     assert "not measured" in statistics.recurrence({"runs": 0, "findings": 25})
     assert statistics.recurrence({"runs": 2, "findings": 0}) == ""
 
