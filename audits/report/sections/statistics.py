@@ -54,8 +54,8 @@ def chance(failures: Mapping[str, Any]) -> str:
     text = (
         "If coming close to a class had nothing to do with the component (closeness shuffled "
         f"within each other class), {wording.decimal(expected, 2)} flags would be expected "
-        f"({wording.decimal(failures['expected_false_flags_analytic'], 2)} from the tests' own "
-        "distribution)"
+        f"(at most {wording.decimal(failures['expected_false_flags_analytic'], 2)} by the tests' "
+        "own distribution)"
     )
     if not flags:
         return f"{text}; there are none."
