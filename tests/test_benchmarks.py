@@ -131,7 +131,7 @@ def test_findings_of_no_plant_are_shown_first(tmp_path):
         rows.append((f"i{at}", f"{at}.png", label, "train"))
     manifest = pd.DataFrame(rows, columns=["image_id", "path", "label", "split"])
     write_table(tmp_path / "manifest.parquet", manifest)
-    names = [{"label": "bat", "short": "bat"}, {"label": "sun", "short": "sun"}]
+    names = [{"label": n, "name": n, "short": n} for n in ("bat", "sun")]
     write_json(tmp_path / "dataset.json", {"classes": names, "pixels": {"as": "shown", "bits": 8}})
     pictures = Pictures(tmp_path, tmp_path)
     images = {f"f{n}": ["i0", "i2", "i3", "i4"] for n in (1, 2, 3, 4)}

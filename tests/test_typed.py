@@ -2,7 +2,7 @@
 
 Which documented commands are typed and which are parsed only, and why, is listed here; a command
 that is in neither list fails. What needs the results of `make audit` takes those of the folder that
-CLIP_AUDIT_RUN names, this one by default; `.ci/run` types them after its `make audit`.
+CLIP_AUDIT_RUN names, this one by default.
 """
 
 import os
@@ -63,6 +63,10 @@ PARSED = {
     ),
     r"dvc (exp run|queue) ?.*": "runs an audit, and Git must have its results",
     r"dvc repro --pull": "needs a remote",
+    r"dvc commit -f.*": "takes over the data of an older checkout, which has to be there",
+    r"dvc gc --all-commits.*": "deletes from the cache what the commits of one's own do not name",
+    r"audit clean --delete": "deletes what a run of one's own has left; run within test_clean",
+    r"python -m tests\.recipes \w+": "records results anew, after a number was raised",
     r"dvc repro --dry|dvc params diff|dvc exp show": "DVC's alone; read, and change nothing",
     r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*": "minutes to hours",
     r"python -m audits.compare --dataset NAME": "runs as a stage in every `make audit`",

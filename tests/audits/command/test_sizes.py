@@ -13,11 +13,11 @@ SAE = {"components": 256, "k": 24, "epochs": 15, "epoch_fraction": 1.0, "batch_s
 @pytest.mark.parametrize(
     ("width", "images", "components", "k", "rate"),
     [
-        (128, 9610, 256, 32, 0.0005),  # 300 → 256; 15 epochs of 76 steps
-        (384, 12000, 512, 96, 0.0004),  # 375 → 512
-        (128, 100, 64, 32, 0.04),  # the fewest components, of which half may be active
-        (8, 1_000_000, 256, 2, 5e-6),  # the most, 32 · 8
-        (768, 600, 64, 32, 0.008),  # k 192 is above half
+        (128, 9610, 512, 16, 0.0005),  # 601 → 512; 15 epochs of 76 steps
+        (384, 12000, 1024, 48, 0.0004),  # 750 → 1024
+        (128, 100, 64, 16, 0.04),  # the fewest components
+        (8, 1_000_000, 256, 1, 5e-6),  # the most, 32 · 8
+        (768, 600, 64, 32, 0.008),  # k 96 is above half
     ],
 )
 def test_the_rule_by_hand(width, images, components, k, rate):

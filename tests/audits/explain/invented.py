@@ -66,6 +66,7 @@ def build(clip_folder: Path) -> None:
     write_table(folder / "manifest.parquet", manifest)
     about = {"name": "zoo", "fingerprint": "0123" * 16, "classes": CLASSES}
     write_json(folder / "dataset.json", about | {"pixels": {"as": "shown", "bits": 8}})
+    write_json(folder / "classes.json", CLASSES)
     ran = embed_audit(clip, manifest, Path("raw"), SHOWN, EMBED, layout.embeddings("a"), "embed")
     config = ModelConfig(name="local-dir:data/models/m", note="Trained on <nothing>.")
     write_head(layout.head("a"), clip, ran, "m", config, "float32")

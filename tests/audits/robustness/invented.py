@@ -56,4 +56,7 @@ def run(
     other = findings("reject", component=1).assign(finding_id="n01-1")
     write_table(review / "findings.csv", pd.concat([findings("accept"), other]))
     write_json(review / "evidence.json", evidence(found_on or inputs) | {"n01-1": {"images": []}})
+    sets = layout.manifest("scenes") / "distractors.csv"
+    if not sets.exists():  # the dataset brings none
+        write_table(sets, pd.DataFrame(columns=["image_id", "label", "set"]))
     stage.main()
