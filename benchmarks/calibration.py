@@ -11,8 +11,8 @@ positive relevance for the class's prompt wherever it fires. That is the largest
 all its components over the share, so that the injected one carries the class like the strongest.
 Permuted: the units of each other class exchange their closeness to a class at random, so that
 nothing within classes is true; `class_share` is out of force, since whole classes stay close.
-Planted: for half of the classes, a component that never fires on the class is added to images of a
-class of the other half, so strongly that their outputs reach the median of the class's own.
+Planted: for half of the classes, a component is added to images of a class of the other half alone,
+so strongly that their outputs reach the median of the class's own.
 """
 
 import argparse
@@ -36,8 +36,6 @@ from pipeline.config import FailuresConfig, load_params
 
 LEVELS = (0.01, 0.05, 0.1)
 """p-values whose share among tested triples is printed."""
-LEAST_FIRED = 20
-"""Images on which a component has to fire to be planted."""
 STRENGTHS = 64
 """Strengths that a plant is tried at, up to twice the length of an embedding."""
 
@@ -95,7 +93,7 @@ def injected(
     return {
         "injected": share,
         "classes × repeats": asked,
-        "left out": f"{silent:.3f}",
+        "left out": f"{max(silent, 0.0):.3f}",
         "flagged": exact(hit, asked),
         "q": config.q,
     }
@@ -139,7 +137,7 @@ def permuted(
             labels = np.flatnonzero((many >= within.min_class_images) & ~drawn.alike[at])
             if not len(labels):
                 continue
-            seen = see(inputs, usual, drawn.close, labels)
+            seen = see(inputs, usual, drawn, labels, within.relevance)
             for test in compare(seen, usual, drawn, within, rng):
                 p.append(test.p)
                 found[repeat] += len(test.strikes)
@@ -170,26 +168,20 @@ def sampled(inputs: Inputs, size: int, rng: np.random.Generator) -> Inputs:
 def plant(
     inputs: Inputs, position: int, other: int, groups: int, rng: np.random.Generator
 ) -> tuple[Inputs, int]:
-    """A component that pulls one image of so many groups of another class, and which one.
+    """A new component that pulls one image of so many groups of another class, and which one.
 
-    Of those that never fire on the class, the one by which the other class's mean image gets
-    closest to its prompt.
+    It points from the mean image to the class's, and each image is pushed no further than until its
+    output is the median of the class's own.
     """
-    fires = inputs.codes.activation > 0
-    fired = torch.bincount(inputs.codes.component[fires], minlength=len(inputs.atoms))
-    own = inputs.class_index == position
-    used = torch.bincount(inputs.codes.component[own][fires[own]], minlength=len(inputs.atoms))
+    own, component = inputs.class_index == position, len(inputs.atoms)
+    direction = inputs.x[own].float().mean(dim=0) - inputs.x.float().mean(dim=0)
+    direction = direction / direction.norm()
     t = inputs.texts["short"][position : position + 1]
     median = cosine_outputs(inputs.x[own].float(), t, inputs.head).median()
     strength = torch.linspace(0, 2 * float(inputs.x.float().norm(dim=1).mean()), STRENGTHS)
-    usable = ((fired >= LEAST_FIRED) & (used == 0)).nonzero().flatten()
-    mean = inputs.x[inputs.class_index == other].float().mean(dim=0)
-    steps = strength[::8, None, None] * inputs.atoms[usable]
-    reached = cosine_outputs((mean + steps).flatten(0, 1), t, inputs.head)
-    component = int(usable[reached.view(len(steps), -1).amax(dim=0).argmax()])
     images = inputs.images[(inputs.class_index == other).numpy()].drop_duplicates("group_id")
     rows = torch.from_numpy(rng.choice(images.index.to_numpy(), groups, replace=False))
-    tried = inputs.x[rows].float()[:, None] + strength[:, None] * inputs.atoms[component]
+    tried = inputs.x[rows].float()[:, None] + strength[:, None] * direction
     y = cosine_outputs(tried.flatten(0, 1), t, inputs.head).view(len(rows), -1)
     enough = torch.where((y >= median).any(dim=1), (y >= median).int().argmax(dim=1), y.argmax(1))
     x, slot = inputs.x.clone(), torch.zeros(len(inputs.x), 1)
@@ -198,7 +190,8 @@ def plant(
     new = Codes(torch.where(slot > 0, component, 0), slot)
     parts = zip(inputs.codes, new, strict=True)
     codes = Codes(*(torch.cat([old, more.to(old.dtype)], dim=1) for old, more in parts))
-    return replace(inputs, x=x, codes=codes), component
+    atoms = torch.cat([inputs.atoms, direction[None]])
+    return replace(inputs, x=x, codes=codes, atoms=atoms), component
 
 
 def planted(

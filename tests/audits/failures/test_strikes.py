@@ -111,6 +111,17 @@ def test_whole_classes_by_hand():
     assert low[0, 1] == pytest.approx(comb(30, 9) / comb(90, 9))
 
 
+def test_a_class_is_asked_about_though_it_looks_alike_in_another_split():
+    seen, tests = a_whole_class(close=30)
+    found = tally(seen, np.arange(len(seen.image)), 3)
+    alike = tests.alike.copy()
+    alike[0, 1] = True  # as a flag's class may on validation images
+    low = CONFIG.model_copy(update={"class_share": 1e-3})  # so that the component decides
+    for each in (tests, tests._replace(alike=alike)):
+        found_p = whole_classes(seen, found, each, low)[0, 1]
+        assert found_p == pytest.approx(1 / comb(90, 30), rel=1e-6)
+
+
 def test_classes_that_look_alike_are_not_what_a_whole_class_is_told_from():
     seen, tests = a_whole_class(close=30)
     found = tally(seen, np.arange(len(seen.image)), 3)
