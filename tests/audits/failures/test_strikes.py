@@ -119,7 +119,7 @@ def test_a_class_is_asked_about_though_it_looks_alike_in_another_split():
     low = CONFIG.model_copy(update={"class_share": 1e-3})  # so that the component decides
     for each in (tests, tests._replace(alike=alike)):
         found_p = whole_classes(seen, found, each, low)[0, 1]
-        assert found_p == pytest.approx(1 / comb(90, 30), rel=1e-6)
+        assert found_p == pytest.approx(1 / comb(90, 30), rel=1e-6, abs=0)
 
 
 def test_classes_that_look_alike_are_not_what_a_whole_class_is_told_from():
