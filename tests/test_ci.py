@@ -19,8 +19,8 @@ def lock(code: str = "1", made: str = "2", package: str = "4") -> str:
     return yaml.safe_dump({"stages": {"embed": {"cmd": "python", "deps": deps}, "report": report}})
 
 
-def provenance(processor: str) -> str:
-    return json.dumps({"processor": processor})
+def provenance(processor: str, python: str = "3.11.7") -> str:
+    return json.dumps({"processor": processor, "python": python})
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_a_run_that_changes_or_makes_a_file_fails_and_names_it(checkout, name):
     assert "commit dvc.lock and reports/" in done.stderr
 
 
+@pytest.mark.parametrize("other", [provenance("haswell"), provenance("zen", "3.12.1")])
 @pytest.mark.parametrize(
     ("changes", "fails"),
     [
@@ -72,8 +73,8 @@ def test_a_run_that_changes_or_makes_a_file_fails_and_names_it(checkout, name):
         ({"reports/new.csv": "a"}, "new.csv"),
     ],
 )
-def test_on_another_processor_code_and_settings_have_to_be_the_commits(checkout, changes, fails):
-    (checkout / "reports" / "birds" / "provenance.json").write_text(provenance("haswell"))
+def test_made_otherwise_code_and_settings_have_to_be_the_commits(checkout, changes, fails, other):
+    (checkout / "reports" / "birds" / "provenance.json").write_text(other)
     for name, text in changes.items():
         (checkout / name).write_text(text)
     done = unchanged(checkout)
