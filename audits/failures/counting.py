@@ -6,7 +6,6 @@ and is as relevant here, where the class is not: a background without its object
 things share.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +21,9 @@ EXCESS, STAND_IN = "excess", "stand-in"
 
 
 class Counts(NamedTuple):
-    """Units (groups of images) of a class that come close to it, of the other classes of a flag
-    that do, and of those that do not; and on how many of each the component counts."""
+    """Units (groups of images) of a class that come close to it, of the other classes that it is
+    tested against that do, and of those that do not; and on how many of each the component counts.
+    """
 
     own_hits: int
     own: int
@@ -114,11 +114,9 @@ def tally(seen: View, slots: np.ndarray, components: int) -> Tally:
     )
 
 
-def counts_of(found: Tally, labels: Sequence[int], component: int) -> Counts:
-    """The numbers of a component and of some other classes."""
-    rows = np.isin(found.labels, labels)
-    close, units = int(found.close[rows].sum()), int(found.units[rows].sum())
-    both = int(found.both[rows, component].sum())
-    every = int(found.hits[rows, component].sum())
+def counts_of(found: Tally, component: int) -> Counts:
+    """The numbers of a component."""
+    close, units = int(found.close.sum()), int(found.units.sum())
+    both, every = int(found.both[:, component].sum()), int(found.hits[:, component].sum())
     own = int(found.own_hits[component])
     return Counts(own, found.own, both, close, every - both, units - close)

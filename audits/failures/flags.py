@@ -1,7 +1,8 @@
 """Flags: components on which a class's prompt depends more than it should, tested against chance.
 
 A flag is what the strikes of one component have in common, those that hold out against the number
-of all that was tested.
+of all that was tested. Its images are all on which the component does the same: those of the other
+classes in which it is too rare for a test, too.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ class Flag(NamedTuple):
     whole: tuple[int, ...]
     """Those among them whose images come close as a whole."""
     rows: np.ndarray
-    """Their images that come close and on which the component counts, as rows of Inputs.images."""
+    """Images of any other class that come close and on which the component counts, as rows of
+    Inputs.images."""
     score: float
     """Mean over them of the relevance that is too much, in units of y: what exceeds the expected
     mean for EXCESS, all of it for STAND_IN, since the class is not there."""
@@ -104,8 +106,8 @@ def find_flags(
         for strike in (s for found in mine for s in found.strikes if s.p_value <= kept):
             strikes.setdefault((strike.position, strike.component), []).append(strike)
         for group in strikes.values():
-            flag = _flag(group)
-            if flag.counts.other_hits >= config.min_images:
+            if sum(strike.hits for strike in group) >= config.min_images:
+                flag = _flag(group)
                 q_value = float(q[np.searchsorted(p, flag.p_value)])
                 flags.append(flag._replace(q_value=q_value))
         permuted += sum(
@@ -175,20 +177,19 @@ def _would_flag(draw: list[tuple[int, float, int]], kept: float, config: Failure
 def _flag(strikes: list[Strike]) -> Flag:
     """A flag from the strikes of its component; its q-value is still 1."""
     first = strikes[0]
-    relevance = np.concatenate([strike.relevance for strike in strikes])
-    above = int((first.own >= np.median(relevance)).sum())
-    others = np.sum([strike.counts[2:] for strike in strikes], axis=0).tolist()
+    found = first.seen
+    above = int((found.own >= np.median(found.relevance)).sum())
     return Flag(
         position=first.position,
         component=first.component,
         test=first.test,
         labels=tuple(strike.label for strike in strikes),
         whole=tuple(strike.label for strike in strikes if strike.whole),
-        rows=np.concatenate([strike.rows for strike in strikes]),
-        score=float(relevance.mean()) - first.usual,
-        max_z=max(strike.max_z for strike in strikes),
-        tail=(above + 1) / (len(first.own) + 1),
-        counts=Counts(*first.counts[:2], *others),
+        rows=found.rows,
+        score=float(found.relevance.mean()) - found.usual,
+        max_z=found.max_z,
+        tail=(above + 1) / (len(found.own) + 1),
+        counts=found.counts,
         p_value=min(strike.p_value for strike in strikes),
         q_value=1.0,
     )

@@ -22,14 +22,19 @@ from audits.reference.expected import own_images
 from pipeline.config import FailuresConfig, Relevance
 
 
-class Pair(NamedTuple):
-    """What is tested of one class."""
+class Seen(NamedTuple):
+    """What a component does on the images of all other classes that it is tested on."""
 
-    test: str
-    """EXCESS or STAND_IN."""
-    component: int
-    label: int
-    """Another class, as a row of Inputs.classes."""
+    rows: np.ndarray
+    """Images that come close and on which it counts, as rows of Inputs.images."""
+    relevance: np.ndarray
+    """Its relevance on them."""
+    max_z: float
+    counts: Counts
+    own: np.ndarray
+    """Its relevance on the class's own images that come close."""
+    usual: float
+    """Its expected relevance."""
 
 
 class Strike(NamedTuple):
@@ -42,16 +47,9 @@ class Strike(NamedTuple):
     whole: bool
     """Whether its p-value is that of the class as a whole."""
     p_value: float
-    rows: np.ndarray
-    """Images that come close and on which it counts, as rows of Inputs.images."""
-    relevance: np.ndarray
-    """Its relevance on them."""
-    max_z: float
-    counts: Counts
-    own: np.ndarray
-    """Its relevance on the class's own images that come close."""
-    usual: float
-    """Its expected relevance."""
+    hits: int
+    """Units of the other class that come close and on which it counts."""
+    seen: Seen
 
 
 class Outcome(NamedTuple):
@@ -142,20 +140,20 @@ def _tested(
         others = int(found.close.sum())
         beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
         p = np.maximum(p, beyond_own[component])
-    near = slots[seen.close[seen.image[slots]]]
-    own = np.flatnonzero(seen.of_class)
+    struck = np.flatnonzero((both >= least) & (p <= config.q))
+    what = _what(test, np.unique(component[struck]), seen, expected, z, slots, found)
     strikes = [
-        _strike(
-            Pair(test, int(component[n]), int(found.labels[row[n]])),
-            (bool(whole[n] < within_class[n]), float(p[n])),
-            seen,
-            expected,
-            z,
-            near,
-            own,
-            found,
+        Strike(
+            seen.position,
+            int(component[n]),
+            test,
+            int(found.labels[row[n]]),
+            bool(whole[n] < within_class[n]),
+            float(p[n]),
+            int(both[n]),
+            what[int(component[n])],
         )
-        for n in np.flatnonzero((both >= least) & (p <= config.q))
+        for n in struck
     ]
     reach = np.minimum(1, 2 * within(np.full(len(row), least), *numbers))
     permuted = _permuted(seen, slots, found, (row, component), config, rng)
@@ -224,32 +222,30 @@ def _permuted(
     return draws
 
 
-def _strike(
-    pair: Pair,
-    decided: tuple[bool, float],
+def _what(
+    test: str,
+    components: np.ndarray,
     seen: View,
     expected: Expectation,
     z: np.ndarray,
-    near: np.ndarray,
-    of_class: np.ndarray,
+    slots: np.ndarray,
     found: Tally,
-) -> Strike:
-    """A strike, from slots of every component: those that count on close images, and own ones."""
-    mine = near[seen.component[near] == pair.component]
-    mine = mine[seen.label[seen.unit[seen.image[mine]]] == pair.label]
-    own = np.zeros(int(seen.size[seen.own].sum()))
-    slots = of_class[seen.component[of_class] == pair.component]
-    own[: len(slots)] = seen.relevance[slots]
-    return Strike(
-        seen.position,
-        pair.component,
-        pair.test,
-        pair.label,
-        *decided,
-        rows=seen.rows[seen.image[mine]],
-        relevance=seen.relevance[mine],
-        max_z=float(z[mine].max()),
-        counts=counts_of(found, [pair.label], pair.component),
-        own=own,
-        usual=float(expected.mean[pair.component]) if pair.test == EXCESS else 0.0,
-    )
+) -> dict[int, Seen]:
+    """What some components do, from the slots on which each counts."""
+    near = slots[seen.close[seen.image[slots]] & ~seen.of_class[slots]]
+    of_class = np.flatnonzero(seen.of_class)
+    what = {}
+    for component in components.tolist():
+        mine = near[seen.component[near] == component]
+        own = np.zeros(int(seen.size[seen.own].sum()))
+        at = of_class[seen.component[of_class] == component]
+        own[: len(at)] = seen.relevance[at]
+        what[component] = Seen(
+            rows=seen.rows[seen.image[mine]],
+            relevance=seen.relevance[mine],
+            max_z=float(z[mine].max()),
+            counts=counts_of(found, component),
+            own=own,
+            usual=float(expected.mean[component]) if test == EXCESS else 0.0,
+        )
+    return what

@@ -2,8 +2,9 @@
 
 Each further dictionary of the stage `stability` searches the train images that it has learnt from,
 half of all, for failures, as `failures` does with the audit's dictionary: expected relevance, flags
-and groups are its own. Two of one pair share neither start nor order nor an image. A finding is
-found again where one of the same class shares its images (`audits.recurrence.again`).
+and groups are its own. Two of one pair share neither start nor order nor an image. Half the images
+show half of a failure, so a flag takes that share of `min_images`. A finding is found again where
+one of the same class shares its images (`audits.recurrence.again`).
 """
 
 from collections.abc import Iterator
@@ -80,8 +81,10 @@ def search(
         DoesNotApply: the images seen are too few to test any class.
     """
     theirs = seen_by(inputs, sae, seen)
+    share = float(seen[inputs.split("train").numpy()].mean())
+    fewer = config.model_copy(update={"min_images": max(1, round(share * config.min_images))})
     table, classes = reference(theirs, config.relevance)
-    flags, _ = find_flags(theirs, table, classes, config, seed)
+    flags, _ = find_flags(theirs, table, classes, fewer, seed)
     found = [
         Finding(group[0].position, np.unique(np.concatenate([flag.rows for flag in group])))
         for group in gather(flags, config.overlap)

@@ -8,7 +8,7 @@ import pytest
 from audits.failures import flags as module
 from audits.failures import strikes
 from audits.failures.closeness import close_images, look_alikes
-from audits.failures.counting import EXCESS, STAND_IN, Counts
+from audits.failures.counting import EXCESS, STAND_IN
 from audits.failures.expectation import Expectation
 from audits.failures.flags import Flag, _flag, find_flags
 from audits.failures.strikes import Outcome
@@ -120,37 +120,31 @@ def test_a_flag_is_made_of_its_strikes():
     assert 0.3 < stand_in.tail < 0.7  # as on own images
     assert (excess.score, excess.tail) == (0.5, 1 / 21)
     first = found[EXCESS].strikes[0]
-    second = first._replace(
-        label=4,
-        whole=True,
-        p_value=first.p_value / 2,
-        rows=np.array([70, 71]),
-        relevance=np.array([0.9, 0.9]),
-        max_z=99.0,
-        counts=Counts(0, 20, 2, 3, 4, 5),
-        usual=0.0,
-    )
+    second = first._replace(label=4, whole=True, p_value=first.p_value / 2)
     flag = _flag([first, second])
-    assert (flag.labels, flag.whole, flag.max_z) == ((2, 4), (4,), 99.0)
-    assert flag.rows.tolist() == [*range(22, 34), 70, 71]
-    assert flag.score == pytest.approx((12 * 0.5 + 2 * 0.9) / 14)
-    assert flag.counts == (0, 20, 14, 21, 4, 27)
-    assert flag.p_value == first.p_value / 2
+    assert (flag.labels, flag.whole, flag.p_value) == ((2, 4), (4,), second.p_value)
+    # What the component does is the same for all of its strikes.
+    assert flag.rows.tolist() == [*range(22, 34)]
+    assert (flag.counts, flag.max_z) == (first.seen.counts, first.seen.max_z)
 
 
-def test_strikes_of_several_classes_are_one_flag():
-    """Neither class has min_images units, both together have."""
+def test_a_flag_shows_classes_too_rare_for_a_test():
+    """Two of three classes strike; the images of the third on which it does the same are shown."""
     rng = np.random.default_rng(0)
-    relevance = np.zeros((80, 2))
+    relevance = np.zeros((110, 2))
     relevance[:20, 0] = rng.uniform(0.4, 0.6, 20)
-    for first in (20, 50):
-        relevance[first : first + 6, 1] = 0.5
+    for first, images in ((20, 6), (50, 6), (80, 4)):
+        relevance[first : first + images, 1] = 0.5
     close = relevance.any(axis=1)
-    labels = [0] * 20 + [1] * 30 + [2] * 30
+    close[100:] = True  # on these it does not count
+    labels = [0] * 20 + [1] * 30 + [2] * 30 + [3] * 30
     expected = usual(relevance[:20], floor=0.1)
-    found = both_tests(relevance, range(80), labels, close, expected)[EXCESS].strikes
-    assert [(s.label, s.component, len(s.rows)) for s in found] == [(1, 1, 6), (2, 1, 6)]
-    assert _flag(found).counts == (0, 20, 12, 12, 0, 48)
+    found = both_tests(relevance, range(110), labels, close, expected)[EXCESS].strikes
+    assert [(s.label, s.component, s.hits) for s in found] == [(1, 1, 6), (2, 1, 6)]
+    flag = _flag(found)
+    assert flag.labels == (1, 2)
+    assert flag.rows.tolist() == [*range(20, 26), *range(50, 56), *range(80, 84)]
+    assert flag.counts == (0, 20, 16, 26, 0, 64)
 
 
 def test_the_tail_is_that_of_the_own_images_that_come_close():

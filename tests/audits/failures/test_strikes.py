@@ -167,13 +167,13 @@ def test_a_component_that_carries_the_class_stands_in_for_it():
     found = standing_in()
     (strike,), (other,) = found[STAND_IN].strikes, found[EXCESS].strikes
     assert (strike.component, strike.label, strike.position) == (0, 2, 0)
-    assert strike.rows.tolist() == list(range(20, 35))
-    assert strike.counts == (20, 20, 15, 18, 1, 22)
-    assert strike.usual == 0
+    assert strike.seen.rows.tolist() == list(range(20, 35))
+    assert strike.seen.counts == (20, 20, 15, 18, 1, 22)
+    assert strike.seen.usual == 0
     # Of 40 units 16 count and 18 are close, 15 are both; twice as much for the better of two tests.
     one = sum(comb(18, both) * comb(22, 16 - both) for both in (15, 16)) / comb(40, 16)
     assert strike.p_value == pytest.approx(2 * one)
     assert not strike.whole
-    assert (other.component, other.rows.tolist()) == (1, list(range(22, 34)))
+    assert (other.component, other.seen.rows.tolist()) == (1, list(range(22, 34)))
     assert other.p_value == pytest.approx(comb(18, 12) / comb(38, 12))  # own images
-    assert other.own.tolist() == [0] * 20
+    assert other.seen.own.tolist() == [0] * 20

@@ -35,6 +35,21 @@ def test_only_what_it_has_seen_counts(inputs, sae):
     assert not theirs.codes.activation[torch.from_numpy(~seen)].any()
 
 
+def test_a_flag_takes_as_many_images_as_its_share(inputs, sae, request, monkeypatch):
+    config = load_params(request.config.rootpath / "params.yaml").audits["scenes-tiny"].failures
+    asked = []
+
+    def spy(theirs, table, classes, config, seed):
+        asked.append((config.min_images, config.min_class_images))
+        return [], None
+
+    monkeypatch.setattr("audits.recurrence.__main__.find_flags", spy)
+    train = inputs.split("train").numpy()
+    for seen in (train, train & (train.cumsum() % 2 == 0)):
+        search(inputs, sae, seen, [], config, 0, 1)
+    assert asked == [(10, 5), (5, 5)]
+
+
 def test_too_few_images_say_so(inputs, sae, request):
     config = load_params(request.config.rootpath / "params.yaml").audits["scenes-tiny"].failures
     seen = np.arange(len(inputs.images)) < 2
