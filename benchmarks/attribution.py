@@ -27,15 +27,12 @@ from pipeline.attribution.relevance import (
     ORDERED_ROWS,
     Codes,
     act_grad,
-    act_grad_prompts,
     decode,
     gradient,
     slot_dots,
 )
 from pipeline.config import FaithfulnessConfig
 from pipeline.models.catalog import head_of, image_tower
-
-PROMPTS = 100
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -68,7 +65,6 @@ def one_attribution(args: argparse.Namespace) -> None:
     codes = draw_codes(args.images, args, torch.float32)
     x = decode(codes, atoms) + 0.3 * torch.randn(args.images, d) / d**0.5
     t = unit(torch.randn(args.images, p))
-    prompts = unit(torch.randn(PROMPTS, p))
     pixels = torch.randn(args.batch, 3, *tower.image_size)
     first = Codes(codes.component[: args.batch], codes.activation[: args.batch])
 
@@ -103,14 +99,10 @@ def one_attribution(args: argparse.Namespace) -> None:
         torch.autograd.grad(output(class_token), dense)
 
     g = gradient(x, t, head)
-    few = Codes(codes.component[:ORDERED_ROWS], codes.activation[:ORDERED_ROWS])
     ours = {
         "closed form": lambda: act_grad(gradient(x, t, head), codes, atoms),
         "  its gradients": lambda: gradient(x, t, head),
         "  its dots with atoms": lambda: slot_dots(g, codes.component, atoms),
-        f"closed form, {PROMPTS} prompts an image": lambda: act_grad_prompts(
-            x[: len(few.component)], prompts, few, atoms, head
-        ),
     }
     theirs = {
         "(a) autograd through the tower, forward and back": lambda: through_tower(True),
@@ -119,8 +111,7 @@ def one_attribution(args: argparse.Namespace) -> None:
     }
     found = least({**theirs, **ours}, args.repeats)
     for name in found:
-        many = PROMPTS * len(few.component) if "prompts" in name else args.images
-        found[name] /= args.batch if name in theirs else many
+        found[name] /= args.batch if name in theirs else args.images
     mine = found["closed form"]
     for name, taken in found.items():
         print(f"{name:50s} {taken * 1e3:10.5f} ms   {taken / mine:9.2f} of ours")

@@ -10,6 +10,7 @@ EXAMPLES = {
     "pipeline.attribution.relevance": ["act_grad", "decode"],
     "pipeline.labels.clarity": ["clarity", "polysemanticity"],
     "pipeline.sae.health": ["density"],
+    "audits.auroc": ["auroc"],
     "audits.concepts.hidden": ["correlation"],
     "audits.robustness.averages": ["average"],
     "audits.robustness.separability": ["separability"],

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from pipeline import layout
 from pipeline.artifacts.store import read_json
-from pipeline.config import HERE, DatasetConfig
+from pipeline.config import DatasetConfig
 from pipeline.datasets.adapters import listing
 from pipeline.datasets.splits import thin
 
@@ -21,6 +21,7 @@ WIDTHS = 32
 WIDTH_SHARE = 8
 """Dimensions for each active component. With a quarter of the width more predictions survive the
 reconstruction, and two of 24 failures planted in photographs are missed (docs/measurements.md)."""
+FOLDER, CONFIG = "local-dir:", "open_clip_config.json"
 WAY = 0.6
 """Rate times steps: about how far AdamW may move a number away from the start. With less,
 dictionaries reconstruct worse, with more, two of them have less in common."""
@@ -93,12 +94,13 @@ def width_of(key: str, name: str, models: Path) -> int | None:
         name: its `name` in params.yaml.
         models: folder in which open_clip folders are looked for.
     """
-    folder = models / key / "open_clip_config.json"
-    if folder.exists():
-        config: Mapping[str, Any] = read_json(folder).get("model_cfg", {})
-    elif ":" in name or name == f"{HERE}/{key}":
-        return None
-    else:
+    folder = models / key
+    if not folder.exists() and name.startswith(FOLDER):
+        folder = Path(name.removeprefix(FOLDER))
+    config: Mapping[str, Any] = {}
+    if (folder / CONFIG).exists():
+        config = read_json(folder / CONFIG).get("model_cfg", {})
+    elif ":" not in name:
         # Imported late: open_clip takes seconds.
         import open_clip
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from audits.auroc import auroc
 from audits.failures.lexicon import plain
 from audits.failures.modes import ModeEvidence, Shown, short
 from pipeline.artifacts.store import read_json, read_table
@@ -156,15 +157,9 @@ def images_auroc(
         own: the same of the class's, rising.
     """
     rest = len(every) - len(mine)
-    against_all = _auroc(mine, every)
+    against_all = auroc(mine, every)
     against_rest = (len(every) * against_all - len(mine) / 2) / rest if rest else 0.5
-    return min(against_rest, _auroc(mine, own) if len(own) else 1.0)
-
-
-def _auroc(values: np.ndarray, others: np.ndarray) -> float:
-    """AUROC of values against sorted others, ties counting half."""
-    below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
-    return float(below.mean()) / (2 * len(others))
+    return min(against_rest, auroc(mine, own) if len(own) else 1.0)
 
 
 def what_is_shown(

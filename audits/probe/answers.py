@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.random import Generator
 from PIL import Image
 from scipy.sparse import csr_array
@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 from tqdm import tqdm
 
+from audits.auroc import auroc
 from audits.probe.writing import Ground, blank, marked, writable, written
 from pipeline.attribution.relevance import Codes
 from pipeline.config import EmbedConfig, ProbeConfig
@@ -159,18 +160,19 @@ def answers(codes: Codes, components: int, planned: Plan) -> Answers:
         activation = sparse[there].toarray()[:, fires]
         word = planned.word[there]
         has_word = word != NO_WORD
-        writing[fires] += (_auroc(activation, has_word) - 0.5) / len(places)
+        writing[fires] += (_of_columns(activation, has_word) - 0.5) / len(places)
         ranks = rankdata(activation[has_word], axis=0) - 1
         to_word[word[has_word]] += ranks / (has_word.sum() - 1)
     times = np.bincount(planned.word[planned.word != NO_WORD])
     return Answers(writing, fires, to_word / times[:, None])
 
 
-def _auroc(values: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """AUROC [j] of the positive rows of values [n, j] against the others, in each column."""
-    count = positive.sum()
-    ranks = rankdata(values, axis=0)[positive].sum(axis=0)
-    return (ranks - count * (count + 1) / 2) / (count * (len(values) - count))
+def _of_columns(
+    values: Float[np.ndarray, "n j"], positive: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " j"]:
+    """AUROC of the positive rows against the others, in each column."""
+    others = np.sort(values[~positive], axis=0)
+    return np.array([auroc(*pair) for pair in zip(values[positive].T, others.T, strict=True)])
 
 
 def directions(x: Float[Tensor, "n d"], planned: Plan) -> np.ndarray:
@@ -218,8 +220,8 @@ def separation(
     for ground in range(len(by_ground)):
         there = planned.ground == ground
         along = direction(np.delete(by_ground, ground, axis=0))
-        scores = (values[there] @ along)[:, None]
-        found.append(_auroc(scores, planned.word[there] != NO_WORD)[0])
+        scores, has_word = values[there] @ along, planned.word[there] != NO_WORD
+        found.append(auroc(scores[has_word], np.sort(scores[~has_word])))
     return float(np.mean(found))
 
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from audits.auroc import auroc
+
 
 class Separability(NamedTuple):
     """Two measures of one ranking."""
@@ -19,8 +21,7 @@ class Separability(NamedTuple):
 def separability(own: np.ndarray, others: np.ndarray) -> Separability:
     """AUROC and average precision of own scores [o] against other scores [r].
 
-    The same numbers as scikit-learn's roc_auc_score and average_precision_score. Only the others
-    are sorted: at 50 own and 50,000 other scores that takes a twentieth of the time.
+    The same numbers as scikit-learn's roc_auc_score and average_precision_score.
 
     >>> separability(np.array([0.9, 0.4]), np.array([0.5, 0.1]))
     Separability(auroc=0.75, average_precision=0.8333333333333333)
@@ -36,9 +37,8 @@ def separability(own: np.ndarray, others: np.ndarray) -> Separability:
         raise ValueError("a score is NaN: it has no rank")
     own, others = np.sort(own), np.sort(others)
     below = np.searchsorted(others, own, side="left")
-    not_above = np.searchsorted(others, own, side="right")
     own_at_least = len(own) - np.searchsorted(own, own, side="left")
     return Separability(
-        auroc=float((below + not_above).mean() / (2 * len(others))),
+        auroc=auroc(own, others),
         average_precision=float((own_at_least / (own_at_least + len(others) - below)).mean()),
     )

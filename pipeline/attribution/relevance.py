@@ -19,8 +19,6 @@ CACHED_ROWS = 256
 """Embeddings worked on at once: what is computed on the way stays in a core's cache."""
 ORDERED_ROWS = 4096
 """Images whose slots are put in the order of components at once: their vectors stay in cache."""
-TABLE_ENTRIES = 2**20
-"""Relevances of many prompts computed at once."""
 
 
 class Codes(NamedTuple):
@@ -28,21 +26,6 @@ class Codes(NamedTuple):
 
     component: Int[Tensor, "n k"]
     activation: Float[Tensor, "n k"]
-
-
-class Bridge(NamedTuple):
-    """The paper's Eq. 6 by its parts, scale · (lens − correction)."""
-
-    scale: Float[Tensor, "n k"]
-    """a_j times the length of atom and projected atom over those of x and z."""
-    lens: Float[Tensor, "n k"]
-    """Logit Lens: cosine of the projected atom with the prompt."""
-    correction: Float[Tensor, "n k"]
-    """What the image says already: cosine of the projected atom with z, times y."""
-
-    def relevance(self) -> Float[Tensor, "n k"]:
-        """Eq. 6 put together."""
-        return self.scale * (self.lens - self.correction)
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:
@@ -138,71 +121,6 @@ def _dots(
             check_invariants=False,  # empty slots make a pair occur twice
         )
     return torch.sparse.sampled_addmm(pairs, atoms, vectors.T, beta=0).values()
-
-
-def act_grad_prompts(
-    x: Float[Tensor, "n d"],
-    t: Float[Tensor, "c p"],
-    codes: Codes,
-    atoms: Float[Tensor, "m d"],
-    head: Head,
-) -> Float[Tensor, "n k c"]:
-    """Relevance of every slot for each of many prompts, as `gradient` and `act_grad` give it.
-
-    With J = ∂LayerNorm(x)/∂x: R_j = a_j V_j J (t − y z_hat) W_projᵀ/‖z‖. The part with z_hat is
-    the same for all prompts; the part with t is (V_j − mean V_j) · (gamma ∘ t W_projᵀ), a table
-    over components and prompts, less what LayerNorm's scale takes, (V_j · c) mean(c ∘ gamma ∘
-    t W_projᵀ), over σ. So a prompt more costs an image k look-ups instead of a gradient.
-    """
-    used, slot = codes.component.unique(return_inverse=True)
-    directions = head.gamma[:, None] * (head.w_proj @ t.T)  # [d, c]
-    table = atoms[used] @ (directions - directions.mean(dim=0))  # [used, c]
-    relevance = torch.empty(*slot.shape, len(t), dtype=x.dtype)
-    entries = max(1, slot.shape[1] * len(t))  # of an image
-    for rows in blocks(len(x), min(ORDERED_ROWS, TABLE_ENTRIES // entries)):
-        c, sigma = _normed(x[rows], head)
-        z = project(x[rows], head)
-        z_hat = unit(z)
-        common = _through_layer_norm(c, z_hat @ head.w_proj.T, head)
-        by_slot = [slot_dots(v, codes.component[rows], atoms) for v in (common, c)]
-        by_prompt = [z_hat @ t.T, c @ directions / x.shape[1]]
-        relevance[rows] = torch.baddbmm(
-            table[slot[rows]], torch.stack(by_slot, dim=2), torch.stack(by_prompt, dim=1), alpha=-1
-        )
-        scale = codes.activation[rows] / (sigma * z.norm(dim=1, keepdim=True))
-        relevance[rows] *= scale[..., None]
-    return relevance
-
-
-def bridge(
-    x: Float[Tensor, "n d"],
-    t: Float[Tensor, "n p"],
-    codes: Codes,
-    atoms: Float[Tensor, "m d"],
-    head: Head,
-) -> Bridge:
-    """Relevance as Logit Lens less a correction, for a head without beta and eps (Eq. 6, 31).
-
-    Only there is it exact: what a component would be worth on its own, less what the image says
-    already.
-    """
-    bare = head._replace(beta=torch.zeros_like(head.beta), eps=0.0)
-    used, slot = codes.component.unique(return_inverse=True)
-    z, v = project(x, bare), project(atoms[used], bare)
-    z_hat, v_hat = unit(z), unit(v)
-    # Of the lengths of centred atoms and images, and of what they project to.
-    atom = _centred(atoms[used]).norm(dim=1) * v.norm(dim=1)
-    image = _centred(x).norm(dim=1, keepdim=True) * z.norm(dim=1, keepdim=True)
-    y = (z_hat * t).sum(dim=1, keepdim=True)
-    return Bridge(
-        scale=codes.activation * atom[slot] / image,
-        lens=slot_dots(t, slot, v_hat),
-        correction=slot_dots(z_hat, slot, v_hat) * y,
-    )
-
-
-def _centred(rows: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-    return rows - rows.mean(dim=1, keepdim=True)
 
 
 def logit_lens(

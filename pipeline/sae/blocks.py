@@ -107,7 +107,6 @@ class EmbeddingBlocks:
         epoch: int,
         rank: int = 0,
         world: int = 1,
-        start: int = 0,
     ) -> Iterator[Batch]:
         """One epoch, in the order that the module describes.
 
@@ -122,7 +121,6 @@ class EmbeddingBlocks:
             epoch: likewise; every epoch has another order.
             rank: which share: images rank, rank + world, … of each batch.
             world: number of ranks.
-            start: batches to leave out; what only they need is not read.
 
         Raises:
             ValueError: fraction is not in (0, 1], or world does not divide batch_size; while
@@ -139,11 +137,10 @@ class EmbeddingBlocks:
             raise ValueError(f"rank is {rank}: it must be from 0 to {world - 1}")
         pools = self._order(fraction, seed, epoch)
         count = sum(map(len, pools))
-        wholes = [min(batch_size, count - at) for at in range(0, count, batch_size)][start:]
+        wholes = [min(batch_size, count - at) for at in range(0, count, batch_size)]
         own = [len(range(rank, whole, world)) for whole in wholes]
         place = np.arange(count)
-        mine = (place % world == rank) & (place >= start * batch_size)
-        taken = np.split(mine, np.cumsum([len(pool) for pool in pools])[:-1])
+        taken = np.split(place % world == rank, np.cumsum([len(pool) for pool in pools])[:-1])
         parts = [pool[which] for pool, which in zip(pools, taken, strict=True)]
         if self._fits:
             held = map(self._read, np.split(np.concatenate(parts), np.cumsum(own)[:-1]))

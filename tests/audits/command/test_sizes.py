@@ -80,6 +80,7 @@ def test_width_of_a_folder_a_name_and_a_repository(tmp_path):
     config = {"model_cfg": {"vision_cfg": {"width": 96}}}
     (tmp_path / "mine" / "open_clip_config.json").write_text(json.dumps(config))
     assert width_of("mine", "local-dir:data/models/mine", tmp_path) == 96
+    assert width_of("elsewhere", f"local-dir:{tmp_path}/mine", tmp_path / "models") == 96
     assert width_of("b32", "ViT-B-32", tmp_path) == 768
     assert width_of("hub", "hf-hub:someone/namer", tmp_path) is None
     assert width_of("other", "local-dir:data/models/other", tmp_path) is None

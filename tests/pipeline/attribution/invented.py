@@ -11,7 +11,6 @@ from pipeline.attribution.relevance import (
     Codes,
     ablation,
     act_grad,
-    bridge,
     energy,
     gradient,
     integrated_gradients,
@@ -63,11 +62,10 @@ def relative_error(found: Tensor, true: Tensor) -> float:
     return float((found - true).norm() / true.norm())
 
 
-def every_method(case: Case, bare: bool = True) -> dict[str, Tensor]:
-    """Relevance by every method; the bridge, whose head is bare, only where asked for."""
+def every_method(case: Case) -> dict[str, Tensor]:
+    """Relevance by every method."""
     x, t, codes, atoms, head = case.x, case.t, case.codes, case.atoms, case.head
-    bridged = {"bridge": bridge(x, t, codes, atoms, head).relevance()} if bare else {}
-    return bridged | {
+    return {
         "act_grad": act_grad(gradient(x, t, head), codes, atoms),
         "integrated_gradients": integrated_gradients(x, t, codes, atoms, head, 3),
         "ablation": ablation(x, t, codes, atoms, head),

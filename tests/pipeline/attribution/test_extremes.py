@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pipeline.attribution.relevance import (
     Codes,
     act_grad,
-    bridge,
     decode,
     gradient,
     integrated_gradients,
@@ -54,7 +53,7 @@ def test_every_method_is_finite_and_leaves_the_other_rows_alone(
     case.t, case.x = t, x
     component = case.codes.component.masked_fill(activation == 0, 0)
     case.codes = Codes(component, activation)
-    methods = every_method(case, bare=what != "constant x")
+    methods = every_method(case)
     others = torch.arange(len(x)) != row
     for name, found in methods.items():
         assert torch.isfinite(found).all(), name
@@ -63,16 +62,8 @@ def test_every_method_is_finite_and_leaves_the_other_rows_alone(
             expected = before[name][others]
             torch.testing.assert_close(found[others], expected, rtol=1e-8, atol=1e-13)
     if what == "zero text":
-        for name in ("act_grad", "integrated_gradients", "bridge", "ablation"):
+        for name in ("act_grad", "integrated_gradients", "ablation"):
             assert methods[name][row].eq(0).all(), name
-
-
-def test_a_constant_image_has_no_bridge() -> None:
-    """Without beta and eps its embedding is 0: refused, and not made up."""
-    case = Case()
-    case.x[1] = 4.0
-    with pytest.raises(ValueError, match="1 embeddings have length 0"):
-        bridge(case.x, case.t, case.codes, case.atoms, case.head)
 
 
 def test_no_points_are_refused() -> None:

@@ -6,16 +6,13 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.attribution.head import Head, unit
+from pipeline.attribution.head import unit
 from pipeline.attribution.relevance import (
     Codes,
     ablation,
     act_grad,
-    act_grad_prompts,
-    bridge,
     decode,
     energy,
     gradient,
@@ -29,7 +26,6 @@ from tests.pipeline.attribution.invented import (
     autograd,
     cosine,
     dense,
-    model,
     per_slot,
     relative_error,
     shapes,
@@ -52,30 +48,6 @@ def test_act_grad_is_activation_times_autograds_derivative(**sizes: Any) -> None
     found = act_grad(gradient(case.x, case.t, case.head), case.codes, case.atoms)
     true = per_slot(case, a * by_activation)
     assert relative_error(found, true) <= TOLERANCE
-
-
-@settings(max_examples=25, deadline=None)
-@given(prompts=st.integers(1, 9), unit_length=st.booleans(), **shapes)
-def test_many_prompts_are_autograds_one_by_one(
-    prompts: int, unit_length: bool, **sizes: Any
-) -> None:
-    """Unit prompts and classifiers' weights of any length alike."""
-    case = Case(**sizes)
-    g = torch.Generator().manual_seed(prompts)
-    t = torch.randn(prompts, case.t.shape[1], generator=g, dtype=torch.float64)
-    t = unit(t) if unit_length else 23 * t
-    found = act_grad_prompts(case.x, t, case.codes, case.atoms, case.head)
-    a = dense(case.codes, len(case.atoms))
-    residual = case.x - a @ case.atoms
-
-    def output(a: Tensor, prompt: Tensor) -> Tensor:
-        z = model(a @ case.atoms + residual, case.head)
-        return (z / z.norm(dim=-1, keepdim=True)) @ prompt
-
-    for index, prompt in enumerate(t):
-        by_activation = autograd(lambda a, prompt=prompt: output(a, prompt), a)
-        true = per_slot(case, a * by_activation)
-        assert relative_error(found[..., index], true) <= TOLERANCE
 
 
 @settings(max_examples=15, deadline=None)
@@ -153,22 +125,6 @@ def test_act_grad_predicts_the_literal_ablation_of_small_activations() -> None:
             assert relative_error(found[:, slot], effect) < bound
 
 
-def test_the_bridge_is_the_exact_form_without_bias_and_eps() -> None:
-    """Eq. 6 drops beta and eps: the two agree there, and differ with the trained ones."""
-    case = Case()
-
-    def exact(head: Head) -> Tensor:
-        return act_grad(gradient(case.x, case.t, head), case.codes, case.atoms)
-
-    bare = case.head._replace(beta=torch.zeros(11, dtype=torch.float64), eps=0.0)
-    parts = bridge(case.x, case.t, case.codes, case.atoms, case.head)
-    assert relative_error(exact(bare), parts.relevance()) <= TOLERANCE
-    assert relative_error(exact(case.head), parts.relevance()) > 0.05
-    lens = logit_lens(case.atoms, case.t, bare)[case.codes.component]  # [n, k, c], own prompts
-    own = lens[torch.arange(3), :, torch.arange(3)]
-    torch.testing.assert_close(parts.lens, own, rtol=1e-9, atol=1e-12)
-
-
 @pytest.mark.parametrize("n, k, m, c", [(0, 3, 5, 2), (4, 0, 5, 2), (4, 3, 5, 0), (0, 0, 0, 0)])
 def test_of_nothing_there_is_nothing(n, k, m, c, head):
     """No images, no slots, no prompts, or nothing at all: no error, and the sizes that follow."""
@@ -177,8 +133,6 @@ def test_of_nothing_there_is_nothing(n, k, m, c, head):
     t, prompts = (unit(torch.randn(rows, 18, generator=generator)) for rows in (n, c))
     codes = Codes(torch.zeros(n, k, dtype=torch.long), torch.zeros(n, k))
     assert act_grad(gradient(x, t, head), codes, atoms).shape == (n, k)
-    assert act_grad_prompts(x, prompts, codes, atoms, head).shape == (n, k, c)
-    assert bridge(x, t, codes, atoms, head).relevance().shape == (n, k)
     assert logit_lens(atoms, prompts, head).shape == (m, c)
     assert energy(codes, atoms).shape == random_relevance(codes, generator).shape == (n, k)
     assert integrated_gradients(x, t, codes, atoms, head, 3).shape == (n, k)

@@ -27,16 +27,3 @@ def test_a_rank_that_gets_none_of_the_last_images_still_takes_part(tmp_path, poo
     last = [list(blocks.batches(3, 1.0, 0, 1, rank, 3))[-1] for rank in range(3)]
     assert [tuple(batch.x.shape) for batch in last] == [(1, D), (0, D), (0, D)]
     assert [batch.images for batch in last] == [1, 1, 1]
-
-
-@pytest.mark.parametrize("pool", [1000, 11])
-@pytest.mark.parametrize(("rank", "world"), [(0, 1), (1, 2)])
-def test_a_start_leaves_batches_out(tmp_path, pool, rank, world):
-    manifest, *_ = write(tmp_path)
-    blocks = opened(tmp_path, manifest, pool=pool)
-    whole = list(blocks.batches(6, 1.0, 0, 1, rank, world))
-    for start in (1, 5, 6):
-        rest = list(blocks.batches(6, 1.0, 0, 1, rank, world, start))
-        assert len(rest) == 7 - start
-        assert all(torch.equal(a.x, b.x) for a, b in zip(rest, whole[start:], strict=True))
-    assert not list(blocks.batches(6, 1.0, 0, 1, rank, world, start=7))
