@@ -16,6 +16,7 @@ COLUMNS = [
     "recurrence_low",
     "recurrence_high",
     "recurrence_random",
+    "recurrence_all_images",
 ]
 
 
@@ -29,7 +30,8 @@ class Finding(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What one further dictionary makes of the audit's findings [f]."""
+    """What one further dictionary makes of the audit's findings [f], on the images that it knows
+    and, last, on all."""
 
     number: int
     """Of the dictionary, from 1 on."""
@@ -39,6 +41,8 @@ class Run(NamedTuple):
     """Probability that as many random candidates of its class would be."""
     random_class: Float[np.ndarray, " f"]
     """The same with the class drawn at random, too."""
+    on_all: Bool[np.ndarray, " f"]
+    """Whether each is found again where the dictionary searches all train images."""
 
 
 def compare(
@@ -57,6 +61,7 @@ def compare(
 
     The control puts as many random images in their place (see `chance`), out of the candidates of
     the same class, of which a finding may hold nearly all, and out of those of a random class.
+    `on_all` is as `again`: the run has all that there is.
 
     Args:
         own: the audit's findings.
@@ -91,6 +96,7 @@ def compare(
         np.array(again, dtype=bool),
         np.array(random, dtype=np.float64),
         np.array(random_class, dtype=np.float64),
+        np.array(again, dtype=bool),
     )
 
 
@@ -120,15 +126,17 @@ def by_finding(finding_ids: Sequence[str], runs: Sequence[Run]) -> pd.DataFrame:
     """A row for each finding, COLUMNS.
 
     recurrence: fraction of the runs in which it is found again, 1 in each, 0 in none, beside its
-    Wilson interval of 95 % and the mean of the control; null where there is no run.
+    Wilson interval of 95 % and the mean of the control; recurrence_all_images: the same fraction
+    where each dictionary searches all train images. Null where there is no run.
     """
     rows = []
     for index, finding_id in enumerate(finding_ids):
         times = sum(bool(run.again[index]) for run in runs)
-        figures: tuple[float | None, ...] = (None,) * 4
+        figures: tuple[float | None, ...] = (None,) * 5
         if runs:
             random = float(np.mean([run.random[index] for run in runs]))
-            figures = (times / len(runs), *wilson(times, len(runs)), random)
+            every = float(np.mean([run.on_all[index] for run in runs]))
+            figures = (times / len(runs), *wilson(times, len(runs)), random, every)
         rows.append((finding_id, len(runs), times, *figures))
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[3:], float))
 
@@ -139,7 +147,8 @@ def metrics(
     """Figures of all findings: counts, and shares where there are runs and findings.
 
     found_again is the mean over findings of their recurrence, `confirmed` that over the confirmed
-    ones, `random` and `random_class` those of the control. in_all is the share of findings that
+    ones, `random` and `random_class` those of the control, `all_images` and `all_images_confirmed`
+    the first two of what is found on all train images. in_all is the share of findings that
     each run finds, with its Wilson interval over findings, in_none that of those no run finds.
 
     Args:
@@ -150,19 +159,22 @@ def metrics(
     figures: dict[str, int | float] = {"runs": len(runs), "findings": len(table)}
     if not runs or table.empty:
         return figures
-    every = int((table["found_in"] == len(runs)).sum())
-    low, high = wilson(every, len(table))
+    by_all = int((table["found_in"] == len(runs)).sum())
+    low, high = wilson(by_all, len(table))
     figures |= {
         "found_again": float(table["recurrence"].mean()),
+        "all_images": float(table["recurrence_all_images"].mean()),
         "random": float(table["recurrence_random"].mean()),
         "random_class": float(np.mean([run.random_class for run in runs])),
-        "in_all": every / len(table),
+        "in_all": by_all / len(table),
         "in_all_low": low,
         "in_all_high": high,
         "in_none": float((table["found_in"] == 0).mean()),
     }
     if confirmed.any():
         figures["confirmed"] = float(table.loc[confirmed, "recurrence"].mean())
+        on_all = table.loc[confirmed, "recurrence_all_images"]
+        figures["all_images_confirmed"] = float(on_all.mean())
     return figures
 
 

@@ -137,8 +137,8 @@ def recurrence(figures: Mapping[str, Any]) -> str:
     """How often the findings are found again by dictionaries that share nothing.
 
     Args:
-        figures: `runs`, `findings` and, where there are both, `found_again`, `in_all`,
-            `random_class`.
+        figures: `runs`, `findings` and, where there are both, `found_again`, `all_images`,
+            `in_all`, `random_class`.
     """
     if "found_again" not in figures:
         if figures["findings"] and not figures["runs"]:
@@ -149,18 +149,18 @@ def recurrence(figures: Mapping[str, Any]) -> str:
     found = f"{wording.percent(figures['found_again'])} of the findings again"
     if runs == 1:
         said = (
-            f"A further dictionary, trained from its own start on half of the images, finds {found}"
+            f"A further dictionary, trained from its own start on half of the images, finds {found} "
+            "in that half"
         )
     else:
         by = "both find" if runs == 2 else f"all {wording.number(runs)} find"
         said = (
             f"{wording.number(runs).capitalize()} further dictionaries, each trained from its own "
-            f"start on half of the images, find {found} on average, and {by} {every:,} of "
-            f"{findings:,}"
+            f"start on half of the images, find {found} in these halves on average, and {by} {every:,} "
+            f"of {findings:,}"
         )
-    return (
-        f"{said}; of images drawn at random it would be {wording.percent(figures['random_class'])}."
-    )
+    every, random = (wording.percent(figures[name]) for name in ("all_images", "random_class"))
+    return f"{said}; in all images {every}, and {random} if images were drawn at random."
 
 
 def _held(findings: int, confirmed: int) -> str:

@@ -13,6 +13,9 @@ def finding(position, *rows):
     return Finding(position, np.array(rows))
 
 
+ON_ALL = np.array([True, True, False])
+
+
 def test_found_again_is_of_the_class_and_shares_the_smaller_set():
     own = [finding(0, 1, 2, 3, 4), finding(0, 8, 9), finding(1, 21, 22, 23), finding(2, 1, 2)]
     found = [finding(0, 3, 4, 5, 6, 7, 10), finding(1, 21, 30, 31), finding(0, 9, 17, 18)]
@@ -52,14 +55,21 @@ def test_chance_grows_with_what_is_found_where_candidates_are_few():
 
 def test_figures_by_hand():
     runs = [
-        Run(1, np.array([True, True, False]), np.array([0.0, 0.5, 0.1]), np.full(3, 0.2)),
-        Run(2, np.array([True, False, False]), np.array([0.2, 0.1, 0.3]), np.full(3, 0.1)),
+        Run(1, np.array([True, True, False]), np.array([0.0, 0.5, 0.1]), np.full(3, 0.2), ON_ALL),
+        Run(
+            2,
+            np.array([True, False, False]),
+            np.array([0.2, 0.1, 0.3]),
+            np.full(3, 0.1),
+            ~ON_ALL | ON_ALL,
+        ),
     ]
     table = by_finding(["a", "b", "c"], runs)
     assert list(table) == COLUMNS
     assert table["runs"].tolist() == [2, 2, 2]
     assert table["found_in"].tolist() == [2, 1, 0]
     assert table["recurrence"].tolist() == [1, 0.5, 0]
+    assert table["recurrence_all_images"].tolist() == [1, 1, 0.5]
     assert table["recurrence_random"].tolist() == pytest.approx([0.1, 0.3, 0.2])
     # Wilson: (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), z = 1.96.
     assert table.loc[1, "recurrence_low"] == pytest.approx(0.0945, abs=1e-3)
@@ -76,6 +86,8 @@ def test_figures_by_hand():
         "in_all_high": pytest.approx(0.7923, abs=1e-3),
         "in_none": pytest.approx(1 / 3),
         "confirmed": pytest.approx(0.75),
+        "all_images": pytest.approx(5 / 6),
+        "all_images_confirmed": pytest.approx(1),
     }
 
 
@@ -87,7 +99,7 @@ def test_without_runs_nothing_is_said():
 
 
 def test_without_findings_there_are_counts_only():
-    run = Run(1, np.zeros(0, dtype=bool), np.zeros(0), np.zeros(0))
+    run = Run(1, np.zeros(0, dtype=bool), np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
     table = by_finding([], [run])
     assert list(table) == COLUMNS
     assert metrics(table, np.zeros(0, dtype=bool), [run]) == {"runs": 1, "findings": 0}

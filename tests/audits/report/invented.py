@@ -209,6 +209,7 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
     again: dict[str, float] = {"runs": 2, "findings": len(rows)}
     if rows:
         again |= {"found_again": 0.75, "random": 0.25, "random_class": 0.03125, "confirmed": 0.8}
+        again |= {"all_images": 0.875}
         again |= {"in_all": 2 / len(rows), "in_all_low": 0.2, "in_all_high": 0.9, "in_none": 0.0}
     write_json(audit / "recurrence" / "metrics.json", {"recurrence": again})
 

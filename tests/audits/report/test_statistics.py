@@ -35,16 +35,16 @@ def test_review_says_whose_modes_they_are_and_what_changed() -> None:
 
 def test_how_often_findings_are_found_again() -> None:
     figures = {"runs": 2, "findings": 25, "found_again": 0.94, "in_all": 0.92}
-    figures |= {"random_class": 0.125}
+    figures |= {"random_class": 0.125, "all_images": 0.98}
     assert statistics.recurrence(figures) == (
         "Two further dictionaries, each trained from its own start on half of the images, find 94% "
-        "of the findings again on average, and both find 23 of 25; of images drawn at random it "
-        "would be 12%."
+        "of the findings again in these halves on average, and both find 23 of 25; in all images "
+        "98%, and 12% if images were drawn at random."
     )
     assert "all three find 23 of 25" in statistics.recurrence(figures | {"runs": 3})
     assert statistics.recurrence(figures | {"runs": 1}) == (
         "A further dictionary, trained from its own start on half of the images, finds 94% of the "
-        "findings again; of images drawn at random it would be 12%."
+        "findings again in that half; in all images 98%, and 12% if images were drawn at random."
     )
     more = {"in_all_low": 0.75, "in_all_high": 0.98, "random": 0.5}
     assert statistics.controls(figures | more) == (
