@@ -149,15 +149,15 @@ def recurrence(figures: Mapping[str, Any]) -> str:
     found = f"{wording.percent(figures['found_again'])} of the findings again"
     if runs == 1:
         said = (
-            f"A further dictionary, trained from its own start on half of the images, finds {found} "
-            "in that half"
+            "A further dictionary, trained from its own start on half of the images, finds "
+            f"{found} in that half"
         )
     else:
         by = "both find" if runs == 2 else f"all {wording.number(runs)} find"
         said = (
             f"{wording.number(runs).capitalize()} further dictionaries, each trained from its own "
-            f"start on half of the images, find {found} in these halves on average, and {by} {every:,} "
-            f"of {findings:,}"
+            f"start on half of the images, find {found} in these halves on average, and {by} "
+            f"{every:,} of {findings:,}"
         )
     every, random = (wording.percent(figures[name]) for name in ("all_images", "random_class"))
     return f"{said}; in all images {every}, and {random} if images were drawn at random."

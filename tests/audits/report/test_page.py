@@ -72,7 +72,7 @@ def test_headline_says_how_many_classes(report: Render) -> None:
     assert "<h1>On 2 of 3 classes, this model also answers to something else</h1>" in html
     assert "Two of three findings held up on images not used to find them" in html
     lede = html.partition('<p class="lede">')[2].partition("</p>")[0]
-    assert "find 75% of the findings again on average, and both find 2 of 3" in lede
+    assert "find 75% of the findings again in these halves on average, and both find 2 of 3" in lede
     assert "62% of the time with the short class name" in html
     assert "88% with the full class name in templates" in html
     assert "the model falls for 2, and the audit found 1 of these" in html
