@@ -68,8 +68,7 @@ def change(folder: Path, key: str, value: Any) -> None:
 
 
 def test_the_number_of_workers_computes_nothing(changing):
-    change(changing, "audits.lesions-tiny.embed.workers", 1)
-    change(changing, "datasets.lesions.embed.workers", 1)
+    change(changing, "embeddings.lesions-tiny.workers", 1)
     assert worked(changing, "compare@lesions") == set()
 
 

@@ -149,7 +149,7 @@ def train_others(name: str, params: Params, images: EmbeddingBlocks) -> Iterator
             seed = params.seed + number
             own = np.where(half(table, params.seed, number), "half", "")
             blocks = EmbeddingBlocks.open(
-                layout.embeddings(name), table.assign(split=own), "half", columns
+                layout.embeddings(audit.embeddings), table.assign(split=own), "half", columns
             )
             checkpoints = place / str(seed)
             checkpoints.mkdir(exist_ok=True)
@@ -179,16 +179,17 @@ def directions(images: EmbeddingBlocks, count: int, seed: int) -> Float[Tensor, 
 def main() -> None:
     """Train further seeds and match them with the audit's SAE."""
     name, params = begin(__doc__)
-    manifest = layout.manifest(params.audit(name).dataset) / "manifest.parquet"
+    audit = params.audit(name)
+    manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     table = read_table(manifest, ["image_id", "split"])
-    images = EmbeddingBlocks.open(layout.embeddings(name), table, None)
+    images = EmbeddingBlocks.open(layout.embeddings(audit.embeddings), table, None)
     own = dictionary(0, params.seed, files.load(layout.sae(name)), images)
     gaps = Gaps()
     others = gaps.measured("stability", lambda: list(train_others(name, params, images))) or []
     numbers = [other.number for other in others]
     write_json(layout.further_saes(name) / "index.json", {"numbers": numbers})
     random = directions(images, len(own.atoms), params.seed)
-    found = measure(own, others, random, params.audit(name).stability.cosine, gaps)
+    found = measure(own, others, random, audit.stability.cosine, gaps)
     folder = layout.audit(name, "stability")
     write_table(folder / "components.parquet", found.components)
     write_table(folder / "pairs.csv", found.pairs)
