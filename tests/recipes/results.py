@@ -122,9 +122,9 @@ def of_prepare() -> Result:
         }
 
 
-def write_model(folder: Path) -> None:
-    """A CLIP of sines, as an open_clip folder."""
-    tower = {"width": 32, "layers": 1, "head_width": 16}
+def write_model(folder: Path, **vision: Any) -> None:
+    """A CLIP of sines, as an open_clip folder, with changes to its image tower."""
+    tower = {"width": 32, "layers": 1, "head_width": 16, **vision}
     config = {
         "embed_dim": 16,
         "vision_cfg": tower | {"image_size": SIZE, "patch_size": 8},
@@ -143,6 +143,21 @@ def write_model(folder: Path) -> None:
     write_json(folder / "open_clip_config.json", content)
 
 
+def write_images() -> None:
+    """Six pictures, one of 16 bits, and what a manifest says of them."""
+    rows = []
+    for number in range(6):
+        path = RAW / f"{number}.{'pgm' if number == 5 else 'ppm'}"
+        write_picture(path, number, bits=16 if number == 5 else 8)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        rows.append((str(number), path.name, digest, ("train", "val")[number % 2]))
+    images = pd.DataFrame(rows, columns=["image_id", "path", "sha256", "split"])
+    folder = layout.manifest(DATASET)
+    write_table(folder / "manifest.parquet", images)
+    write_table(folder / "images.parquet", images.drop(columns="split"))
+    write_json(folder / "reading.json", {"pixels": {"as": "shown", "bits": 16}})
+
+
 def of_embed() -> Result:
     """Class and spatial tokens of pictures plain and red-shifted, what a labeler sees, words."""
     embedding = {"batch_size": 3, "workers": 0, "shard_rows": 4, "dtype": "float32"}
@@ -151,17 +166,7 @@ def of_embed() -> Result:
     shortcut |= {"red_shift": {"added": -1.0, "removed": 0.2}}
     words = {"vocabulary": "words.csv"}
     with workspace(dataset=words, embeddings=embedding, shortcut=shortcut):
-        rows = []
-        for number in range(6):
-            path = RAW / f"{number}.{'pgm' if number == 5 else 'ppm'}"
-            write_picture(path, number, bits=16 if number == 5 else 8)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            rows.append((str(number), path.name, digest, ("train", "val")[number % 2]))
-        images = pd.DataFrame(rows, columns=["image_id", "path", "sha256", "split"])
-        folder = layout.manifest(DATASET)
-        write_table(folder / "manifest.parquet", images)
-        write_table(folder / "images.parquet", images.drop(columns="split"))
-        write_json(folder / "reading.json", {"pixels": {"as": "shown", "bits": 16}})
+        write_images()
         Path("words.csv").write_text("term,kind\ngrass,background\nred cat,object\n")
         write_model(layout.model("tiny"))
         run(embed.main, "--embeddings", ENTRY)
