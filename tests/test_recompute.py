@@ -78,6 +78,18 @@ def test_an_audit_of_another_dataset_computes_nothing(changing):
     assert worked(changing, "compare@lesions") == set()
 
 
+def test_the_note_on_a_model_is_for_those_who_show_it(changing):
+    change(changing, "models.tiny.note", "Trained on few pictures.")
+    done = worked(changing, "compare@lesions")
+    assert {"report"} <= done <= {"report", "publish", "compare"}
+
+
+def test_a_term_of_the_vocabulary_embeds_no_image(changing):
+    with (changing / "vocabularies/dermoscopy.csv").open("a", encoding="utf-8") as file:
+        file.write("a red stain,\n")
+    assert worked(changing, *BEFORE_AUDITS) == {"check_texts", "embed_concepts"}
+
+
 def test_a_licence_is_for_those_who_show_it(changing):
     (changing / "data/raw/lesions/LICENSE.txt").unlink(missing_ok=True)
     change(changing, "datasets.lesions.licence", "CC0")
@@ -92,6 +104,17 @@ def test_a_template_of_prompts_is_for_those_who_ask_them(changing):
     assert done & COSTLY == {"encode"}
     assert {"embed_texts", "reference", "failures", "report"} <= done
     assert not done & {"label", "probe"}
+
+
+def test_another_audit_of_a_model_on_a_dataset_shares_its_embeddings(changing):
+    audit = yaml.safe_load((changing / "params.yaml").read_text())["audits"]["lesions-tiny"]
+    again = audit | {"sae": audit["sae"] | {"k": 4}, "shortcut": None}
+    change(changing, "audits.lesions-again", again)
+    stages = ("perturb", "stability", "encode", "embed_texts")
+    done = worked(changing, *(f"{stage}@lesions-again" for stage in stages))
+    # No red-shifted images are asked for, so that `perturb` writes an empty folder.
+    assert done == {"perturb", "embed_texts", "train_sae", "stability", "encode"}
+    assert list((changing / "data/embeddings/lesions-again-perturbed").iterdir()) == []
 
 
 def test_the_name_of_a_class_is_for_texts_and_audits(changing):
