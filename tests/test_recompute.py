@@ -116,7 +116,8 @@ def test_another_audit_of_a_model_on_a_dataset_shares_its_embeddings(changing):
     stages = ("perturb", "stability", "encode", "embed_texts")
     done = worked(changing, *(f"{stage}@lesions-again" for stage in stages))
     # No red-shifted images are asked for, so that `perturb` writes an empty folder.
-    assert done == {"perturb", "embed_texts", "train_sae", "stability", "encode"}
+    trained = {"train_sae", "train_further", "stability"}
+    assert done == trained | {"perturb", "embed_texts", "encode"}
     assert list((changing / "data/embeddings/lesions-again-perturbed").iterdir()) == []
 
 
@@ -126,10 +127,16 @@ def test_the_name_of_a_class_is_for_texts_and_audits(changing):
     assert worked(changing, *BEFORE_AUDITS) == {"prepare", "embed_texts", "encode"}
 
 
+def test_what_counts_as_the_same_component_trains_nothing(changing):
+    change(changing, "audits.lesions-tiny.stability.cosine", 0.6)
+    assert worked(changing, *BEFORE_AUDITS) == {"stability"}
+
+
 def test_splits_are_for_those_who_learn(changing):
     change(changing, "datasets.lesions.splits", {"train": 0.6, "val": 0.4})
     done = worked(changing, *BEFORE_AUDITS)
-    assert done == {"prepare", "perturb", "train_sae", "stability", "encode"}
+    trained = {"train_sae", "train_further", "stability"}
+    assert done == trained | {"prepare", "perturb", "encode"}
 
 
 def test_a_comment_in_the_code_computes_nothing_that_costs_hours(changing):

@@ -24,7 +24,7 @@ from pipeline.artifacts.store import read_json, read_table, vector_column, write
 from pipeline.datasets import prepare
 from pipeline.embeddings import embed, embed_concepts, perturb
 from pipeline.embeddings.vectors import read_embeddings, vector_table, write_vectors
-from pipeline.sae import encode, files, stability, train_sae
+from pipeline.sae import encode, files, stability, train_further, train_sae
 from pipeline.sae.codes import read_codes
 from pipeline.sae.model import Sae
 from pipeline.samples import pretrain
@@ -230,6 +230,7 @@ def of_train_sae() -> Result:
     with workspace(sae=SAE, stability={"seeds": 2, "cosine": 0.7}):
         write_embeddings()
         run(train_sae.main, "--audit", AUDIT)
+        run(train_further.main, "--audit", AUDIT)
         run(stability.main, "--audit", AUDIT)
         sae = files.load(layout.sae(AUDIT))
         curves = read_table(layout.sae(AUDIT) / "curves.csv")
