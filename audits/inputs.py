@@ -86,7 +86,7 @@ def load_inputs(params: Params, name: str) -> Inputs:
     """
     audit = params.audit(name)
     manifest = layout.manifest(audit.dataset)
-    embeddings = read_embeddings(layout.embeddings(name), "x")
+    embeddings = read_embeddings(layout.embeddings(audit.embeddings), "x")
     sae = files.load(layout.sae(name))
     image_ids, codes = read_codes(layout.codes(name), sae.slots)
     if not np.array_equal(image_ids, embeddings.image_ids):
@@ -96,7 +96,7 @@ def load_inputs(params: Params, name: str) -> Inputs:
         images=align(read_table(manifest / "manifest.parquet", COLUMNS), image_ids),
         x=torch.from_numpy(embeddings.values),
         codes=codes,
-        head=read_head(layout.head(name)),
+        head=read_head(layout.head(audit.embeddings)),
         atoms=sae.atoms.data,
         bias=sae.bias.data,
         classes=classes,

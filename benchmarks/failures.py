@@ -43,7 +43,7 @@ from pipeline.sae.codes import codes_table
 from pipeline.sae.model import Sae
 
 ROOT = Path(__file__).parents[1]
-AUDIT, DATASET = "scenes-tiny", "scenes"
+AUDIT, ENTRY, DATASET = "scenes-tiny", "scenes-tiny", "scenes"
 """Entries of params.yaml whose settings are taken."""
 FAMILY = 10
 """Classes that look alike."""
@@ -132,7 +132,7 @@ def write(args: argparse.Namespace) -> None:
     ids = made.images["image_id"].to_numpy(dtype=object)
     for number, rows in enumerate(blocks(len(ids), SHARD_ROWS)):
         table = vector_table(ids[rows].tolist(), {"x": made.x[rows].numpy()})
-        write_vectors(layout.embeddings(AUDIT) / f"part-{number:05d}.parquet", [table])
+        write_vectors(layout.embeddings(ENTRY) / f"part-{number:05d}.parquet", [table])
         codes = Codes(made.codes.component[rows], made.codes.activation[rows])
         write_shard(layout.codes(AUDIT), number, codes_table(ids[rows], codes))
     labels = made.classes["label"].tolist()
@@ -151,9 +151,9 @@ def write_model(made: Inputs, args: argparse.Namespace) -> None:
         sae.atoms.copy_(made.atoms)
     files.save(sae, layout.sae(AUDIT), {})
     tensors = {"gamma": made.head.gamma, "beta": made.head.beta, "w_proj": made.head.w_proj}
-    layout.head(AUDIT).mkdir(parents=True)
-    save_file(tensors, layout.head(AUDIT) / "head.safetensors")
-    write_json(layout.head(AUDIT) / "model.json", {"eps": made.head.eps})
+    layout.head(ENTRY).mkdir(parents=True)
+    save_file(tensors, layout.head(ENTRY) / "head.safetensors")
+    write_json(layout.head(ENTRY) / "model.json", {"eps": made.head.eps})
 
 
 def write_names(made: Inputs) -> None:

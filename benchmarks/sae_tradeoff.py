@@ -47,14 +47,16 @@ def row(params: Params, name: str, config: SaeConfig, seed: int) -> dict[str, fl
     """Figures of one combination of settings."""
     blocks, health = open_blocks(params, name)
     own, _ = training.train(blocks, config, seed, nothing)
-    manifest = layout.manifest(params.audit(name).dataset) / "manifest.parquet"
+    audit = params.audit(name)
+    embeddings = layout.embeddings(audit.embeddings)
+    manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     table = read_table(manifest, ["image_id", "split", "group_id"])
-    images = EmbeddingBlocks.open(layout.embeddings(name), table, None)
+    images = EmbeddingBlocks.open(embeddings, table, None)
     others = []
     for number in (1, 2):
         which = np.where(half(table, seed, number), "half", "")
         part = EmbeddingBlocks.open(
-            layout.embeddings(name),
+            embeddings,
             table.assign(split=which),
             "half",
             training.COLUMNS[config.tokens],
@@ -65,7 +67,7 @@ def row(params: Params, name: str, config: SaeConfig, seed: int) -> dict[str, fl
         dictionary(0, seed, own, images),
         others,
         directions(images, config.components, seed),
-        params.audit(name).stability.cosine,
+        audit.stability.cosine,
         Gaps(),
     ).metrics
     figures = health.health(own).figures(Gaps())

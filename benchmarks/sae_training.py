@@ -28,7 +28,7 @@ from benchmarks.sae_peers import Learner, Official, Overcomplete, Sparsify
 from pipeline import layout
 from pipeline.artifacts.store import read_table
 from pipeline.attribution.relevance import Codes
-from pipeline.config import SaeConfig, load_params
+from pipeline.config import AuditConfig, SaeConfig, load_params
 from pipeline.embeddings.vectors import read_embeddings
 from pipeline.sae.revival import revive
 from pipeline.sae.trainee import Frame, Trainee
@@ -190,7 +190,7 @@ def quality(args: argparse.Namespace) -> None:
         config = params.audit(name).sae
         if args.revive_after is not None:
             config = config.model_copy(update={"revive_after": args.revive_after})
-        x, held_out = framed(args.root, name, params.audit(name).dataset)
+        x, held_out = framed(args.root, params.audit(name))
         steps = config.epochs * -(-len(x) // config.batch_size)
         print(
             f"\n{name}: {len(x)} train, {len(held_out)} held out, d = {x.shape[1]}, "
@@ -226,10 +226,11 @@ def quality(args: argparse.Namespace) -> None:
             )
 
 
-def framed(root: Path, name: str, dataset: str) -> tuple[Tensor, Tensor]:
+def framed(root: Path, audit: AuditConfig) -> tuple[Tensor, Tensor]:
     """Train and held-out embeddings less the train mean, of mean square length 1."""
-    embeddings = read_embeddings(root / layout.embeddings(name), "x")
-    images = read_table(root / layout.manifest(dataset) / "manifest.parquet").set_index("image_id")
+    embeddings = read_embeddings(root / layout.embeddings(audit.embeddings), "x")
+    manifest = root / layout.manifest(audit.dataset) / "manifest.parquet"
+    images = read_table(manifest).set_index("image_id")
     train = torch.from_numpy(images.loc[embeddings.image_ids, "split"].to_numpy() == "train")
     x = torch.from_numpy(embeddings.values).float()
     x = x - x[train].mean(dim=0)
@@ -242,7 +243,7 @@ def to_quality(args: argparse.Namespace) -> None:
     params = load_params(args.root / "params.yaml")
     for name in args.audits:
         config = params.audit(name).sae
-        x, held_out = framed(args.root, name, params.audit(name).dataset)
+        x, held_out = framed(args.root, params.audit(name))
         print(
             f"\n{name}: the least seconds over rates, looking after each of {config.epochs} epochs"
         )

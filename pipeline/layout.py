@@ -54,14 +54,15 @@ def unfinished(name: str) -> Path:
     return DATA / "unfinished" / name
 
 
-def embeddings(audit: str) -> Path:
-    """Folder of the audited model's pre-LN class tokens, column `x`, and, where the audit asks for
-    them, some spatial tokens of each image, column `spatial`."""
-    return DATA / "embeddings" / audit
+def embeddings(name: str) -> Path:
+    """Folder of a dataset's images through a model: pre-LN class tokens, column `x`, and, where
+    they are asked for, some spatial tokens of each image, column `spatial`; or, of a model that can
+    only be a labeler, unit image embeddings, column `z`."""
+    return DATA / "embeddings" / name
 
 
 def perturbed(audit: str) -> Path:
-    """Folder of the same for red-shifted images: one folder of shards for each shift."""
+    """Folder of class tokens of red-shifted images: one folder of shards for each shift."""
     return DATA / "embeddings" / f"{audit}-perturbed"
 
 
@@ -70,9 +71,10 @@ def concepts_embeddings(dataset: str) -> Path:
     return DATA / "embeddings" / f"concepts-{dataset}"
 
 
-def head(audit: str) -> Path:
-    """Folder of `head.safetensors` (LayerNorm and projection) and `model.json`."""
-    return DATA / "heads" / audit
+def head(embeddings: str) -> Path:
+    """Folder of `model.json` and, where these embeddings are x, of `head.safetensors`: LayerNorm
+    and projection, which make z of them."""
+    return DATA / "heads" / embeddings
 
 
 def texts(audit: str) -> Path:

@@ -40,7 +40,6 @@ def small_params() -> dict:
         audit["stability"]["seeds"] = 2
         audit["probe"] |= {"words": 8, "controls": 4, "pictures": 96, "grounds": 4, "marks": 4}
         audit["label"]["top_images"] = 5
-        audit["embed"]["workers"] = 0
         audit["faithfulness"] |= {"steps": 4, "subsets": 3, "reference_images": 20}
     raw["audits"]["lesions-tiny"]["shortcut"] |= {"repeats": 2, "quantiles": [0.3, 0.7]}
     return raw

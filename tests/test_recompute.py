@@ -68,8 +68,7 @@ def change(folder: Path, key: str, value: Any) -> None:
 
 
 def test_the_number_of_workers_computes_nothing(changing):
-    change(changing, "audits.lesions-tiny.embed.workers", 1)
-    change(changing, "datasets.lesions.embed.workers", 1)
+    change(changing, "embeddings.lesions-tiny.workers", 1)
     assert worked(changing, "compare@lesions") == set()
 
 
@@ -77,6 +76,21 @@ def test_an_audit_of_another_dataset_computes_nothing(changing):
     raw = yaml.safe_load((changing / "params.yaml").read_text(encoding="utf-8"))
     change(changing, "audits.scenes-again", raw["audits"]["scenes-tiny"])
     assert worked(changing, "compare@lesions") == set()
+
+
+def test_the_note_on_a_model_is_for_those_who_show_it(changing):
+    change(changing, "models.tiny.note", "Trained on few pictures.")
+    done = worked(changing, "compare@lesions")
+    assert {"report"} <= done <= {"report", "publish", "compare"}
+
+
+def test_a_term_of_the_vocabulary_embeds_no_image(changing):
+    with (changing / "vocabularies/dermoscopy.csv").open("a", encoding="utf-8") as file:
+        file.write("a red stain,\n")
+    done = worked(changing, "compare@lesions")
+    assert done & COSTLY == {"embed_concepts"}
+    assert {"label", "failures"} <= done
+    assert not done & {"embed_texts", "probe", "reference"}
 
 
 def test_a_licence_is_for_those_who_show_it(changing):
@@ -95,16 +109,34 @@ def test_a_template_of_prompts_is_for_those_who_ask_them(changing):
     assert not done & {"label", "probe"}
 
 
+def test_another_audit_of_a_model_on_a_dataset_shares_its_embeddings(changing):
+    audit = yaml.safe_load((changing / "params.yaml").read_text())["audits"]["lesions-tiny"]
+    again = audit | {"sae": audit["sae"] | {"k": 4}, "shortcut": None}
+    change(changing, "audits.lesions-again", again)
+    stages = ("perturb", "stability", "encode", "embed_texts")
+    done = worked(changing, *(f"{stage}@lesions-again" for stage in stages))
+    # No red-shifted images are asked for, so that `perturb` writes an empty folder.
+    trained = {"train_sae", "train_further", "stability"}
+    assert done == trained | {"perturb", "embed_texts", "encode"}
+    assert list((changing / "data/embeddings/lesions-again-perturbed").iterdir()) == []
+
+
 def test_the_name_of_a_class_is_for_texts_and_audits(changing):
     names = "label,name\nMEL,a bad one\nNV,mole\nBCC,basal cell carcinoma\nBKL,keratosis\n"
     (changing / "data/raw/lesions/classes.csv").write_text(names, encoding="utf-8")
     assert worked(changing, *BEFORE_AUDITS) == {"prepare", "embed_texts", "encode"}
 
 
+def test_what_counts_as_the_same_component_trains_nothing(changing):
+    change(changing, "audits.lesions-tiny.stability.cosine", 0.6)
+    assert worked(changing, *BEFORE_AUDITS) == {"stability"}
+
+
 def test_splits_are_for_those_who_learn(changing):
     change(changing, "datasets.lesions.splits", {"train": 0.6, "val": 0.4})
     done = worked(changing, *BEFORE_AUDITS)
-    assert done == {"prepare", "perturb", "train_sae", "stability", "encode"}
+    trained = {"train_sae", "train_further", "stability"}
+    assert done == trained | {"prepare", "perturb", "encode"}
 
 
 def test_a_comment_in_the_code_computes_nothing_that_costs_hours(changing):

@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from audits.command.check import start_tables
+from audits.command.embeddings import shared_or_new
 from audits.command.params_text import Addition, edited
 from audits.command.sizes import Sizes, images_of, sizes, width_of
+from audits.command.summary import summary
 from pipeline import layout
 from pipeline.artifacts.store import atomic
-from pipeline.checks.problems import of_audit
 from pipeline.config import (
     HERE,
     AuditConfig,
@@ -26,6 +27,7 @@ from pipeline.config import (
     Section,
     default_audit,
     default_dataset,
+    default_embeddings,
     load_params,
     merged,
     read_catalog,
@@ -73,8 +75,6 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
         )
     datasets, added = {}, {}
     dataset = _dataset(request, params, catalog)
-    if dataset is not None:
-        datasets[request.dataset] = dataset
     model = _model(request.model, request.weights, params, catalog, models)
     if model is not None:
         added[request.model] = model
@@ -82,9 +82,19 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
         labeler = _model(dataset["labeler"], {}, params, catalog, models)
         if labeler is not None:
             added[dataset["labeler"]] = labeler
+    named: dict[str, str] = {}
+    embeddings: dict[str, dict[str, Any]] = {}
+    for key in (request.model, dataset["labeler"] if dataset is not None else request.model):
+        named[key], new = shared_or_new(params, default_embeddings(catalog), request.dataset, key)
+        embeddings |= {} if new is None else {named[key]: new}
+    if dataset is not None:
+        own = dataset | {"embeddings": named[dataset["labeler"]]}
+        datasets[request.dataset] = _ordered(own, DatasetConfig)
     asked = {"dataset": request.dataset, "model": request.model}
+    asked["embeddings"] = named[request.model]
     audit = _ordered(merged(default_audit(catalog, request.dataset), asked), AuditConfig)
-    sized = _sized(request, dataset, added.get(request.model), params, catalog, models)
+    entry = datasets.get(request.dataset)
+    sized = _sized(request, entry, added.get(request.model), params, catalog, models)
     audit["sae"] |= sized.sae
     about = [
         f"{name}: {entry.pop(ABOUT)}"
@@ -95,7 +105,12 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
     about += [f"sae: {sized.said}"] if sized.said else []
     fetched = [key for key, entry in added.items() if entry["name"] != f"{HERE}/{key}"]
     return Addition(
-        {"datasets": datasets, "models": added, "audits": {request.name: audit}},
+        {
+            "datasets": datasets,
+            "models": added,
+            "embeddings": embeddings,
+            "audits": {request.name: audit},
+        },
         {"datasets": list(datasets), "models": fetched},
         about,
     )
@@ -121,7 +136,7 @@ def _dataset(request: Request, params: Params, catalog: dict[str, Any]) -> dict[
         )
     if entry["kind"] == "isic" and entry["splits"] is None:
         raise ConfigError(f"dataset {name!r} of kind isic has no splits: give --val-share 0.2, say")
-    return _ordered(entry, DatasetConfig)
+    return entry
 
 
 def _sized(
@@ -244,42 +259,7 @@ def add(request: Request, dry_run: bool) -> str:
     with atomic(PARAMS) as temporary:
         temporary.write_text(new, encoding="utf-8", newline="\r\n" if crlf else "\n")
     start_tables(after, request.name)
-    return summary(request, addition, after)
-
-
-def summary(request: Request, addition: Addition, params: Params) -> str:
-    """What was added, what has to be where, and what to do next, a line each."""
-    added = [f"{section}.{name}" for section, names in addition.entries.items() for name in names]
-    dataset = params.datasets[request.dataset]
-    keys = dict.fromkeys((request.model, dataset.labeler))
-    return "\n".join(
-        [
-            f"params.yaml  has {', '.join(added)} now",
-            f"images       {dataset.root} (kind {dataset.kind}), {_presence(dataset.root)}",
-            f"vocabulary   {dataset.vocabulary}, {_presence(dataset.vocabulary)}",
-            *(f"weights      {key}: {_weights(key, params.models[key])}" for key in keys),
-            f"verdicts     {layout.reviews(request.name)}, and what they are about in "
-            f"{layout.reviewed(request.name)}: commit both",
-            f"descriptions {layout.descriptions(request.dataset)}, of classes, if you have better "
-            "ones than their names: commit it",
-            *(f"about        {line}" for line in addition.about),
-            *(f"missing      {line}" for line in of_audit(params, request.name, ask_hub=False)),
-            f"next         dvc repro publish@{request.name}",
-        ]
-    )
-
-
-def _weights(key: str, model: ModelConfig) -> str:
-    folder = layout.model(key)
-    there = _presence(folder / "open_clip_config.json")
-    if model.name == f"{HERE}/{key}":
-        return f"{folder}, {there}"
-    source = model.name if model.pretrained is None else f"{model.name} {model.pretrained}"
-    return f"{source}, brought into {folder} by the stage fetch@{key}, {there}"
-
-
-def _presence(path: Path) -> str:
-    return "is there" if path.exists() else "not there yet"
+    return summary(request.name, addition, after)
 
 
 EXAMPLES = """\
@@ -300,7 +280,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser(
         "add",
         help="switch on an audit: a model on a dataset",
-        description="Switch on an audit in params.yaml. Nothing of the other audits is run again.",
+        description="Switch on an audit in params.yaml. Nothing of the other audits is run again,\n"
+        "and where params.yaml has embeddings of this model on this dataset, they are shared.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -35,7 +35,7 @@ class Audited:
     """`dataset.json`."""
     manifest: pd.DataFrame
     about: dict[str, Any]
-    """`model.json`."""
+    """`model.json`, and what params.yaml says of the model."""
     clip: Clip
     head: Head
     sae: Sae
@@ -109,7 +109,8 @@ def read_audited(params: Params, name: str) -> Audited:
     audit = params.audit(name)
     manifest = layout.manifest(audit.dataset)
     dataset = read_json(manifest / "dataset.json")
-    about = read_json(layout.head(name) / "model.json")
+    about = read_json(layout.head(audit.embeddings) / "model.json")
+    about |= params.models[audit.model].said()
     try:
         sae = files.load(layout.sae(name))
     except SafetensorError as error:

@@ -42,7 +42,7 @@ def main() -> None:
     places, planned = grounds(config.grounds, rng), plan(len(words.written), config)
     shown = pictures(words.written, places, planned, rng)
     clip = load_clip(layout.model(audit.model))
-    x = embed_pictures(clip, shown, len(planned.word), audit.embed)
+    x = embed_pictures(clip, shown, len(planned.word), params.entry(audit.embeddings))
     found = answers(sae.encode(x), len(sae.atoms), planned)
     by_ground = directions(x, planned)
     own = word_table(words, found, config.answer)

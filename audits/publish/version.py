@@ -194,8 +194,11 @@ def read_version(params: Params, audit: str) -> Version:
     curves = existing(layout.sae(audit) / "curves.csv", f"train_sae@{audit}")
     lock = existing(Path("dvc.lock"), f"publish@{audit}")
     provenance = read_json(report / "provenance.json")
-    # How many processes decode changes no result, and so no version.
-    flat = text_params(flatten(config.model_dump(mode="json", exclude={"embed": {"workers"}})))
+    # What embeddings are called and how many processes decode change no result, and so no version.
+    entry = params.entry(config.embeddings)
+    embeddings = entry.model_dump(mode="json", exclude={"dataset", "model", "workers"})
+    given = config.model_dump(mode="json", exclude={"embeddings"})
+    flat = text_params(flatten(given | {"embeddings": embeddings}))
     metrics, texts = split_metrics(flatten(read_json(report / "metrics.json")))
     identity = {name: (report / name).read_bytes() for name in IDENTITY_FILES}
     dataset_fingerprint = provenance["dataset"]["fingerprint"]

@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 
 from audits.report.metrics import rounded
-from audits.report.page import Settings, render
+from audits.report.page import render
 from audits.report.provenance import lock_hashes, provenance
-from audits.report.sources import input_paths, read_sources
+from audits.report.sources import Settings, input_paths, read_sources
 from pipeline import layout
 from pipeline.artifacts.store import atomic, write_json
 from pipeline.config import Params, load_params
@@ -27,13 +27,16 @@ def main() -> None:
     parser.add_argument("--audit", required=True, metavar="NAME", help="an audit of params.yaml")
     audit = parser.parse_args().audit
     params = load_params()
-    write_report(audit, params.audit(audit).dataset, settings_of(params, audit), params.seed)
+    write_report(audit, settings_of(params, audit), params.seed)
 
 
 def settings_of(params: Params, audit: str) -> Settings:
     """What the report takes from params.yaml."""
     chosen = params.audit(audit)
     return Settings(
+        dataset=chosen.dataset,
+        embeddings=chosen.embeddings,
+        model=params.models[chosen.model],
         root=params.dataset(chosen.dataset).root,
         gallery=chosen.report.gallery,
         thumbnail=chosen.report.thumbnail,
@@ -44,16 +47,16 @@ def settings_of(params: Params, audit: str) -> Settings:
     )
 
 
-def write_report(audit: str, dataset: str, settings: Settings, seed: int) -> None:
+def write_report(audit: str, settings: Settings, seed: int) -> None:
     """Read an audit's results from the current directory and write `reports/<audit>/`."""
-    sources = read_sources(audit, dataset)
+    sources = read_sources(audit, settings)
     # dvc.lock exists once a stage ran through DVC; a stage run by hand has no hashes to show.
     lock = yaml.safe_load(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {"stages": {}}
     origin = provenance(
         model=sources.model,
         fingerprint=sources.dataset["fingerprint"],
         seed=seed,
-        inputs=lock_hashes(lock, [path.as_posix() for path in input_paths(audit, dataset)]),
+        inputs=lock_hashes(lock, [path.as_posix() for path in input_paths(audit, settings)]),
     )
     html, markdown = render(sources, settings, origin)
     folder = layout.report(audit)

@@ -1,9 +1,7 @@
 """The two renderings of a report, `report.html` and `report.md`, from one set of facts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
@@ -16,29 +14,11 @@ from audits.report.sections.faithfulness import faithfulness
 from audits.report.sections.health import health
 from audits.report.sections.pixels import pixels
 from audits.report.sections.shortcut import shortcut
-from audits.report.sources import Sources
+from audits.report.sources import Settings, Sources
 from audits.report.templating import environment
 from pipeline.datasets.pixels import reading_of
 
 EXCLUDED = 50
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a report takes from params.yaml."""
-
-    root: Path
-    """Folder of the raw dataset."""
-    gallery: int
-    """Images in a row of a gallery."""
-    thumbnail: int
-    """Edge of a thumbnail, pixels."""
-    components: int
-    k: int
-    q: float
-    """False discovery rate over (class, component) pairs."""
-    positive: str | None
-    """Label of the shortcut audit's class, None where the audit has none."""
 
 
 def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) -> tuple[str, str]:

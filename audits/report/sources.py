@@ -12,6 +12,7 @@ from audits.report.tables import read_columns
 from pipeline import layout
 from pipeline.artifacts import gaps
 from pipeline.artifacts.store import read_json
+from pipeline.config import ModelConfig
 
 CURVES = (
     "epoch",
@@ -85,6 +86,28 @@ STAGES = (
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What a report takes from params.yaml."""
+
+    dataset: str
+    embeddings: str
+    """Its embeddings by the audited model."""
+    model: ModelConfig
+    root: Path
+    """Folder of the raw dataset."""
+    gallery: int
+    """Images in a row of a gallery."""
+    thumbnail: int
+    """Edge of a thumbnail, pixels."""
+    components: int
+    k: int
+    q: float
+    """False discovery rate over (class, component) pairs."""
+    positive: str | None
+    """Label of the shortcut audit's class, None where the audit has none."""
+
+
+@dataclass(frozen=True)
 class Sources:
     """Tables and metrics of one audit; a table of an audit that does not apply has no rows."""
 
@@ -93,7 +116,8 @@ class Sources:
     """`dataset.json`: name, fingerprint, counts, classes, licence, pixels, excluded."""
     manifest: pd.DataFrame
     model: dict[str, Any]
-    """`model.json`: model, name, pretrained, weights_sha256, preprocessing, device, dtype, note."""
+    """`model.json` (model, parameters, weights_sha256, preprocessing, device, dtype), and what
+    params.yaml says of it (name, pretrained, note)."""
     curves: pd.DataFrame
     """SAE training, one row an epoch."""
     density: pd.DataFrame
@@ -144,13 +168,14 @@ class Sources:
         )
 
 
-def input_paths(audit: str, dataset: str) -> dict[Path, str]:
+def input_paths(audit: str, settings: Settings) -> dict[Path, str]:
     """Every file the report reads, apart from images, and the stage that makes it."""
+    dataset, embeddings = settings.dataset, settings.embeddings
     manifest = layout.manifest(dataset)
     paths = {
         manifest / "manifest.parquet": f"prepare@{dataset}",
         manifest / "dataset.json": f"prepare@{dataset}",
-        layout.head(audit) / "model.json": f"embed@{audit}",
+        layout.head(embeddings) / "model.json": f"embed@{embeddings}",
         layout.sae(audit) / "curves.csv": f"train_sae@{audit}",
         layout.sae(audit) / "density.csv": f"train_sae@{audit}",
         layout.labels(audit): f"label@{audit}",
@@ -171,15 +196,16 @@ def input_paths(audit: str, dataset: str) -> dict[Path, str]:
     return paths
 
 
-def read_sources(audit: str, dataset: str) -> Sources:
+def read_sources(audit: str, settings: Settings) -> Sources:
     """Read all inputs of a report, relative to the current directory.
 
     Raises:
         FileNotFoundError: a file is missing; the message names it and the stage that makes it.
         ValueError: a table lacks a column, or two stages claim one metric.
     """
-    for path, stage in input_paths(audit, dataset).items():
+    for path, stage in input_paths(audit, settings).items():
         _existing(path, stage)
+    dataset = settings.dataset
     about = read_json(layout.manifest(dataset) / "dataset.json")
     images = {"dataset": {"images": about["counts"]["images"]}}
     metrics = [read_json(layout.audit(audit, stage) / "metrics.json") for stage in STAGES]
@@ -194,7 +220,7 @@ def read_sources(audit: str, dataset: str) -> Sources:
         manifest=read_columns(
             layout.manifest(dataset) / "manifest.parquet", ("image_id", "path", "split", "label")
         ),
-        model=read_json(layout.head(audit) / "model.json"),
+        model=read_json(layout.head(settings.embeddings) / "model.json") | settings.model.said(),
         curves=read_columns(layout.sae(audit) / "curves.csv", CURVES),
         density=read_columns(layout.sae(audit) / "density.csv", DENSITY),
         stability=table("stability", "components.parquet", STABILITY),

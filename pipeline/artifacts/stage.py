@@ -1,27 +1,35 @@
-"""What every stage of an audit does first."""
+"""What every stage of an audit, a dataset or embeddings does first."""
 
 import argparse
 import os
+from typing import Literal
 
 import torch
 
 from pipeline.config import Params, load_params
 
+FIND = {"audit": Params.audit, "dataset": Params.dataset, "embeddings": Params.entry}
+"""Option → what looks up its value in params.yaml."""
 
-def begin(description: str | None) -> tuple[str, Params]:
+
+def begin(
+    description: str | None, of: Literal["audit", "dataset", "embeddings"] = "audit"
+) -> tuple[str, Params]:
     """Read `--audit NAME` and params.yaml, and fix threads and seed.
 
     Args:
         description: what `--help` says, a stage's docstring.
+        of: what the stage is of, and the option that names it.
 
     Raises:
-        ConfigError: params.yaml cannot be run, or has no audit of that name.
+        ConfigError: params.yaml cannot be run, or has no audit, dataset or embeddings of that name.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--audit", required=True, help="name under audits: in params.yaml")
-    name = parser.parse_args().audit
+    section = of if of == "embeddings" else f"{of}s"
+    parser.add_argument(f"--{of}", required=True, help=f"name under {section}: in params.yaml")
+    name = getattr(parser.parse_args(), of)
     params = load_params()
-    params.audit(name)
+    FIND[of](params, name)
     set_threads(params.threads, params.seed)
     return name, params
 

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Count, Fraction, Name, Positive, Section
-from pipeline.config.data import EmbedConfig
 
 
 class SaeConfig(Section):
@@ -21,7 +20,7 @@ class SaeConfig(Section):
     k: Count
     """Active components an image, for batch_topk on average."""
     tokens: Literal["class", "spatial", "both"]
-    """Tokens to learn from; the spatial ones need `embed.spatial_tokens`."""
+    """Tokens to learn from; the spatial ones need `spatial_tokens` of its embeddings."""
     loss: Literal["unit", "variance"]
     """Squared error of a token: `unit` of its direction (Eq. 10 of the paper) and of its length,
     `variance` as a share of the variance of all."""
@@ -264,7 +263,8 @@ class AuditConfig(Section):
 
     dataset: Name
     model: Name
-    embed: EmbedConfig
+    embeddings: Name
+    """The model's embeddings of the dataset, a key of embeddings."""
     sae: SaeConfig
     stability: StabilityConfig
     label: LabelConfig

@@ -13,7 +13,14 @@ import yaml
 
 from pipeline.config.base import ConfigError
 
-__all__ = ["CATALOG", "default_audit", "default_dataset", "merged", "read_catalog"]
+__all__ = [
+    "CATALOG",
+    "default_audit",
+    "default_dataset",
+    "default_embeddings",
+    "merged",
+    "read_catalog",
+]
 
 CATALOG = Path("catalog.yaml")
 SECTIONS = ("defaults", "datasets", "models", "audits")
@@ -47,6 +54,11 @@ def default_dataset(catalog: Mapping[str, Any], name: str) -> dict[str, Any]:
 def default_audit(catalog: Mapping[str, Any], dataset: str) -> dict[str, Any]:
     """Settings of an audit on a dataset: those of the dataset's audits over those of any."""
     return merged(catalog["defaults"]["audit"], catalog["audits"].get(dataset, {}))
+
+
+def default_embeddings(catalog: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of any embeddings."""
+    return deepcopy(dict(catalog["defaults"]["embeddings"]))
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

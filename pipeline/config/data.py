@@ -1,4 +1,4 @@
-"""Datasets and models: where they come from and how images run through a model."""
+"""Datasets, models and embeddings: where they come from, and how images run through a model."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,12 +25,19 @@ class EmbedConfig(Section):
     """Precision in which embeddings are stored."""
     spatial_tokens: Annotated[int, Field(ge=0)]
     """Spatial tokens of each image that are stored beside its class token, drawn by the image's
-    hash; 0 for none, and as many as the model has, or more, for all. An audit's only."""
+    hash; 0 for none, and as many as the model has, or more, for all."""
     device: Literal["auto", "cpu", "cuda", "mps"]
     """Where the model runs; `auto` takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     """Arithmetic of the forward pass; `auto` takes half precision on CUDA where the first images'
     embeddings agree with float32, else float32."""
+
+
+class EmbeddingsConfig(EmbedConfig):
+    """One dataset's images through one model, shared by all audits and labelers that name it."""
+
+    dataset: Name
+    model: Name
 
 
 class DatasetConfig(Section):
@@ -62,8 +69,8 @@ class DatasetConfig(Section):
     """Model that names components, a key of models."""
     vocabulary: Path
     """Terms to name components with: a text file of one term a line, or a CSV with `term,kind`."""
-    embed: EmbedConfig
-    """How images run through the labeler."""
+    embeddings: Name
+    """The labeler's embeddings of this dataset, a key of embeddings."""
     templates: Annotated[list[str], Field(min_length=1)]
     """Prompt templates, each with one `{}` for the class name."""
     descriptions: Literal["class_name", "wordnet", "table"]
@@ -81,11 +88,6 @@ class DatasetConfig(Section):
             raise ValueError("splits must be null: kind imagenet takes them from its layout")
         if self.splits is not None and abs(sum(self.splits.values()) - 1) > 1e-9:
             raise ValueError(f"splits sum to {sum(self.splits.values())}, not to 1")
-        if self.embed.spatial_tokens:
-            raise ValueError(
-                f"embed.spatial_tokens is {self.embed.spatial_tokens}: it must be 0 for a labeler, "
-                "of which one embedding an image is kept; set it in the audit's embed"
-            )
         for template in self.templates:
             # One more brace, or a name in braces, would stop the prompts' formatting.
             if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
@@ -122,6 +124,10 @@ class ModelConfig(Section):
     """open_clip's model name whose tokenizer is meant, where a hub repository says none."""
     note: str | None = None
     """What every report on this model has to say, such as the data it was fine-tuned on."""
+
+    def said(self) -> dict[str, str | None]:
+        """What pages on this model say of it, beside what its folder does."""
+        return self.model_dump(include={"name", "pretrained", "note"})
 
     @model_validator(mode="after")
     def _check(self) -> "ModelConfig":

@@ -1,7 +1,7 @@
 """All of params.yaml, read and checked."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -9,8 +9,20 @@ from pydantic import Field, ValidationError, model_validator
 from pipeline import layout
 from pipeline.config.audits import AuditConfig
 from pipeline.config.base import ConfigError, Count, Name, Section
-from pipeline.config.catalog import CATALOG, default_audit, default_dataset, read_catalog
-from pipeline.config.data import HERE, DatasetConfig, ModelConfig, OutsideConfig
+from pipeline.config.catalog import (
+    CATALOG,
+    default_audit,
+    default_dataset,
+    default_embeddings,
+    read_catalog,
+)
+from pipeline.config.data import (
+    HERE,
+    DatasetConfig,
+    EmbeddingsConfig,
+    ModelConfig,
+    OutsideConfig,
+)
 from pipeline.config.samples import PretrainConfig, SamplesConfig
 
 
@@ -26,32 +38,28 @@ class Params(Section):
     outside: OutsideConfig
     datasets: dict[Name, DatasetConfig]
     models: dict[Name, ModelConfig]
+    embeddings: dict[Name, EmbeddingsConfig]
     audits: dict[Name, AuditConfig]
 
     @model_validator(mode="after")
     def _check(self) -> "Params":
         for name, dataset in self.datasets.items():
-            if dataset.labeler not in self.models:
-                raise ValueError(
-                    f"datasets.{name}.labeler is {dataset.labeler!r}, which models does not hold; "
-                    f"it holds {sorted(self.models)}"
-                )
-        for name, audit in self.audits.items():
-            for key, value, known in (
-                ("dataset", audit.dataset, self.datasets),
-                ("model", audit.model, self.models),
-            ):
-                if value not in known:
+            self._known(f"datasets.{name}.labeler", dataset.labeler, "models")
+        for section, entries in (("embeddings", self.embeddings), ("audits", self.audits)):
+            for name, entry in entries.items():
+                self._known(f"{section}.{name}.dataset", entry.dataset, "datasets")
+                self._known(f"{section}.{name}.model", entry.model, "models")
+                if name.startswith("concepts-") or name.endswith("-perturbed"):
                     raise ValueError(
-                        f"audits.{name}.{key} is {value!r}, which {key}s does not hold; "
-                        f"it holds {sorted(known)}"
+                        f"{section}.{name}: a name that starts with concepts- or ends with "
+                        "-perturbed is taken by a folder of data/embeddings; choose another"
                     )
-        for name in self.audits:
-            if name.startswith("concepts-") or name.endswith("-perturbed"):
-                raise ValueError(
-                    f"audits.{name}: a name that starts with concepts- or ends with -perturbed is "
-                    "taken by a folder of data/embeddings; choose another"
-                )
+        for name, dataset in self.datasets.items():
+            of = {"labeler": dataset.labeler}
+            self._check_entry(f"datasets.{name}", dataset.embeddings, name, of)
+        for name, audit in self.audits.items():
+            of = {"model": audit.model}
+            self._check_entry(f"audits.{name}", audit.embeddings, audit.dataset, of)
         rendered = set(SamplesConfig.model_fields) - {"workers"}
         _same("outside.datasets", self.outside.datasets, set(self.datasets) - rendered)
         for name in rendered & set(self.datasets):
@@ -74,6 +82,37 @@ class Params(Section):
                 )
         return self
 
+    def _known(
+        self, key: str, value: str, section: Literal["datasets", "models", "embeddings"]
+    ) -> None:
+        known = getattr(self, section)
+        if value not in known:
+            raise ValueError(
+                f"{key} is {value!r}, which {section} does not hold; it holds {sorted(known)}"
+            )
+
+    def _check_entry(self, user: str, name: str, dataset: str, model: dict[str, str]) -> None:
+        """Make sure that embeddings are of the dataset and the model of who names them."""
+        self._known(f"{user}.embeddings", name, "embeddings")
+        entry = self.embeddings[name]
+        ((role, wanted),) = model.items()
+        if (entry.dataset, entry.model) == (dataset, wanted):
+            return
+        fitting = [
+            other
+            for other, found in self.embeddings.items()
+            if (found.dataset, found.model) == (dataset, wanted)
+        ]
+        raise ValueError(
+            f"{user}.embeddings is {name!r}: embeddings.{name} has dataset {entry.dataset!r} and "
+            f"model {entry.model!r}, but {user} is of dataset {dataset!r} and {role} {wanted!r}: "
+            + (
+                f"name {' or '.join(map(repr, fitting))} there"
+                if fitting
+                else "add an entry of these two to embeddings, and name it there"
+            )
+        )
+
     def audit(self, name: str) -> AuditConfig:
         """The audit of that name.
 
@@ -93,6 +132,18 @@ class Params(Section):
         if name not in self.datasets:
             raise ConfigError(f"params.yaml has no datasets.{name}; it has {sorted(self.datasets)}")
         return self.datasets[name]
+
+    def entry(self, name: str) -> EmbeddingsConfig:
+        """The embeddings of that name.
+
+        Raises:
+            ConfigError: params.yaml has none.
+        """
+        if name not in self.embeddings:
+            raise ConfigError(
+                f"params.yaml has no embeddings.{name}; it has {sorted(self.embeddings)}"
+            )
+        return self.embeddings[name]
 
 
 def _same(key: str, listed: list[str], needed: set[str]) -> None:
@@ -193,7 +244,7 @@ def _explain(path: Path, raw: object, problem: dict[str, Any]) -> str:
 def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
     """The line to add for a key that is missing, where the catalog has a value for it."""
     section, *name_and_keys = location
-    if section not in ("datasets", "audits") or len(name_and_keys) < 2:
+    if section not in ("datasets", "embeddings", "audits") or len(name_and_keys) < 2:
         return ""
     name, *keys = name_and_keys
     try:
@@ -201,6 +252,8 @@ def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
         value: Any = (
             default_dataset(catalog, name)
             if section == "datasets"
+            else default_embeddings(catalog)
+            if section == "embeddings"
             else default_audit(catalog, raw[section][name].get("dataset"))
         )
         for key in keys:

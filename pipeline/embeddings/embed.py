@@ -1,8 +1,11 @@
-"""Stage `embed`: the audited model's tokens before ln_post, as Parquet shards.
+"""Stage `embed`: a dataset's images through a model, as Parquet shards, once for all who need them.
 
-The class token of each image, column `x`, and, where they are asked for, some of its spatial
-tokens, column `spatial`. After a kill the next run goes on at the next shard, if nothing that
-decides the shards' bytes has changed.
+Of a model that can be audited, its tokens before ln_post: the class token of each image, column
+`x`, and, where they are asked for, some of its spatial tokens, column `spatial`. Of one that can
+only be a labeler, its unit image embeddings, column `z`, and no head.
+
+After a kill the next run goes on at the next shard, if nothing that decides the shards' bytes has
+changed.
 """
 
 import hashlib
@@ -25,20 +28,24 @@ from pipeline.artifacts.resume import resumable, work_key
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import SHARD_PATTERN, atomic, read_json, read_table, write_json
 from pipeline.attribution.head import Head, project, unit
-from pipeline.config import EmbedConfig, ModelConfig
+from pipeline.config import ConfigError, EmbedConfig
 from pipeline.datasets.pixels import Reading, reading_of
 from pipeline.embeddings.forward import Forward, Ran, all_tokens, split_preprocess
 from pipeline.embeddings.images import Batch, batches, red_shifted, runs
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.models.catalog import (
     Clip,
+    auditable,
     class_tokens,
     head_of,
+    image_embeddings,
     load_clip,
     tokens_and_embeddings,
 )
 
 COSINE_TOLERANCE = 1e-5
+STORED = {"batch_size", "shard_rows", "dtype", "spatial_tokens"}
+"""Settings that decide the shards' bytes, with what `auto` becomes of device and precision."""
 FIRST = 8  # images on which the head is checked and the precision settled
 
 
@@ -68,7 +75,7 @@ def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, ran: Ran, 
         "images": hashlib.sha256(rows).hexdigest(),
         "weights": clip.weights_sha256,
         "preprocessing": clip.preprocessing,
-        "config": config.model_dump(exclude={"workers", "device", "precision"}),
+        "config": config.model_dump(include=STORED),
         "ran": [ran.device, ran.precision],
         "threads": torch.get_num_threads(),
         "more": more,
@@ -110,7 +117,7 @@ def columns_of(
     stored = {name: values.to(getattr(torch, config.dtype)) for name, values in columns.items()}
     if not all(values.isfinite().all() for values in stored.values()):
         raise ValueError(
-            f"embed.dtype is {config.dtype}: it cannot hold numbers up to "
+            f"dtype of these embeddings is {config.dtype}: it cannot hold numbers up to "
             f"{float(vectors.abs().max()):.3g}; set it to float32"
         )
     return {name: values.numpy() for name, values in stored.items()}
@@ -191,6 +198,35 @@ def embed_audit(
     return forward.ran()
 
 
+def embed_projected(
+    clip: Clip,
+    images: pd.DataFrame,
+    root: Path,
+    reading: Reading,
+    config: EmbedConfig,
+    path: Path,
+    progress: str,
+) -> Ran:
+    """Unit embeddings of a manifest's images, by any tower; how the model ran.
+
+    Raises:
+        ConfigError: spatial tokens are asked for.
+    """
+    if config.spatial_tokens:
+        raise ConfigError(
+            f"spatial_tokens of these embeddings is {config.spatial_tokens}: it must be 0, for the "
+            "image tower of this model is no ViT with a class token; of such a labeler one "
+            "embedding an image is kept"
+        )
+    pixels_of, normalize = split_preprocess(clip)
+    first = first_pixels(images, root, reading, pixels_of)
+    forward = Forward(clip, image_embeddings, normalize, config, first)
+    key = shards_key(clip, images, config, forward.ran(), ["z", reading])
+    with resumable(path, key) as folder:
+        embed_shards(images, root, reading, pixels_of, forward, "z", config, folder, progress)
+    return forward.ran()
+
+
 def first_pixels(
     images: pd.DataFrame,
     root: Path,
@@ -203,56 +239,52 @@ def first_pixels(
 
 
 def write_head(
-    folder: Path, clip: Clip, ran: Ran, name: str, config: ModelConfig, dtype: str
+    folder: Path, clip: Clip, ran: Ran, name: str, dtype: str, head: Head | None
 ) -> None:
-    """`head.safetensors` and `model.json`: all that later stages know of the model.
+    """`model.json`, and `head.safetensors` where there is one: what later stages know of the model.
 
     Args:
         folder: written to.
         clip: the model.
         ran: how it ran.
         name: its key in params.yaml.
-        config: its entry there.
         dtype: precision in which the embeddings are stored.
+        head: what makes z of what is stored; None where z is.
     """
-    head = head_of(clip.model)
+    about = {
+        "model": name,
+        "parameters": clip.parameters,
+        "weights_sha256": clip.weights_sha256,
+        "preprocessing": clip.preprocessing,
+        **ran._asdict(),
+        "dtype": dtype,
+    }
     with atomic(folder) as temporary:
         temporary.mkdir()
-        tensors = {"gamma": head.gamma, "beta": head.beta, "w_proj": head.w_proj}
-        save_file(
-            {key: tensor.cpu() for key, tensor in tensors.items()}, temporary / "head.safetensors"
-        )
-        write_json(
-            temporary / "model.json",
-            {
-                "model": name,
-                "name": config.name,
-                "pretrained": config.pretrained,
-                "note": config.note,
-                "parameters": clip.parameters,
-                "weights_sha256": clip.weights_sha256,
-                "preprocessing": clip.preprocessing,
-                "d_pre": head.w_proj.shape[0],
-                "d_post": head.w_proj.shape[1],
-                "eps": head.eps,
-                **ran._asdict(),
-                "dtype": dtype,
-            },
-        )
+        if head is not None:
+            about |= {"d_pre": head.w_proj.shape[0], "d_post": head.w_proj.shape[1]}
+            about |= {"eps": head.eps}
+            tensors = {"gamma": head.gamma, "beta": head.beta, "w_proj": head.w_proj}
+            save_file(tensors, temporary / "head.safetensors")
+        write_json(temporary / "model.json", about)
 
 
 def main() -> None:
-    """Embed all images of an audit's manifest."""
-    name, params = begin(__doc__)
-    audit = params.audit(name)
-    clip = load_clip(layout.model(audit.model))
-    manifest = layout.manifest(audit.dataset)
+    """Embed all images of a manifest."""
+    name, params = begin(__doc__, "embeddings")
+    entry = params.entry(name)
+    clip = load_clip(layout.model(entry.model))
+    manifest = layout.manifest(entry.dataset)
     images = read_table(manifest / "images.parquet")
     reading = reading_of(read_json(manifest / "reading.json"))
-    root = params.dataset(audit.dataset).root
-    ran = embed_audit(clip, images, root, reading, audit.embed, layout.embeddings(name), "embed")
-    model = params.models[audit.model]
-    write_head(layout.head(name), clip, ran, audit.model, model, audit.embed.dtype)
+    root = params.dataset(entry.dataset).root
+    # An audit cannot do without x: where it names this entry, the model is refused if it has none.
+    audited = any(audit.embeddings == name for audit in params.audits.values())
+    whole = audited or auditable(clip.model)
+    embed = embed_audit if whole else embed_projected
+    ran = embed(clip, images, root, reading, entry, layout.embeddings(name), "embed")
+    head = head_of(clip.model) if whole else None
+    write_head(layout.head(name), clip, ran, entry.model, entry.dtype, head)
 
 
 if __name__ == "__main__":

@@ -1,49 +1,64 @@
-"""Stage `embed_concepts`: images and vocabulary through the labeler, which names components."""
+"""Stage `embed_concepts`: a dataset's images and vocabulary as its labeler sees them.
 
-import argparse
+No image is opened: the labeler's embeddings of the dataset are there. Components are named in the
+space of its image embeddings z, which are made of them here, under the dataset's name, for an audit
+in dvc.yaml knows its dataset and not which embeddings the dataset names.
+"""
 
+import shutil
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
 
 from pipeline import layout
-from pipeline.artifacts.resume import resumable
-from pipeline.artifacts.stage import set_threads
-from pipeline.artifacts.store import read_json, read_table, vector_column, write_table
-from pipeline.config import EmbedConfig, load_params
-from pipeline.datasets.pixels import reading_of
-from pipeline.embeddings.embed import embed_shards, first_pixels, shards_key
-from pipeline.embeddings.forward import Forward, split_preprocess
+from pipeline.artifacts.stage import begin
+from pipeline.artifacts.store import atomic, shards, vector_column, write_table
+from pipeline.attribution.head import project, unit
 from pipeline.embeddings.texts import Term, read_vocabulary
-from pipeline.models.catalog import image_embeddings, load_clip, text_embeddings
+from pipeline.embeddings.vectors import read_vectors, vector_table, write_vectors
+from pipeline.models.catalog import load_clip, text_embeddings
+from pipeline.models.files import read_head
+
+
+def project_shards(embeddings: Path, head: Path, folder: Path) -> None:
+    """Unit image embeddings, column `z`, of each shard of what `embed` has written.
+
+    Computed in float32 and stored as x is; shards of z are copied.
+
+    Args:
+        embeddings: folder of shards.
+        head: folder of what makes z of x.
+        folder: written to.
+    """
+    for path in shards(embeddings):
+        if "z" in pq.read_schema(path).names:
+            shutil.copyfile(path, folder / path.name)
+            continue
+        found = read_vectors(path, "x")
+        x = torch.from_numpy(found.values.astype(np.float32))
+        z = unit(project(x, read_head(head))).numpy().astype(found.values.dtype)
+        table = vector_table(found.image_ids.tolist(), {"z": z})
+        write_vectors(folder / path.name, [table])
 
 
 def main() -> None:
-    """Embed a dataset's images and its vocabulary with its labeler."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dataset", required=True, help="name under datasets: in params.yaml")
-    name = parser.parse_args().dataset
-    params = load_params()
+    """Write a dataset's images and its vocabulary in its labeler's space."""
+    name, params = begin(__doc__, "dataset")
     dataset = params.dataset(name)
-    config: EmbedConfig = dataset.embed
-    set_threads(params.threads, params.seed)
-    clip = load_clip(layout.model(dataset.labeler))
     terms = [Term("", None), *read_vocabulary(dataset.vocabulary)]
-    images = read_table(layout.manifest(name) / "images.parquet")
-    reading = reading_of(read_json(layout.manifest(name) / "reading.json"))
-    pixels_of, normalize = split_preprocess(clip)
-    first = first_pixels(images, dataset.root, reading, pixels_of)
-    forward = Forward(clip, image_embeddings, normalize, config, first)
-    key = shards_key(clip, images, config, forward.ran(), ["z", reading])
-    with resumable(layout.concepts_embeddings(name), key) as folder:
-        progress = f"embed with {dataset.labeler}"
-        embed_shards(
-            images, dataset.root, reading, pixels_of, forward, "z", config, folder, progress
-        )
-        t = text_embeddings(clip, [term.term for term in terms])
-        columns = {
-            "term": [term.term for term in terms],
-            "kind": [term.kind for term in terms],
-            "t": vector_column(t.numpy()),
-        }
+    t = text_embeddings(load_clip(layout.model(dataset.labeler)), [term.term for term in terms])
+    columns = {
+        "term": [term.term for term in terms],
+        "kind": [term.kind for term in terms],
+        "t": vector_column(t.numpy()),
+    }
+    entry = dataset.embeddings
+    with atomic(layout.concepts_embeddings(name)) as folder:
+        folder.mkdir(parents=True)
+        project_shards(layout.embeddings(entry), layout.head(entry), folder)
         write_table(folder / "vocabulary.parquet", pa.table(columns))
 
 

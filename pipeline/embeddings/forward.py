@@ -86,7 +86,7 @@ class Forward:
             first: images to settle the precision on; a later run that goes on with the work has to
                 give the same ones.
         """
-        self.device = torch.device(pick_device(config.device, "embed.device"))
+        self.device = torch.device(pick_device(config.device, "device of these embeddings"))
         # Else convolutions on CUDA round to ten bits in what is called float32.
         torch.backends.cudnn.allow_tf32 = False
         self.model = clip.model.to(self.device)
@@ -106,8 +106,8 @@ class Forward:
         vectors = self._in_parts(pixels, self.dtype)
         if not vectors.isfinite().all():
             raise RuntimeError(
-                f"the model's output in {self.ran().precision} is not finite: set embed.precision "
-                "to float32"
+                f"the model's output in {self.ran().precision} is not finite: set "
+                "precision of these embeddings to float32"
             )
         return vectors
 

@@ -37,7 +37,7 @@ def main() -> None:
     images = read_table(manifest / "manifest.parquet")
     reading = reading_of(read_json(manifest / "reading.json"))
     held_out = images[images["split"] != "train"].reset_index(drop=True)
-    config = as_embedded(audit.embed, layout.head(name))
+    config = as_embedded(params.entry(audit.embeddings), layout.head(audit.embeddings))
     for shift, delta in audit.shortcut.red_shift.items():
         embed_audit(
             clip,

@@ -130,6 +130,15 @@ def image_tower(model: Any) -> VisionTransformer:
     return tower
 
 
+def auditable(model: Any) -> bool:
+    """Whether the image tower is one that `image_tower` takes."""
+    try:
+        image_tower(model)
+    except ConfigError:
+        return False
+    return True
+
+
 def head_of(model: nn.Module) -> Head:
     """LayerNorm and projection of an auditable model, float32 on the CPU.
 

@@ -19,22 +19,23 @@ from pipeline.sae.model import encode_blocks
 from pipeline.sae.train_sae import open_blocks
 
 
-def best_class(name: str, manifest: Path) -> BestClass:
+def best_class(name: str, manifest: Path, head: Path) -> BestClass:
     """Zero-shot classification by an audit's prompts of the short class names."""
     labels = [entry["label"] for entry in read_json(manifest / "classes.json")]
-    t, head = read_texts(layout.texts(name), labels)["short"], read_head(layout.head(name))
-    return lambda x: cosine_outputs(x, t, head).argmax(dim=-1)
+    t, found = read_texts(layout.texts(name), labels)["short"], read_head(head)
+    return lambda x: cosine_outputs(x, t, found).argmax(dim=-1)
 
 
 @torch.inference_mode()
 def main() -> None:
     """Encode an audit's embeddings shard by shard, and measure the SAE on held-out images."""
     name, params = begin(__doc__)
+    audit = params.audit(name)
     sae = files.load(layout.sae(name))
     fired = torch.zeros(len(sae.atoms), dtype=torch.bool)
     with atomic(layout.codes(name)) as folder:
         folder.mkdir(parents=True)
-        for number, path in enumerate(shards(layout.embeddings(name))):
+        for number, path in enumerate(shards(layout.embeddings(audit.embeddings))):
             embeddings = read_vectors(path, "x")
             x = torch.from_numpy(embeddings.values.astype(np.float32))
             codes = encode_blocks(sae, x)
@@ -42,7 +43,9 @@ def main() -> None:
             write_shard(folder, number, codes_table(embeddings.image_ids, codes))
 
     _, measure = open_blocks(params, name)
-    measure.best_class = best_class(name, layout.manifest(params.audit(name).dataset))
+    measure.best_class = best_class(
+        name, layout.manifest(audit.dataset), layout.head(audit.embeddings)
+    )
     gaps = Gaps()
     figures = measure.health(sae).figures(gaps) | {"alive_fraction": float(fired.float().mean())}
     gaps.write_metrics(layout.audit(name, "sae") / "metrics.json", {"sae": figures})

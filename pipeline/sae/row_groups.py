@@ -107,10 +107,15 @@ def read(group: RowGroup, columns: Sequence[str]) -> Vectors:
 
 
 def _format(path: Path, schema: pa.Schema, columns: Sequence[str]) -> Format:
+    if "x" not in schema.names:
+        raise ValueError(
+            f"{path} holds {', '.join(schema.names)} and no class tokens x: the model of these "
+            "embeddings can name components and not be audited; audit another"
+        )
     if "spatial" in columns and "spatial" not in schema.names:
         raise ValueError(
-            f"{path} holds no spatial tokens: set the audit's embed.spatial_tokens to how many an "
-            "image is to have, and run `dvc repro`"
+            f"{path} holds no spatial tokens: set spatial_tokens of the audit's embeddings to "
+            "how many an image is to have, and run `dvc repro`"
         )
     types = {name: schema.field(name).type for name in ("x", "spatial") if name in schema.names}
     for name in {"x", *types}:

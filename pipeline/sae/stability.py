@@ -6,7 +6,7 @@ each further seed has a start and an order of its own and learns from half of th
 (`pipeline.sae.halves`). The further dictionaries are kept, for `audits.recurrence`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import combinations
 from typing import NamedTuple
@@ -18,18 +18,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pipeline import layout
-from pipeline.artifacts.gaps import DoesNotApply, Gaps
-from pipeline.artifacts.resume import workplace
+from pipeline.artifacts.gaps import KEY, DoesNotApply, Gaps
 from pipeline.artifacts.stage import begin
-from pipeline.artifacts.store import read_table, write_json, write_table
-from pipeline.config import Params
-from pipeline.sae import files, training
+from pipeline.artifacts.store import read_json, read_table, write_table
+from pipeline.sae import files
 from pipeline.sae.blocks import EmbeddingBlocks
-from pipeline.sae.halves import apart, half
+from pipeline.sae.halves import apart
 from pipeline.sae.health import firing
 from pipeline.sae.matching import match
 from pipeline.sae.model import Sae
-from pipeline.sae.train_sae import training_key
 
 
 class Dictionary(NamedTuple):
@@ -135,33 +132,6 @@ def _any_alive(own: Dictionary) -> int:
     return count
 
 
-def train_others(name: str, params: Params, images: EmbeddingBlocks) -> Iterator[Dictionary]:
-    """Train an audit's SAE anew on halves, with the seeds that follow its own, and keep it.
-
-    What a killed run had trained is not trained again.
-    """
-    audit = params.audit(name)
-    manifest = layout.manifest(audit.dataset) / "manifest.parquet"
-    table = read_table(manifest, ["image_id", "split", "group_id"])
-    columns = training.COLUMNS[audit.sae.tokens]
-    with workplace(layout.audit(name, "stability"), training_key(name, params)) as place:
-        for number in range(1, audit.stability.seeds):
-            seed = params.seed + number
-            own = np.where(half(table, params.seed, number), "half", "")
-            blocks = EmbeddingBlocks.open(
-                layout.embeddings(name), table.assign(split=own), "half", columns
-            )
-            checkpoints = place / str(seed)
-            checkpoints.mkdir(exist_ok=True)
-            sae, _ = training.train(blocks, audit.sae, seed, _nothing, checkpoints)
-            files.save(sae, layout.further_sae(name, number), {"seed": seed})
-            yield dictionary(number, seed, sae, images)
-
-
-def _nothing(sae: Sae) -> dict[str, float | list[int]]:
-    return {}
-
-
 def dictionary(number: int, seed: int, sae: Sae, images: EmbeddingBlocks) -> Dictionary:
     """An SAE's atoms, and which are alive on some images."""
     return Dictionary(number, seed, sae.atoms.data, torch.from_numpy(firing(sae, images) > 0))
@@ -177,18 +147,22 @@ def directions(images: EmbeddingBlocks, count: int, seed: int) -> Float[Tensor, 
 
 
 def main() -> None:
-    """Train further seeds and match them with the audit's SAE."""
+    """Match further seeds with the audit's SAE."""
     name, params = begin(__doc__)
-    manifest = layout.manifest(params.audit(name).dataset) / "manifest.parquet"
+    audit = params.audit(name)
+    manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     table = read_table(manifest, ["image_id", "split"])
-    images = EmbeddingBlocks.open(layout.embeddings(name), table, None)
+    images = EmbeddingBlocks.open(layout.embeddings(audit.embeddings), table, None)
     own = dictionary(0, params.seed, files.load(layout.sae(name)), images)
+    index = read_json(layout.further_saes(name) / "index.json")
     gaps = Gaps()
-    others = gaps.measured("stability", lambda: list(train_others(name, params, images))) or []
-    numbers = [other.number for other in others]
-    write_json(layout.further_saes(name) / "index.json", {"numbers": numbers})
+    gaps.reasons |= index.get(KEY, {})
+    others = []
+    for number in index["numbers"]:
+        sae = files.load(layout.further_sae(name, number))
+        others.append(dictionary(number, params.seed + number, sae, images))
     random = directions(images, len(own.atoms), params.seed)
-    found = measure(own, others, random, params.audit(name).stability.cosine, gaps)
+    found = measure(own, others, random, audit.stability.cosine, gaps)
     folder = layout.audit(name, "stability")
     write_table(folder / "components.parquet", found.components)
     write_table(folder / "pairs.csv", found.pairs)

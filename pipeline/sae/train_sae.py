@@ -18,7 +18,7 @@ def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Meas
     images = read_table(layout.manifest(audit.dataset) / "manifest.parquet", ["image_id", "split"])
     # The images of other splits only draw the curves.
     images["split"] = images["split"].where(images["split"] == "train", "held out")
-    folder = layout.embeddings(name)
+    folder = layout.embeddings(audit.embeddings)
     columns = training.COLUMNS[audit.sae.tokens]
     blocks = EmbeddingBlocks.open(folder, images, "train", columns)
     others = bool((images["split"] == "held out").any())
@@ -37,7 +37,10 @@ def training_key(name: str, params: Params) -> str:
     Checkpoints are reused where it is equal.
     """
     audit = params.audit(name)
-    read = [layout.embeddings(name), layout.manifest(audit.dataset) / "manifest.parquet"]
+    read = [
+        layout.embeddings(audit.embeddings),
+        layout.manifest(audit.dataset) / "manifest.parquet",
+    ]
     inputs = {"files": content_hash(read), "sae": settled(audit.sae).model_dump()}
     return work_key("train_sae", {**inputs, "seed": params.seed, "threads": params.threads})
 

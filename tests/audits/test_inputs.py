@@ -18,7 +18,7 @@ from pipeline.sae.model import Sae
 
 
 def params() -> Params:
-    audit = AuditConfig.model_construct(dataset="invented", model="m")
+    audit = AuditConfig.model_construct(dataset="invented", model="m", embeddings="e")
     return Params.model_construct(audits={"a": audit})
 
 
@@ -30,7 +30,7 @@ def write(inputs: Inputs, coded: np.ndarray) -> None:
     write_json(manifest / "classes.json", inputs.classes.to_dict("records"))
     ids = inputs.images["image_id"].to_numpy()
     x = {"image_id": ids, "x": vector_column(inputs.x.numpy())}
-    write_shard(layout.embeddings("a"), 0, pa.table(x))
+    write_shard(layout.embeddings("e"), 0, pa.table(x))
     write_shard(layout.codes("a"), 0, codes_table(coded, inputs.codes))
     sae = Sae(*inputs.atoms.shape, 4)
     with torch.no_grad():
@@ -38,12 +38,12 @@ def write(inputs: Inputs, coded: np.ndarray) -> None:
         sae.bias.copy_(inputs.bias)
     files.save(sae, layout.sae("a"), {})
     head = inputs.head
-    layout.head("a").mkdir(parents=True)
+    layout.head("e").mkdir(parents=True)
     save_file(
         {"gamma": head.gamma, "beta": head.beta, "w_proj": head.w_proj},
-        layout.head("a") / "head.safetensors",
+        layout.head("e") / "head.safetensors",
     )
-    write_json(layout.head("a") / "model.json", {"eps": head.eps})
+    write_json(layout.head("e") / "model.json", {"eps": head.eps})
     forms = [form for form in inputs.texts for _ in range(len(inputs.classes))]
     t = torch.cat(list(inputs.texts.values())).numpy()
     labels = inputs.classes["label"].tolist() * len(inputs.texts)

@@ -24,13 +24,13 @@ from pipeline.artifacts.store import read_json, read_table, vector_column, write
 from pipeline.datasets import prepare
 from pipeline.embeddings import embed, embed_concepts, perturb
 from pipeline.embeddings.vectors import read_embeddings, vector_table, write_vectors
-from pipeline.sae import encode, files, stability, train_sae
+from pipeline.sae import encode, files, stability, train_further, train_sae
 from pipeline.sae.codes import read_codes
 from pipeline.sae.model import Sae
 from pipeline.samples import pretrain
 
 ROOT = Path(__file__).parents[2]
-AUDIT, DATASET = "lesions-tiny", "lesions"
+AUDIT, ENTRY, DATASET = "lesions-tiny", "lesions-tiny", "lesions"
 RAW = Path("data/raw") / DATASET
 SIZE, WIDTH, IMAGES = 24, 12, 90
 Result = dict[str, Any]
@@ -38,11 +38,12 @@ Result = dict[str, Any]
 
 @contextmanager
 def workspace(**settings: Any) -> Iterator[None]:
-    """An empty repository with the shipped params, but for some of the audit's sections."""
+    """An empty repository with the shipped params, but for some settings."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     raw |= {"seed": 3, "threads": 1, "audits": {AUDIT: raw["audits"][AUDIT]}}
     raw["pretrain"] |= settings.pop("pretrain", {})
     raw["datasets"][DATASET] |= settings.pop("dataset", {})
+    raw["embeddings"][ENTRY] |= settings.pop("embeddings", {})
     raw["audits"][AUDIT] |= settings
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with TemporaryDirectory() as folder, chdir(folder):
@@ -121,9 +122,9 @@ def of_prepare() -> Result:
         }
 
 
-def write_model(folder: Path) -> None:
-    """A CLIP of sines, as an open_clip folder."""
-    tower = {"width": 32, "layers": 1, "head_width": 16}
+def write_model(folder: Path, **vision: Any) -> None:
+    """A CLIP of sines, as an open_clip folder, with changes to its image tower."""
+    tower = {"width": 32, "layers": 1, "head_width": 16, **vision}
     config = {
         "embed_dim": 16,
         "vision_cfg": tower | {"image_size": SIZE, "patch_size": 8},
@@ -142,37 +143,42 @@ def write_model(folder: Path) -> None:
     write_json(folder / "open_clip_config.json", content)
 
 
+def write_images() -> None:
+    """Six pictures, one of 16 bits, and what a manifest says of them."""
+    rows = []
+    for number in range(6):
+        path = RAW / f"{number}.{'pgm' if number == 5 else 'ppm'}"
+        write_picture(path, number, bits=16 if number == 5 else 8)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        rows.append((str(number), path.name, digest, ("train", "val")[number % 2]))
+    images = pd.DataFrame(rows, columns=["image_id", "path", "sha256", "split"])
+    folder = layout.manifest(DATASET)
+    write_table(folder / "manifest.parquet", images)
+    write_table(folder / "images.parquet", images.drop(columns="split"))
+    write_json(folder / "reading.json", {"pixels": {"as": "shown", "bits": 16}})
+
+
 def of_embed() -> Result:
-    """Class and spatial tokens of pictures plain and red-shifted, the labeler's, and words."""
+    """Class and spatial tokens of pictures plain and red-shifted, what a labeler sees, words."""
     embedding = {"batch_size": 3, "workers": 0, "shard_rows": 4, "dtype": "float32"}
-    embedding |= {"spatial_tokens": 0, "device": "cpu", "precision": "float32"}
+    embedding |= {"spatial_tokens": 2, "device": "cpu", "precision": "float32"}
     shortcut = yaml.safe_load((ROOT / "params.yaml").read_text())["audits"][AUDIT]["shortcut"]
     shortcut |= {"red_shift": {"added": -1.0, "removed": 0.2}}
-    settings = {"embed": embedding | {"spatial_tokens": 2}, "shortcut": shortcut}
-    with workspace(dataset={"embed": embedding, "vocabulary": "words.csv"}, **settings):
-        rows = []
-        for number in range(6):
-            path = RAW / f"{number}.{'pgm' if number == 5 else 'ppm'}"
-            write_picture(path, number, bits=16 if number == 5 else 8)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            rows.append((str(number), path.name, digest, ("train", "val")[number % 2]))
-        images = pd.DataFrame(rows, columns=["image_id", "path", "sha256", "split"])
-        folder = layout.manifest(DATASET)
-        write_table(folder / "manifest.parquet", images)
-        write_table(folder / "images.parquet", images.drop(columns="split"))
-        write_json(folder / "reading.json", {"pixels": {"as": "shown", "bits": 16}})
+    words = {"vocabulary": "words.csv"}
+    with workspace(dataset=words, embeddings=embedding, shortcut=shortcut):
+        write_images()
         Path("words.csv").write_text("term,kind\ngrass,background\nred cat,object\n")
         write_model(layout.model("tiny"))
-        run(embed.main, "--audit", AUDIT)
+        run(embed.main, "--embeddings", ENTRY)
         run(perturb.main, "--audit", AUDIT)
         run(embed_concepts.main, "--dataset", DATASET)
         concepts = layout.concepts_embeddings(DATASET)
         vocabulary = read_table(concepts / "vocabulary.parquet")
         shifted = layout.perturbed(AUDIT)
         return {
-            "x": some(read_embeddings(layout.embeddings(AUDIT), "x").values),
-            "spatial": some(read_embeddings(layout.embeddings(AUDIT), "spatial").values),
-            "head": some(load_file(layout.head(AUDIT) / "head.safetensors")["w_proj"]),
+            "x": some(read_embeddings(layout.embeddings(ENTRY), "x").values),
+            "spatial": some(read_embeddings(layout.embeddings(ENTRY), "spatial").values),
+            "head": some(load_file(layout.head(ENTRY) / "head.safetensors")["w_proj"]),
             "added": some(read_embeddings(shifted / "added", "x").values),
             "removed": some(read_embeddings(shifted / "removed", "x").values),
             "z": some(read_embeddings(concepts, "z").values),
@@ -213,7 +219,7 @@ def write_embeddings() -> None:
     x = 3 * sines(3, WIDTH, phase=1)[sort] + sines(IMAGES, WIDTH, phase=2)
     ids = [f"i{row:03d}" for row in range(IMAGES)]
     table = vector_table(ids, {"x": x.numpy()})
-    write_vectors(layout.embeddings(AUDIT) / "part-00000.parquet", [table])
+    write_vectors(layout.embeddings(ENTRY) / "part-00000.parquet", [table])
     splits = ["val" if row % 5 == 4 else "train" for row in range(IMAGES)]
     manifest = pd.DataFrame({"image_id": ids, "split": splits, "group_id": ids})
     write_table(layout.manifest(DATASET) / "manifest.parquet", manifest)
@@ -224,6 +230,7 @@ def of_train_sae() -> Result:
     with workspace(sae=SAE, stability={"seeds": 2, "cosine": 0.7}):
         write_embeddings()
         run(train_sae.main, "--audit", AUDIT)
+        run(train_further.main, "--audit", AUDIT)
         run(stability.main, "--audit", AUDIT)
         sae = files.load(layout.sae(AUDIT))
         curves = read_table(layout.sae(AUDIT) / "curves.csv")
@@ -250,10 +257,10 @@ def of_encode() -> Result:
             sae.encoder_bias.copy_(0.1 * sines(SAE["components"]))
         files.save(sae, layout.sae(AUDIT), {})
         tensors = {"gamma": 1 + 0.1 * sines(WIDTH), "beta": 0.1 * sines(WIDTH, phase=1)}
-        layout.head(AUDIT).mkdir(parents=True)
+        layout.head(ENTRY).mkdir(parents=True)
         tensors["w_proj"] = sines(WIDTH, 8, phase=4)
-        save_file(tensors, layout.head(AUDIT) / "head.safetensors")
-        write_json(layout.head(AUDIT) / "model.json", {"eps": 1e-5})
+        save_file(tensors, layout.head(ENTRY) / "head.safetensors")
+        write_json(layout.head(ENTRY) / "model.json", {"eps": 1e-5})
         labels = ["a", "b", "c"]
         classes = [{"label": label, "name": label, "short": label} for label in labels]
         write_json(layout.manifest(DATASET) / "classes.json", classes)

@@ -90,10 +90,10 @@ def test_everything_else_stays_byte_for_byte(here):
     changed = changed.replace("  models: []\n", "  models: [b32]\n")
     lines = added_lines(changed, after)
     names = [line.strip() for line in lines if line.startswith("  ") and line[2] != " "]
-    assert names == ["moles:", "b32:", "moles-b32:"]
+    assert names == ["moles:", "b32:", "moles-b32:", "moles-tiny:", "moles-b32:"]
     # Each entry stands at the end of its section, before the next section's comment.
     assert "    descriptions: class_name\n  moles:\n" in after
-    assert "\n    pretrained: laion400m_e32\n\n# One entry for each audit" in after
+    assert "\n    pretrained: laion400m_e32\n\n# A dataset's images through a model" in after
     assert "      learning_rate: 0.00005\n" in after and "      decay_after: [3, 4]\n" in after
     assert "    splits: {train: 0.75, val: 0.25}\n" in after
 
@@ -114,6 +114,12 @@ def test_what_was_there_parses_as_before_and_the_new_entries_hold_every_key(here
     raw = yaml.safe_load((here / "params.yaml").read_text(encoding="utf-8"))
     assert list(raw["audits"]["moles-b32"]) == list(AuditConfig.model_fields)
     assert list(raw["datasets"]["moles"]) == list(DatasetConfig.model_fields)
+    of = {"dataset": "moles", "model": "b32"}
+    assert raw["embeddings"]["moles-b32"] == of | DEFAULTS["embeddings"]
+    assert raw["embeddings"]["moles-tiny"] == of | {"model": "tiny"} | DEFAULTS["embeddings"]
+    assert audit.embeddings == "moles-b32"
+    assert after.datasets["moles"].embeddings == "moles-tiny"
+    assert after.embeddings["scenes-tiny"] == before.embeddings["scenes-tiny"]
     assert after.outside.datasets == ["moles"]
     assert after.outside.models == ["b32"]
 
@@ -127,10 +133,11 @@ def test_a_second_audit_of_the_same_dataset_adds_only_itself(here, capsys):
     assert load_params().outside.models == ["b32", "namer"]
     main(["add", "flowers-namer", "--dataset", "flowers", "--model", "namer"])
     lines = added_lines(first, (here / "params.yaml").read_text())
-    assert [line.strip() for line in lines[:3]] == [
+    assert [line.strip() for line in lines[:4]] == [
         "flowers-namer:",
         "dataset: flowers",
         "model: namer",
+        "embeddings: flowers-namer",
     ]
     assert not any(line.startswith("  ") and line[2] != " " for line in lines[1:])
 
@@ -143,6 +150,9 @@ def test_data_and_model_of_ones_own(here, capsys):
     main(["add", "birds-mine", "--dataset", "birds", "--model", "mine", *options])
     params = load_params()
     assert params.models["mine"].name == "local-dir:data/models/mine"
+    # One entry for both: the labeler is the audited model.
+    assert list(params.embeddings) == ["scenes-tiny", "lesions-tiny", "birds-mine"]
+    assert params.audits["birds-mine"].embeddings == params.datasets["birds"].embeddings
     assert params.outside.datasets == ["birds"]
     assert params.outside.models == []
     said = capsys.readouterr().out
@@ -150,6 +160,31 @@ def test_data_and_model_of_ones_own(here, capsys):
     assert "mine: data/models/mine, is there" in said
     assert "dvc repro publish@birds-mine" in said
     assert not (here / "data" / "raw").exists()
+
+
+def test_another_audit_of_a_model_on_a_dataset_shares_its_embeddings(here, capsys):
+    main(["add", "again", "--dataset", "scenes", "--model", "tiny"])
+    assert (
+        "embeddings   scenes-tiny, the images through tiny, in params.yaml already, shared with "
+        "audit scenes-tiny and the labeler of scenes\n"
+    ) in capsys.readouterr().out
+    params = load_params()
+    assert params.audits["again"].embeddings == "scenes-tiny"
+    assert list(params.embeddings) == ["scenes-tiny", "lesions-tiny"]
+
+
+def test_embeddings_of_the_default_settings_come_before_others(here):
+    raw = yaml.safe_load(shipped())
+    default = {"dataset": "scenes", "model": "tiny"} | DEFAULTS["embeddings"]
+    raw["embeddings"] |= {"usual": default, "scenes-b32": default | {"dataset": "lesions"}}
+    (here / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    main(["add", "again", "--dataset", "scenes", "--model", "tiny"])
+    main(["add", "new", "--dataset", "scenes", "--model", "b32"])
+    params = load_params()
+    assert params.audits["again"].embeddings == "usual"
+    # The name that it would have is of others.
+    assert params.audits["new"].embeddings == "scenes-b32-2"
+    assert params.embeddings["scenes-b32-2"].model == "b32"
 
 
 def test_a_dry_run_says_the_difference_and_writes_nothing(here, capsys):
@@ -224,10 +259,8 @@ def test_sections_are_added_to_as_they_are_written():
     text = shipped()
     start = text.index("audits:\n")
     wide = text[:start] + "audits:\n    a:\n        dataset: scenes # last\n"
-    assert (
-        "# last\n    birds-b32:\n      dataset: birds\n      model: b32\n      embed:\n"
-        in edited(wide, addition())
-    )
+    entry = "    birds-b32:\n      dataset: birds\n      model: b32\n      embeddings: birds-b32\n"
+    assert f"# last\n{entry}" in edited(wide, addition())
     empty = text[:start] + "audits: {} # none yet\n# the end"
     new = edited(empty, addition())
     assert "audits: # none yet\n  birds-b32:\n    dataset: birds\n    model: b32\n" in new

@@ -62,6 +62,7 @@ def test_images_are_counted_by_name(folder, request):
         "kind": "image_folder",
         "root": "raw",
         "labeler": "x",
+        "embeddings": "birds-x",
         "vocabulary": "v.csv",
     }
     config = DatasetConfig.model_validate(entry)

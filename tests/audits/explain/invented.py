@@ -28,7 +28,7 @@ from pipeline.config import (
 from pipeline.datasets.pixels import SHOWN
 from pipeline.embeddings.embed import embed_audit, write_head
 from pipeline.embeddings.vectors import read_embeddings
-from pipeline.models.catalog import load_clip, text_embeddings
+from pipeline.models.catalog import head_of, load_clip, text_embeddings
 from pipeline.sae import files
 from pipeline.sae.codes import codes_table
 from pipeline.sae.model import Sae
@@ -48,12 +48,13 @@ EMBED = EmbedConfig(
 
 def params() -> Params:
     audit = AuditConfig.model_construct(
-        dataset="zoo", model="m", report=ReportConfig(gallery=3, thumbnail=16)
+        dataset="zoo", model="m", embeddings="e", report=ReportConfig(gallery=3, thumbnail=16)
     )
     zoo = DatasetConfig.model_construct(root=Path("raw"))
     threads = torch.get_num_threads()
+    model = ModelConfig(name="local-dir:data/models/m", note="Trained on <nothing>.")
     return Params.model_construct(
-        seed=0, threads=threads, audits={"a": audit}, datasets={"zoo": zoo}
+        seed=0, threads=threads, audits={"a": audit}, datasets={"zoo": zoo}, models={"m": model}
     )
 
 
@@ -67,14 +68,13 @@ def build(clip_folder: Path) -> None:
     about = {"name": "zoo", "fingerprint": "0123" * 16, "classes": CLASSES}
     write_json(folder / "dataset.json", about | {"pixels": {"as": "shown", "bits": 8}})
     write_json(folder / "classes.json", CLASSES)
-    ran = embed_audit(clip, manifest, Path("raw"), SHOWN, EMBED, layout.embeddings("a"), "embed")
-    config = ModelConfig(name="local-dir:data/models/m", note="Trained on <nothing>.")
-    write_head(layout.head("a"), clip, ran, "m", config, "float32")
+    ran = embed_audit(clip, manifest, Path("raw"), SHOWN, EMBED, layout.embeddings("e"), "embed")
+    write_head(layout.head("e"), clip, ran, "m", "float32", head_of(clip.model))
     t = text_embeddings(clip, [entry["short"] for entry in CLASSES])
     labels = [entry["label"] for entry in CLASSES]
     texts = {"form": ["short"] * 3, "label": labels, "t": vector_column(t.numpy())}
     write_table(layout.texts("a"), pa.table(texts))
-    found = read_embeddings(layout.embeddings("a"), "x")
+    found = read_embeddings(layout.embeddings("e"), "x")
     x = torch.from_numpy(found.values)
     sae = _sae(x)
     files.save(sae, layout.sae("a"), {})

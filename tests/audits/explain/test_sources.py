@@ -60,7 +60,7 @@ def test_a_prompt_that_the_model_would_not_read_whole_is_refused(audited, capsys
     [
         layout.labels("a"),
         layout.sae("a") / "config.json",
-        layout.head("a") / "model.json",
+        layout.head("e") / "model.json",
         layout.texts("a"),
         layout.reference("a") / "classes.parquet",
         layout.audit("a", "review") / "findings.csv",
@@ -88,7 +88,7 @@ def test_a_damaged_sae_is_named(audited, capsys):
 
 
 def test_a_model_or_labels_of_another_audit_are_refused(audited, capsys):
-    path = layout.head("a") / "model.json"
+    path = layout.head("e") / "model.json"
     about = json.loads(path.read_text())
     write_json(path, about | {"weights_sha256": "0" * 64})
     said = refused(capsys, "--image", "raw/n01/0.png", "--class", "n01")

@@ -12,7 +12,7 @@ from audits.publish.__main__ import main
 from pipeline.config import (
     AuditConfig,
     DatasetConfig,
-    EmbedConfig,
+    EmbeddingsConfig,
     ModelConfig,
     Params,
     SaeConfig,
@@ -47,12 +47,17 @@ def tiny_params() -> Params:
         learning_rate=0.01,
         decay_after=[1, 2],
     )
-    embed = EmbedConfig.model_construct(batch_size=2, workers=5)
+    embeddings = EmbeddingsConfig.model_construct(
+        dataset="birds", model="tiny", batch_size=2, workers=5
+    )
     return Params.model_construct(
         audits={
-            name: AuditConfig.model_construct(dataset=dataset, model="tiny", embed=embed, sae=sae)
+            name: AuditConfig.model_construct(
+                dataset=dataset, model="tiny", embeddings="shared", sae=sae
+            )
             for name, dataset in DATASETS.items()
         },
+        embeddings={"shared": embeddings},
         models={"tiny": ModelConfig(name="local-dir:data/models/tiny", pretrained=None, note=None)},
         datasets={
             name: DatasetConfig.model_construct(root=Path("data/raw") / name)

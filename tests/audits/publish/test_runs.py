@@ -26,8 +26,9 @@ def test_run_holds_all_of_the_version(together: Path) -> None:
     run = next(run for run in runs_of(together, "scenes") if run.info.run_name == "scenes-tiny")
     assert run.data.params["sae.k"] == "4"
     assert run.data.params["sae.decay_after"] == "[1, 2]"
-    assert run.data.params["embed.batch_size"] == "2"
-    assert "embed.workers" not in run.data.params, "another number of them is no other version"
+    assert run.data.params["embeddings.batch_size"] == "2"
+    left_out = {"embeddings", "embeddings.workers", "embeddings.dataset", "embeddings.model"}
+    assert not left_out & run.data.params.keys(), "they make no other version"
     assert run.data.metrics["failures.planted.recall"] == 0.5
     assert run.data.metrics["shortcut.7.share"] == 0.25
     assert "failures.planted.precision" not in run.data.metrics

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 
 from audits.report.__main__ import write_report
-from audits.report.page import Settings
-from tests.audits.report.invented import AUDIT, DATASET, build
+from audits.report.sources import Settings
+from pipeline.config import ModelConfig
+from tests.audits.report.invented import AUDIT, DATASET, EMBEDDINGS, build
 
 
 def settings(root: Path, positive: str | None = "bat") -> Settings:
-    return Settings(root / "raw", 3, 16, components=64, k=4, q=0.05, positive=positive)
+    note = "Fine-tuned on the zoo's own pictures."
+    model = ModelConfig(name="ViT-test", pretrained="tag-1", note=note)
+    of = {"dataset": DATASET, "embeddings": EMBEDDINGS, "model": model, "root": root / "raw"}
+    return Settings(**of, gallery=3, thumbnail=16, components=64, k=4, q=0.05, positive=positive)
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pat
 
     def make(positive: str | None = "bat", **kinds: bool) -> Path:
         build(tmp_path, **kinds)
-        write_report(AUDIT, DATASET, settings(tmp_path, positive), seed=7)
+        write_report(AUDIT, settings(tmp_path, positive), seed=7)
         return tmp_path / "reports" / AUDIT
 
     return make

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.artifacts.store import write_json, write_table
 
-AUDIT, DATASET = "zoo-small", "zoo"
+AUDIT, DATASET, EMBEDDINGS = "zoo-small", "zoo", "zoo-shared"
 CLASSES = [
     {"label": "bat", "name": "bat, flying mammal", "short": "bat"},
     {"label": "bold", "name": "<b>, a tag", "short": "<b>"},
@@ -48,11 +48,9 @@ def build(
     data = root / "data"
     _dataset(root)
     write_json(
-        data / "heads" / AUDIT / "model.json",
+        data / "heads" / EMBEDDINGS / "model.json",
         {
-            "name": "ViT-test",
             "model": "test",
-            "pretrained": "tag-1",
             "weights_sha256": "ab" * 32,
             "preprocessing": {"size": 64, "mean": [0.5, 0.5, 0.5]},
             "d_pre": 48,
@@ -62,7 +60,6 @@ def build(
             "precision": "float32",
             "cosine_to_float32": 1.0,
             "parameters": 9_700_000,
-            "note": "Fine-tuned on the zoo's own pictures.",
         },
     )
     _sae(data)

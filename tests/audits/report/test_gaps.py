@@ -14,7 +14,7 @@ from audits.report.sections.shortcut import headline
 from pipeline.artifacts.gaps import KEY
 from pipeline.artifacts.store import read_json, write_json, write_table
 from tests.audits.report.conftest import settings
-from tests.audits.report.invented import AUDIT, DATASET, build
+from tests.audits.report.invented import AUDIT, build
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,7 +73,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     write_table(stable, pd.read_parquet(stable).assign(stability=float("nan")))
 
     def report() -> Path:
-        write_report(AUDIT, DATASET, settings(tmp_path), seed=7)
+        write_report(AUDIT, settings(tmp_path), seed=7)
         return tmp_path / "reports" / AUDIT
 
     return report
@@ -124,7 +124,7 @@ def test_curves_without_standard_errors_are_drawn(
     write_json(
         folder / "metrics.json", {"faithfulness": {**both, "error_dropped": both}, KEY: reasons}
     )
-    write_report(AUDIT, DATASET, settings(tmp_path), seed=7)
+    write_report(AUDIT, settings(tmp_path), seed=7)
     html = (tmp_path / "reports" / AUDIT / "report.html").read_text()
     section = html[html.index('<section id="faithfulness">') : html.index('<section id="hidden">')]
     assert section.count('<svg class="chart"') == 2

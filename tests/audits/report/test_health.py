@@ -15,7 +15,8 @@ from audits.report.sections.health import (
     trust,
 )
 from audits.report.sources import read_sources
-from tests.audits.report.invented import AUDIT, DATASET, build
+from tests.audits.report.conftest import settings
+from tests.audits.report.invented import AUDIT, build
 
 SAE = {
     "explained_variance": 0.9,
@@ -104,7 +105,7 @@ def test_charts_show_curves_density_and_stability(
 ) -> None:
     build(tmp_path)
     monkeypatch.chdir(tmp_path)
-    sources = read_sources(AUDIT, DATASET)
+    sources = read_sources(AUDIT, settings(tmp_path))
     curves, loss, density, stability = (chart for _, chart in health(sources, 4)["charts"])
     assert curves.count("<polyline") == 3 and "Cosine" in curves
     assert loss.count("<polyline") == 1

@@ -13,7 +13,7 @@ from audits.report.__main__ import settings_of, write_report
 from pipeline.artifacts.store import write_table
 from pipeline.config import load_params
 from tests.audits.report.conftest import settings
-from tests.audits.report.invented import AUDIT, CLASSES, DATASET, FINDINGS
+from tests.audits.report.invented import AUDIT, CLASSES, FINDINGS
 
 Render = Callable[..., Path]
 
@@ -244,7 +244,7 @@ def test_a_rejected_finding_is_last_and_not_in_the_headline(report: Render, tmp_
     table = pd.read_csv(path)
     table["verdict"] = table["verdict"].replace("accept", "reject")
     write_table(path, table)
-    write_report(AUDIT, DATASET, settings(tmp_path), seed=7)
+    write_report(AUDIT, settings(tmp_path), seed=7)
     html = unescape((tmp_path / "reports" / AUDIT / "report.html").read_text())
     assert "<h1>On 1 of 3 classes" in html
     assert html.index('card" id="f-0007"') < html.index('card rejected" id="f-0001"')

@@ -22,7 +22,10 @@ TENCH = "n01440764"
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **changes: object) -> None:
     """The stage in a folder whose params.yaml has one dataset more."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    params["datasets"][name] = {**params["datasets"]["scenes"], **changes}
+    shared = {**params["embeddings"]["scenes-tiny"], "dataset": name}
+    params["embeddings"] |= {f"{name}-tiny": shared}
+    own = {"embeddings": f"{name}-tiny", **changes}
+    params["datasets"][name] = {**params["datasets"]["scenes"], **own}
     params["outside"]["datasets"].append(name)
     (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
     with_texts(folder, name)
@@ -112,7 +115,9 @@ def models_fault(folder: Path, monkeypatch: pytest.MonkeyPatch, model: dict[str,
     monkeypatch.chdir(folder)
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["models"]["mine"] = model
-    params["audits"]["again"] = params["audits"]["scenes-tiny"] | {"model": "mine"}
+    params["embeddings"]["mine"] = params["embeddings"]["scenes-tiny"] | {"model": "mine"}
+    of = {"model": "mine", "embeddings": "mine"}
+    params["audits"]["again"] = params["audits"]["scenes-tiny"] | of
     params["outside"]["models"] = [] if model["name"] == "local-dir:data/models/mine" else ["mine"]
     (folder / "params.yaml").write_text(json.dumps(params), encoding="utf-8")
     make(folder, "data/raw/scenes/train/bat/a.png", "data/raw/scenes/val/bat/b.png")

@@ -141,9 +141,14 @@ def test_a_folder_without_weights_and_a_wordnet_without_nouns_are_problems(here)
 
 def test_a_model_is_fetched_if_one_of_its_audits_can_be_run(here, monkeypatch):
     def elsewhere(params: dict[str, Any]) -> None:
-        params["datasets"]["owls"] = {**params["datasets"]["birds"], "root": "owls"}
+        for model in ("mine", "tiny"):
+            shared = params["embeddings"][f"birds-{model}"] | {"dataset": "owls"}
+            params["embeddings"][f"owls-{model}"] = shared
+        owls = {"root": "owls", "embeddings": "owls-tiny"}
+        params["datasets"]["owls"] = params["datasets"]["birds"] | owls
         params["outside"]["datasets"].append("owls")
-        params["audits"]["owls"] = {**params["audits"]["birds"], "dataset": "owls"}
+        of = {"dataset": "owls", "embeddings": "owls-mine"}
+        params["audits"]["owls"] = params["audits"]["birds"] | of
 
     put_right(here)
     change(here, elsewhere)
@@ -253,8 +258,9 @@ def test_a_tower_that_cannot_be_audited_is_refused_before_its_weights_are_fetche
     assert said.startswith("audits.birds.model is 'mine': the image tower ")
     assert said.endswith("this model can still be a labeler; name another model there")
     assert check_model.in_vain(load_params(), "mine") == [said]
-    change(here, lambda params: params["audits"]["birds"].update(model="tiny"))
-    change(here, lambda params: params["datasets"]["birds"].update(labeler="mine"))
+    audited, named = {"embeddings": "birds-tiny"}, {"embeddings": "birds-mine"}
+    change(here, lambda params: params["audits"]["birds"].update(model="tiny", **audited))
+    change(here, lambda params: params["datasets"]["birds"].update(labeler="mine", **named))
     assert of_audit(load_params(), "birds") == []
 
 

@@ -43,7 +43,7 @@ def assert_each_leaf_is_its_own(path: Path) -> None:
 
 
 def test_every_leaf_of_the_shipped_file_can_be_set_alone(here):
-    assert {"audits.scenes-tiny.report.gallery", "datasets.scenes.embed.batch_size"} <= read(
+    assert {"audits.scenes-tiny.report.gallery", "embeddings.scenes-tiny.batch_size"} <= read(
         here
     ).keys()
     assert_each_leaf_is_its_own(here)

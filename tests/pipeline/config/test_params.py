@@ -61,6 +61,49 @@ def test_the_shipped_params_load():
             lambda raw: fetched(raw, name="local-dir:data/models/mine/open_clip"),
             "models.mine.name is 'local-dir:data/models/mine/open_clip': data/models/mine is del",
         ),
+        (
+            lambda raw: raw["audits"]["scenes-tiny"].update(embeddings="none"),
+            "audits.scenes-tiny.embeddings is 'none', which embeddings does not hold; it holds "
+            "['lesions-tiny', 'scenes-tiny']",
+        ),
+        (
+            lambda raw: raw["audits"]["scenes-tiny"].update(embeddings="lesions-tiny"),
+            "audits.scenes-tiny.embeddings is 'lesions-tiny': embeddings.lesions-tiny has dataset "
+            "'lesions' and model 'tiny', but audits.scenes-tiny is of dataset 'scenes' and model "
+            "'tiny': name 'scenes-tiny' there",
+        ),
+        (
+            lambda raw: raw["datasets"]["scenes"].update(embeddings="lesions-tiny"),
+            "datasets.scenes is of dataset 'scenes' and labeler 'tiny': name 'scenes-tiny' there",
+        ),
+        (
+            lambda raw: (
+                fetched(raw, name="hf-hub:a/b"),
+                raw["audits"]["scenes-tiny"].update(model="mine"),
+            ),
+            "dataset 'scenes' and model 'mine': add an entry of these two to embeddings, and name",
+        ),
+        (
+            lambda raw: (
+                fetched(raw, name="hf-hub:a/b"),
+                raw["datasets"]["scenes"].update(labeler="mine"),
+            ),
+            "datasets.scenes is of dataset 'scenes' and labeler 'mine': add an entry",
+        ),
+        (
+            lambda raw: raw["embeddings"]["scenes-tiny"].update(model="huge"),
+            "embeddings.scenes-tiny.model is 'huge', which models does not hold",
+        ),
+        (
+            lambda raw: raw["embeddings"].update(
+                {"concepts-a": dict(raw["embeddings"]["scenes-tiny"])}
+            ),
+            "embeddings.concepts-a: a name that starts with concepts-",
+        ),
+        (
+            lambda raw: raw["embeddings"]["scenes-tiny"].update(spatial_tokens=-1),
+            "embeddings.scenes-tiny.spatial_tokens is -1",
+        ),
         (lambda raw: raw["datasets"]["scenes"].update(kind="tar"), "datasets.scenes.kind is 'tar'"),
     ],
 )

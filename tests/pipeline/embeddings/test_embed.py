@@ -1,9 +1,7 @@
 """Embedding of images: order, shards, resuming, the head check, red shifts, images that break."""
 
 import hashlib
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,13 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-import yaml
 from PIL import Image
-from pydantic import ValidationError
 
 from pipeline.artifacts.store import read_json, shards, vector_column, write_json, write_table
 from pipeline.attribution.head import project
-from pipeline.config import DatasetConfig, EmbedConfig, ModelConfig
+from pipeline.config import EmbedConfig
 from pipeline.datasets.pixels import SHOWN
 from pipeline.embeddings import embed
 from pipeline.embeddings.embed import (
@@ -47,13 +43,6 @@ def elsewhere(tmp_path, monkeypatch):
     """Unfinished work is kept relative to the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-
-
-@pytest.fixture
-def params():
-    """The repository's own params.yaml, each section a copy of its own."""
-    text = (Path(__file__).parents[3] / "params.yaml").read_text(encoding="utf-8")
-    return json.loads(json.dumps(yaml.safe_load(text)))
 
 
 @pytest.fixture(scope="module")
@@ -172,18 +161,9 @@ def test_class_tokens_alone_leave_no_other_column(clip, images, root, tmp_path):
         assert pq.read_schema(shards(tmp_path / folder)[0]).names == ["image_id", "x"]
 
 
-def test_a_labeler_has_no_spatial_tokens(params):
-    params["datasets"]["scenes"]["embed"]["spatial_tokens"] = 3
-    with pytest.raises(ValidationError, match=r"embed\.spatial_tokens is 3.*in the audit's embed"):
-        DatasetConfig.model_validate(params["datasets"]["scenes"])
-    params["audits"]["scenes-tiny"]["embed"]["spatial_tokens"] = -1
-    with pytest.raises(ValidationError, match="greater than or equal to 0"):
-        EmbedConfig.model_validate(params["audits"]["scenes-tiny"]["embed"])
-
-
 def test_numbers_too_large_for_the_precision_are_refused():
     config = EMBED.model_copy(update={"dtype": "float16"})
-    with pytest.raises(ValueError, match=r"embed\.dtype is float16.*7e\+04; set it to float32"):
+    with pytest.raises(ValueError, match=r"dtype of these .* float16.*7e\+04; set it to float32"):
         columns_of(torch.tensor([[7e4, 1.0], [2.0, 3.0]]), ["0", "1"], "x", config)
 
 
@@ -347,13 +327,12 @@ def test_a_red_shift_changes_the_vectors_and_only_by_its_size(clip, images, root
 
 def test_the_head_survives_the_disk(clip, tmp_path):
     head = head_of(clip.model)
-    config = ModelConfig(name="local-dir:somewhere", note="tiny")
-    write_head(tmp_path / "head", clip, Ran("cpu", "bfloat16", 0.9999), "m", config, "float32")
+    write_head(tmp_path / "head", clip, Ran("cpu", "bfloat16", 0.9999), "m", "float32", head)
     read = read_head(tmp_path / "head")
     x = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(project(x, read), project(x, head))
     about = read_json(tmp_path / "head" / "model.json")
-    assert (about["d_pre"], about["d_post"], about["note"]) == (64, 48, "tiny")
+    assert (about["d_pre"], about["d_post"], about["model"]) == (64, 48, "m")
     assert (about["device"], about["precision"], about["dtype"]) == ("cpu", "bfloat16", "float32")
     assert about["weights_sha256"] == clip.weights_sha256
 

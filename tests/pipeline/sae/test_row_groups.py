@@ -14,10 +14,18 @@ from tests.pipeline.sae.invented_shards import opened, write
 
 def test_shards_without_spatial_tokens_say_what_to_set(tmp_path):
     manifest, *_ = write(tmp_path, spatial=False)
-    with pytest.raises(ValueError, match=r"00000\.parquet.*embed\.spatial_tokens.*dvc repro"):
+    with pytest.raises(ValueError, match=r"00000\.parquet.*spatial_tokens of the audit.*dvc repro"):
         opened(tmp_path, manifest, columns=("x", "spatial"))
     with pytest.raises(ValueError, match="were not opened"):
         opened(tmp_path, manifest).mean_and_scale("both")
+
+
+def test_shards_of_a_labeler_say_that_it_cannot_be_audited(tmp_path):
+    table = vector_table(["a", "b"], {"z": np.eye(2, dtype=np.float32)})
+    write_vectors(tmp_path / "part-00000.parquet", [table])
+    manifest = pd.DataFrame({"image_id": ["a", "b"], "split": "train"})
+    with pytest.raises(ValueError, match=r"holds image_id, z and no class tokens x: the model"):
+        EmbeddingBlocks.open(tmp_path, manifest, None)
 
 
 def test_images_of_shards_and_manifest_are_the_same(tmp_path):
