@@ -299,7 +299,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "add",
-        help="switch on an audit: a model on a dataset",
         description="Switch on an audit in params.yaml. Nothing of the other audits is run again.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
