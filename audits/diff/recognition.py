@@ -60,14 +60,15 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
         means = "atoms, else shared images"
     else:
         same = same_dictionary(before, now)
-        old, new = (_of_table(one.findings, same) for one in (before, now))
+        width = max(int(one.findings["component"].max()) for one in (before, now)) + 1
+        old, new = (_of_table(one.findings, width if same else 0) for one in (before, now))
         means = "components, else shared example images" if same else "shared example images only"
     assert old is not None
     assert new is not None
     carried = carry([one.pin for one in old], new, config.cosine, config.images)
-    rows = {row["finding_id"]: row for row in _rows(before.findings)}
+    rows = {row["finding_id"]: row for row in before.rows()}
     found, persisting = [], []
-    for row, one in zip(_rows(now.findings), carried, strict=True):
+    for row, one in zip(now.rows(), carried, strict=True):
         if one.by is None:
             found.append(row)
             continue
@@ -84,28 +85,23 @@ def same_dictionary(before: Report, now: Report) -> bool:
     return hashes[0] is not None and hashes[0] == hashes[1]
 
 
-def _rows(findings: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows with null for what is empty."""
-    table = findings.astype(object)
-    return [
-        {str(name): value for name, value in row.items()}
-        for row in table.where(table.notna(), None).to_dict("records")
-    ]
-
-
-def _of_table(findings: pd.DataFrame, same: bool) -> list[Found]:
+def _of_table(findings: pd.DataFrame, width: int) -> list[Found]:
     """What findings.csv alone says, in its order.
 
-    Where the dictionary is the `same`, an atom that only its component has stands in for the atom;
-    else one of no length, which is like no other.
+    Args:
+        findings: of a report.
+        width: above every component of both reports where they are of one dictionary: then a
+            direction of its own stands in for a component's atom. 0 where they are not: then an
+            atom is that of another model, and like no other.
     """
     found = []
     for row in findings.to_dict("records"):
-        atom = np.zeros(1 + int(findings["component"].max()) if same else 1)
-        atom[int(row["component"]) if same else 0] = 1.0
+        atom = np.zeros(width)
+        if width:
+            atom[int(row["component"])] = 1.0
         images = tuple(str(row["example_ids"]).split(" "))
         pin = Pin(row["finding_id"], row["class"], row["component"], atom, images, row["mode"])
-        found.append(Found(pin, atom[None], frozenset(images)))
+        found.append(Found(pin, atom[None] if width else np.ones((1, 1)), frozenset(images)))
     return found
 
 

@@ -52,6 +52,14 @@ class Report:
     grounds: Grounds | None
     """None where neither is there."""
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The findings, None where a cell is empty."""
+        table = self.findings.astype(object)
+        return [
+            {str(name): value for name, value in row.items()}
+            for row in table.where(table.notna(), None).to_dict("records")
+        ]
+
 
 def read_report(
     audit: str, place: str, files: Mapping[str, bytes], grounds: Grounds | None

@@ -18,7 +18,9 @@ HEADLINES = re.compile(
     r"|robustness\.(short|templates|extended|both|linear)\.(spurious|valid)_auc"
     r"|sae\.\w+|shortcut\.auroc|stability\.matched_fraction(_apart)?"
 )
-"""Metrics that are always listed where they moved; others are counted unless they changed."""
+"""Metrics that are always listed where they moved; others are counted."""
+LISTED = 20
+"""Metrics that changed, of any name, up to which all are listed."""
 SHORT = 8
 DIGITS = 4
 
@@ -40,7 +42,9 @@ def headline(difference: Difference) -> str:
         f"{verdicts.count('within')} moved within their intervals, "
         f"{verdicts.count('no interval')} moved that have no interval"
     )
-    return f"nothing differs ({said})" if difference.nothing else said
+    if difference.nothing:
+        return f"nothing differs: {len(found.persisting)} findings persist, and no metric moved"
+    return said
 
 
 def sections(difference: Difference, everything: bool) -> list[Section]:
@@ -110,11 +114,8 @@ def _metrics(metrics: Sequence[Moved], everything: bool) -> list[Section]:
         ),
     ):
         chosen = [one for one in metrics if one.verdict == verdict]
-        told = [
-            one
-            for one in chosen
-            if everything or verdict == "changed" or HEADLINES.fullmatch(one.name)
-        ]
+        all_told = everything or (verdict == "changed" and len(chosen) <= LISTED)
+        told = [one for one in chosen if all_told or HEADLINES.fullmatch(one.name)]
         if chosen:
             rest = len(chosen) - len(told)
             note = [said] + ([f"{rest} more: --all lists them."] if rest else [])
@@ -130,6 +131,7 @@ def _metric(one: Moved) -> list[str]:
 
 
 def _why(why: Origins) -> Section:
+    said = [f"Not compared: {what}." for what in why.unknown]
     rows = []
     if why.dataset is not None:
         counts = why.images or {}
@@ -137,10 +139,12 @@ def _why(why: Origins) -> Section:
         rows.append(["dataset", change, *_ends(why.dataset)])
     for kind, pairs in (("model", why.model), ("setting", why.settings)):
         rows += [[kind, key, *_ends(pair)] for key, pair in pairs.items()]
-    rows += [["code", path, "", ""] for path in why.code]
-    rows += [["file", path, "", ""] for path in why.files]
+    if why.code:
+        packages = dict.fromkeys("/".join(path.split("/")[:2]) for path in why.code)
+        said.append(f"Code: {', '.join(packages)}.")
+    if why.files:
+        said.append(f"Files that no stage makes: {', '.join(why.files)}.")
     rows += [["machine", key, *_ends(pair)] for key, pair in why.machine.items()]
-    said = [f"Not compared: {what}." for what in why.unknown]
     if why.nothing:
         same = "what could be compared is" if why.unknown else "dataset, settings and code are"
         said.insert(0, f"Nothing: {same} the same.")

@@ -37,6 +37,7 @@ from pipeline.config.data import (
     OutsideConfig,
     PreprocessConfig,
 )
+from pipeline.config.gate import BudgetConfig, GateConfig, UnreviewedConfig
 from pipeline.config.params import Params, load_params
 from pipeline.config.samples import LesionsConfig, PretrainConfig, SamplesConfig, ScenesConfig
 
@@ -44,6 +45,7 @@ __all__ = [
     "CATALOG",
     "HERE",
     "AuditConfig",
+    "BudgetConfig",
     "ConceptsConfig",
     "ConfigError",
     "Count",
@@ -52,6 +54,7 @@ __all__ = [
     "FailuresConfig",
     "FaithfulnessConfig",
     "Fraction",
+    "GateConfig",
     "LabelConfig",
     "LesionsConfig",
     "ModelConfig",
@@ -73,6 +76,7 @@ __all__ = [
     "Section",
     "ShortcutConfig",
     "StabilityConfig",
+    "UnreviewedConfig",
     "default_audit",
     "default_dataset",
     "load_params",

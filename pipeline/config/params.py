@@ -11,6 +11,7 @@ from pipeline.config.audits import AuditConfig
 from pipeline.config.base import ConfigError, Count, Name, Section
 from pipeline.config.catalog import CATALOG, default_audit, default_dataset, read_catalog
 from pipeline.config.data import HERE, DatasetConfig, ModelConfig, OutsideConfig
+from pipeline.config.gate import GateConfig
 from pipeline.config.samples import PretrainConfig, SamplesConfig
 
 
@@ -27,6 +28,7 @@ class Params(Section):
     datasets: dict[Name, DatasetConfig]
     models: dict[Name, ModelConfig]
     audits: dict[Name, AuditConfig]
+    gate: GateConfig
 
     @model_validator(mode="after")
     def _check(self) -> "Params":

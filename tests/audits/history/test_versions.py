@@ -1,4 +1,4 @@
-"""Versions of a dataset, as `audit versions` shows them: what changed between manifests, and which versions a history holds."""
+"""`audit versions`: what changed between manifests, and which versions a history holds."""
 
 import hashlib
 import os
