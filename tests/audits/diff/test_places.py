@@ -10,6 +10,7 @@ from audits.diff.places import PlaceError, find_reports
 from pipeline.config import Params
 from tests.audits.diff.copies import AUDIT, Copy
 
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 NOTHING = Params.model_construct(datasets={}, audits={})
 
 
