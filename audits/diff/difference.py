@@ -43,6 +43,7 @@ class Difference:
             "now": self.now.place,
             "findings": {
                 "recognised_by": found.recognised_by,
+                "sure": found.sure,
                 "new": found.new,
                 "fixed": found.fixed,
                 "persisting": [

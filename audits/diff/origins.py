@@ -59,11 +59,9 @@ def origins(before: Report, now: Report) -> Origins:
             )
     settings, code, files = _grounds(before, now, unknown)
     machine = _differing(_machine(a), _machine(b))
-    dictionaries = [
-        one.provenance["dvc_lock"].get(layout.sae(one.audit).as_posix()) for one in (before, now)
-    ]
+    dictionaries = [one.digest(layout.sae(one.audit)) for one in (before, now)]
     if None in dictionaries:
-        unknown.append("dictionary: a provenance.json names none")
+        unknown.append("dictionary: nothing says which one a report is of")
     return Origins(
         dataset=prints if prints[0] != prints[1] else None,
         images=images,

@@ -159,7 +159,7 @@ def _of_run(run_id: str) -> dict[str, Report]:
     audit = str(run.info.run_name)
     settings = {f"audits.{audit}.{key}": _value(text) for key, text in run.data.params.items()}
     files = {name: path.read_bytes() for name, path in folder.items()}
-    grounds = Grounds(settings, code={}, files={}, whole=False)
+    grounds = Grounds(settings, code={}, files={}, outs={}, whole=False)
     return {audit: read_report(audit, f"MLflow run {run_id[:SHORT]}", files, grounds)}
 
 

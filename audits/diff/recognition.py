@@ -19,6 +19,8 @@ from pipeline.config import ReviewConfig
 
 __all__ = ["Findings", "Persisting", "recognise"]
 
+NEEDED = {PRESENT, "evidence.json"}
+"""Files of the stage `review` by which findings are recognised."""
 SHOWN = ("mode", "confirmed", "verdict")
 """Columns whose change in a finding that persists is told."""
 
@@ -44,6 +46,9 @@ class Findings(NamedTuple):
     """Those of the first report that the second has not."""
     recognised_by: str
     """What was there to recognise them by, in words."""
+    sure: bool
+    """Whether one that was not recognised is another one. Of two dictionaries, the example images
+    of one failure may be few or none the same: then it may well be the same one."""
 
 
 def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
@@ -52,17 +57,20 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
     Recognised as the review recognises them (`audits.review.identity.carry`): by the atoms of their
     components, else by the images they share. Where one report's stage `review` is neither in the
     workspace nor in DVC's cache, all that is left are the components and example images of
-    findings.csv; of components only if both reports are of one dictionary.
+    findings.csv; of components only if both reports are of one dictionary. If they are not, those
+    that are left over are no other findings for sure.
     """
+    same = same_dictionary(before, now)
     pairs = [_reviewed(one) for one in (before, now)]
     if pairs[0] is not None and pairs[1] is not None:
         old, new = pairs
-        means = "atoms, else shared images"
+        sure, means = True, "atoms, else shared images"
     else:
-        same = same_dictionary(before, now)
         width = max(int(one.findings["component"].max()) for one in (before, now)) + 1
         old, new = (_of_table(one.findings, width if same else 0) for one in (before, now))
-        means = "components, else shared example images" if same else "shared example images only"
+        sure, means = same, "components, else shared example images"
+        if not same:
+            means = "shared example images only"
     assert old is not None
     assert new is not None
     carried = carry([one.pin for one in old], new, config.cosine, config.images)
@@ -76,12 +84,12 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
         changes = {name: (earlier[name], row[name]) for name in SHOWN if earlier[name] != row[name]}
         by = "component" if one.by == "atom" and means.startswith("components") else one.by
         persisting.append(Persisting(earlier, row, by, changes))
-    return Findings(found, persisting, list(rows.values()), means)
+    return Findings(found, persisting, list(rows.values()), means, sure)
 
 
 def same_dictionary(before: Report, now: Report) -> bool:
     """Whether both reports are of one SAE, so that indices of components mean the same."""
-    hashes = [one.provenance["dvc_lock"].get(str(layout.sae(one.audit))) for one in (before, now)]
+    hashes = [one.digest(layout.sae(one.audit)) for one in (before, now)]
     return hashes[0] is not None and hashes[0] == hashes[1]
 
 
@@ -111,14 +119,15 @@ def _reviewed(report: Report) -> list[Found] | None:
     It is of this report where its findings are, to the byte.
     """
     folder = layout.audit(report.audit, "review")
-    digest = report.provenance["dvc_lock"].get(str(folder))
+    digest = report.digest(folder)
     if digest is None:
         return None
     if folder.is_dir() and folder_hash(folder) == digest:
         files = {path.name: path.read_bytes() for path in files_in(folder)}
     else:
         files = _cached(digest)
-    if files.get("findings.csv") != report.findings_file:
+    # Older versions of the workflow kept less in it.
+    if files.get("findings.csv") != report.findings_file or not files.keys() >= NEEDED:
         return None
     table = pq.read_table(io.BytesIO(files[PRESENT]))
     atoms = table["atom"].combine_chunks().values.to_numpy()

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -31,6 +32,8 @@ class Grounds:
     """File or package → hash."""
     files: dict[str, str]
     """What no stage makes (words, verdicts, a dataset's root) → hash."""
+    outs: dict[str, str]
+    """What stages have made → hash."""
     whole: bool
     """Whether these are all there are: MLflow has an audit's own settings only."""
 
@@ -51,6 +54,11 @@ class Report:
     provenance: dict[str, Any]
     grounds: Grounds | None
     """None where neither is there."""
+
+    def digest(self, path: Path) -> str | None:
+        """DVC's hash of something that the report was made from; None where nothing says it."""
+        named = self.provenance["dvc_lock"].get(path.as_posix())
+        return named or (self.grounds.outs.get(path.as_posix()) if self.grounds else None)
 
     def rows(self) -> list[dict[str, Any]]:
         """The findings, None where a cell is empty."""
@@ -93,6 +101,7 @@ def grounds_of_lock(text: str, audit: str) -> Grounds | None:
     settings: dict[str, Any] = {}
     code: dict[str, str] = {}
     files: dict[str, str] = {}
+    outs: dict[str, str] = {}
     waiting, seen = [start], {start}
     while waiting:
         stage = stages[waiting.pop()]
@@ -100,8 +109,9 @@ def grounds_of_lock(text: str, audit: str) -> Grounds | None:
             found = flatten(values)
             prefix = "" if file == PARAMS else f"{file}: "
             settings |= {f"{prefix}{key}": value for key, value in found.items()}
+        outs |= {out["path"]: _digest(out) for out in stage.get("outs", [])}
         for dep in stage.get("deps", []):
-            path, digest = dep["path"], str(dep.get(dep.get("hash", "md5"), ""))
+            path, digest = dep["path"], _digest(dep)
             makers = set(_makers(path, made))
             waiting += sorted(makers - seen)
             seen |= makers
@@ -109,7 +119,12 @@ def grounds_of_lock(text: str, audit: str) -> Grounds | None:
                 code[path] = digest
             elif not makers:
                 files[path] = digest
-    return Grounds(settings, code, files, whole=True)
+    return Grounds(settings, code, files, outs, whole=True)
+
+
+def _digest(entry: Mapping[str, Any]) -> str:
+    """Hash of a dependency or output, whatever it is of."""
+    return str(entry.get(entry.get("hash", "md5"), ""))
 
 
 def _makers(path: str, made: Mapping[str, str]) -> Iterator[str]:

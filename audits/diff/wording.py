@@ -1,5 +1,6 @@
 """A difference in words and figures, for `audits.diff.sections`."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ HEADLINES = re.compile(
 )
 """Metrics that are always listed where they moved; others are counted."""
 LISTED = 20
-"""Metrics that changed, of any name, up to which all are listed."""
+"""Metrics that changed, of any name, that are listed: those that changed most clearly."""
 SHORT = 8
 DIGITS = 4
 
@@ -37,7 +38,8 @@ def headline(difference: Difference) -> str:
     found = difference.findings
     verdicts = [one.verdict for one in difference.metrics]
     said = (
-        f"findings: {len(found.new)} new, {len(found.fixed)} fixed, "
+        f"findings: {len(found.new)} new, {len(found.fixed)} fixed"
+        f"{'' if found.sure else ' (or not recognised)'}, "
         f"{len(found.persisting)} persisting; metrics: {verdicts.count('changed')} changed, "
         f"{verdicts.count('within')} moved within their intervals, "
         f"{verdicts.count('no interval')} moved that have no interval"
@@ -62,19 +64,26 @@ def _findings(difference: Difference, everything: bool) -> list[Section]:
     found = difference.findings
     told = found.persisting if everything else [one for one in found.persisting if one.changes]
     made = []
+    or_not = "" if found.sure else ", or not recognised"
     if found.new:
-        made.append(Section("New findings", [], FINDING, [_finding(row) for row in found.new]))
+        name = f"New findings{or_not}"
+        made.append(Section(name, [], FINDING, [_finding(row) for row in found.new]))
     if found.fixed:
         said = ["Found before and not any more."]
         rows = [_finding(row) for row in found.fixed]
-        made.append(Section("Fixed findings", said, FINDING, rows))
+        made.append(Section(f"Fixed findings{or_not}", said, FINDING, rows))
     if told:
         header = ["finding", "before", "recognised by", "what changed"]
         rows = [_persisting(one) for one in told]
         made.append(Section("Persisting findings", [], header, rows))
     if made:
         notes = [f"Findings were recognised by {found.recognised_by}."]
-        if difference.origins.dictionary and (found.new or found.fixed):
+        if not found.sure:
+            notes.append(
+                "That is too little for two dictionaries: a failure that both have may be listed "
+                "as new and as fixed. `dvc fetch` the review at both places (data/audits/NAME/review)."
+            )
+        elif difference.origins.dictionary and (found.new or found.fixed):
             notes.append(
                 "The dictionaries are not the same. A finding that few dictionaries find (again), "
                 "or that chance finds as often (by chance), may come and go with them."
@@ -114,14 +123,22 @@ def _metrics(metrics: Sequence[Moved], everything: bool) -> list[Section]:
         ),
     ):
         chosen = [one for one in metrics if one.verdict == verdict]
-        all_told = everything or (verdict == "changed" and len(chosen) <= LISTED)
-        told = [one for one in chosen if all_told or HEADLINES.fullmatch(one.name)]
+        most = sorted(chosen, key=_strength)[-LISTED:] if verdict == "changed" else []
+        told = [one for one in chosen if everything or one in most or HEADLINES.fullmatch(one.name)]
         if chosen:
             rest = len(chosen) - len(told)
             note = [said] + ([f"{rest} more: --all lists them."] if rest else [])
             rows = [_metric(one) for one in told]
             made.append(Section(name, note, METRIC, rows))
     return made
+
+
+def _strength(one: Moved) -> float:
+    """Difference in widths of its interval."""
+    if one.interval is None or one.difference is None:
+        return 0.0
+    low, high = one.interval
+    return abs(one.difference) / (high - low) if high > low else math.inf
 
 
 def _metric(one: Moved) -> list[str]:

@@ -70,6 +70,9 @@ def _unreviewed(now: Report, difference: Difference | None, config: UnreviewedCo
     called += "" if config.severity == "high" else " or above"
     if new and difference is None:
         return Check(now.audit, called, "not measured", "-", "-", NO_RELEASE)
+    if new and difference is not None and difference.findings.new and not difference.findings.sure:
+        why = "too little is here to recognise findings of another dictionary by: `dvc fetch` it"
+        return Check(now.audit, called, "not measured", "-", "-", why)
     rows = difference.findings.new if difference is not None and new else now.rows()
     least = SEVERITIES.index(config.severity)
     found = [(row, severity(row)) for row in rows if row["verdict"] is None]

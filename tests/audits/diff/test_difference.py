@@ -77,6 +77,7 @@ def test_of_another_dictionary_findings_are_known_by_images_whatever_their_numbe
     now.set("provenance.json", "dvc_lock", {SAE: "0" * 32 + ".dir"})
     found = compared(before, now)
     only(found)
+    assert not found.findings.sure
     assert found.origins.dictionary
     assert {one.by for one in found.findings.persisting} == {"images"}
     for one in found.findings.persisting:

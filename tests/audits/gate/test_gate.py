@@ -114,6 +114,16 @@ def test_a_new_finding_that_nobody_reviewed_fails(now, capsys):
     assert gated(capsys)[0] == 0
 
 
+def test_what_cannot_be_recognised_is_not_called_new(now, capsys):
+    """Another dictionary, of which only example images are here, and all are others."""
+    now.findings(lambda table: table.assign(example_ids="train/x/1 train/x/2"))
+    now.set("provenance.json", "dvc_lock", {f"data/saes/{AUDIT}": "0" * 32 + ".dir"})
+    code, checks = gated(capsys)
+    assert code == 0
+    assert outcomes(checks, "not measured") == {"no"}
+    assert "dvc fetch" in checks["no"]["by"]
+
+
 def test_severity_is_how_sure_a_finding_is(now, capsys):
     assert severity({"confirmed": False, "recurrence": 1.0}) == "low"
     assert severity({"confirmed": True, "recurrence": 0.5}) == "medium"
