@@ -1,6 +1,7 @@
 """`audit gate` on copies of a report: what fails, what holds, what could not be measured."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,6 +13,7 @@ from audits.command.__main__ import main
 from audits.gate.budgets import severity
 from pipeline.config import ConfigError, load_params
 from tests.audits.diff.copies import AUDIT, ROOT, Copy
+from tests.test_commands import parse
 
 AUC = "robustness.short.spurious_auc"
 
@@ -209,6 +211,21 @@ def test_junit_and_markdown_are_written(now, tmp_path, capsys):
     text = Path("gate.md").read_text()
     assert text.startswith("## FAILED: 1 failed")
     assert "| sae.explained\\_variance not worse by more than 0.02 | 0.5 |" in text
+
+
+def test_no_stage_reads_the_budgets():
+    assert not re.search(r"\bgate\b", (ROOT / "dvc.yaml").read_text())
+
+
+def test_the_workflow_of_github_types_commands_that_there_are(monkeypatch):
+    text = (ROOT / ".github/workflows/audit.yml").read_text()
+    steps = yaml.safe_load(text)["jobs"]["gate"]["steps"]
+    typed = re.findall(
+        r"^ *((?:audit|make) [^>\n]+)", "\n".join(s.get("run", "") for s in steps), re.M
+    )
+    assert len(typed) == 3
+    for command in typed:
+        parse(command.strip(), monkeypatch)
 
 
 def test_a_release_that_is_not_there_stops_it(now):
