@@ -81,7 +81,7 @@ def _findings(difference: Difference, everything: bool) -> list[Section]:
         if not found.sure:
             notes.append(
                 "That is too little for two dictionaries: a failure that both have may be listed "
-                "as new and as fixed. `dvc fetch` the review at both places (data/audits/NAME/review)."
+                "as new and as fixed. Type `dvc fetch review` at the commits of both."
             )
         elif difference.origins.dictionary and (found.new or found.fixed):
             notes.append(
