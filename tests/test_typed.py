@@ -67,9 +67,8 @@ PARSED = {
     r"dvc repro -f fetch@mine": "needs a model of one's own",
     r"audit (add|check) (birds|imagenet|objects|skin).*": "run within the process in test_commands",
     r"audit versions (birds-tiny|lesions-tiny 7f|lesions-tiny HEAD).*|git .*|rm .*|mv .*|ls .*"
-    r"|dvc (add|import-url|update|unprotect|checkout|cache|config|remote|push|pull|fetch|metrics) ?.*": (
-        "a step of docs/versions.md on a dataset and commits of one's own"
-    ),
+    r"|dvc (add|import-url|update|unprotect|checkout|cache|config|remote|push|pull|fetch|metrics)"
+    r" ?.*": ("a step of docs/versions.md on a dataset and commits of one's own"),
     r"dvc (exp run|queue) ?.*": "runs an audit, and Git must have its results",
     r"dvc repro --pull": "needs a remote",
     r"dvc commit -f.*": "takes over the data of an older checkout, which has to be there",
