@@ -10,9 +10,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 audit: setup  ## build the sample datasets, audit them, log to MLflow
 	dvc repro
 
-ui: setup  ## MLflow on 127.0.0.1:5000, with every audit's report
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db \
-		--host 127.0.0.1 --port 5000 --workers 1
+ui: setup  ## MLflow on 127.0.0.1:5000, with links to every audit's report
+	@audit ui
 
 test: setup  ## all tests
 	pytest

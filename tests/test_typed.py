@@ -32,6 +32,12 @@ IN_A_CLONE = (
     "audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion2b",
     'python -c "import open_clip; print(open_clip.list_pretrained())"',
     "dvc status",
+    "audit diff HEAD",
+    "audit diff HEAD~1",
+    "audit diff HEAD~1 HEAD --markdown",
+    "audit diff HEAD~1 --audit scenes-tiny --html diff.html",
+    "audit gate --against HEAD",
+    "audit gate scenes-tiny --against HEAD --junit gate.xml --markdown gate.md",
 )
 OF_A_RUN = (
     'python -m audits.explain --audit scenes-tiny --image photo.jpg --prompt "a photo of a cat" '
@@ -52,15 +58,17 @@ OF_A_RUN = (
 )
 PARSED = {
     r"make (ui)": "typed by a test of its own, for it has to be stopped",
+    r"audit ui.*": "has to be stopped; make ui types it",
+    r"audit gate scenes-tiny --against /tmp/.*": "needs that copy",
+    r"audit gate --against": "an option's name",
     r"make (audit|test|setup|check)|dvc repro": "minutes; `.ci/run` types the first two",
     r"CLIP_AUDIT_PHOTOS=.*": "needs photographs and a model that are not here",
     r"dvc repro .*@.*": "runs an audit: minutes, and a dataset of one's own or a network",
     r"dvc repro -f fetch@mine": "needs a model of one's own",
     r"audit (add|check) (birds|imagenet|objects|skin).*": "run within the process in test_commands",
     r"audit versions (birds-tiny|lesions-tiny 7f|lesions-tiny HEAD).*|git .*|rm .*|mv .*|ls .*"
-    r"|dvc (add|import-url|update|unprotect|checkout|cache|config|remote|push|pull|metrics) ?.*": (
-        "a step of docs/versions.md on a dataset and commits of one's own"
-    ),
+    r"|dvc (add|import-url|update|unprotect|checkout|cache|config|remote|push|pull|fetch|metrics)"
+    r" ?.*": ("a step of docs/versions.md on a dataset and commits of one's own"),
     r"dvc (exp run|queue) ?.*": "runs an audit, and Git must have its results",
     r"dvc repro --pull": "needs a remote",
     r"dvc commit -f.*": "takes over the data of an older checkout, which has to be there",

@@ -279,7 +279,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "add",
-        help="switch on an audit: a model on a dataset",
         description="Switch on an audit in params.yaml. Nothing of the other audits is run again,\n"
         "and where params.yaml has embeddings of this model on this dataset, they are shared.",
         epilog=EXAMPLES,

@@ -39,7 +39,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "check",
-        help="what an audit lacks: images, words, weights",
         description="List what would stop an audit and can be known before it runs: images that "
         "are not there or not of their kind, tables that cannot be read, classes that are asked "
         "for and not there, weights that cannot be had, a model that cannot be audited. Writes the "

@@ -18,7 +18,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "clean",
-        help="what is kept beside DVC, and its sizes; --delete deletes it",
         description="List what killed runs have left for later ones to go on with, and what "
         "decoding images gave, of which DVC knows nothing. Nothing of it is needed: what is "
         "deleted is computed again. Work that is going on and files that the workflow has not "

@@ -38,7 +38,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "review",
-        help="verdicts on an audit's findings",
         description=DESCRIPTION,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

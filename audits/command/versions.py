@@ -1,202 +1,26 @@
-"""`audit versions`: the versions that an audit's dataset has had, and how they differ.
-
-A version is known by its fingerprint (images and labels, see pipeline/datasets/manifest.py) and by
-DVC's hash of the manifest's folder, which `dvc.lock` holds at each commit.
-"""
+"""`audit versions`: the versions that an audit's dataset has had, and how they differ."""
 
 import argparse
-import hashlib
-import io
 import json
-import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from audits.command.changes import COLUMNS, Difference, compare
-from audits.publish.version import manifest_digest
+from audits.history.changes import Difference, compare
+from audits.history.versions import (
+    SHORT,
+    WORKSPACE,
+    DatasetVersion,
+    HistoryError,
+    at,
+    find,
+    name_of,
+    remedy,
+    versions,
+)
 from pipeline import layout
-from pipeline.artifacts.store import files_in, read_json, read_table
 from pipeline.config import load_params
 
-__all__ = ["DatasetVersion", "HistoryError", "find", "register", "versions"]
-
-MANIFEST, DESCRIPTION = "manifest.parquet", "dataset.json"
-WORKSPACE = "workspace"
-SHORT = 8
-"""Characters of a fingerprint, a hash or a commit that are shown."""
-SHORTEST = 4
-"""Characters of a fingerprint that name a version."""
-
-
-class HistoryError(ValueError):
-    """A version is asked for that there is not, or that cannot be read."""
-
-
-@dataclass(frozen=True)
-class DatasetVersion:
-    """A dataset at one place of the history."""
-
-    commit: str
-    """Full hash of the newest commit in a row that has it, or `workspace`."""
-    date: str
-    """Of the commit, YYYY-MM-DD; empty for the workspace."""
-    dvc_hash: str
-    """DVC's hash of the manifest's folder."""
-    fingerprint: str | None
-    """Full fingerprint; None where the manifest cannot be read."""
-    table: pd.DataFrame | None
-    """Columns COLUMNS; None where the manifest cannot be read."""
-
-
-def versions(dataset: str) -> list[DatasetVersion]:
-    """Versions of a dataset in the workspace and on the current branch, newest first.
-
-    Raises:
-        HistoryError: Git fails, or neither the workspace nor a commit has the dataset.
-    """
-    places: list[tuple[str, str, str]] = []
-    commits = [line.split() for line in _git("log", "--format=%H %cs", "--", "dvc.lock")]
-    for commit, date in [(WORKSPACE, ""), *commits]:
-        dvc_hash = _dvc_hash(commit, dataset)
-        if places and places[-1][2] == dvc_hash:
-            if places[-1][0] == WORKSPACE:  # it is shown where it is not what is committed
-                places[-1] = (commit, date, dvc_hash)
-        elif dvc_hash is not None:
-            places.append((commit, date, dvc_hash))
-    if not places:
-        raise HistoryError(
-            f"neither the workspace nor a commit has {layout.manifest(dataset)}: run "
-            f"`dvc repro prepare@{dataset}`"
-        )
-    read: dict[str, tuple[str | None, pd.DataFrame | None]] = {}
-    for commit, _, dvc_hash in places:
-        if dvc_hash not in read:
-            read[dvc_hash] = _read(commit, dvc_hash, dataset)
-    return [DatasetVersion(*place, *read[place[2]]) for place in places]
-
-
-def find(asked: str, known: list[DatasetVersion], dataset: str) -> DatasetVersion:
-    """The version of a fingerprint's or DVC hash's beginning, a Git revision or `workspace`.
-
-    Raises:
-        HistoryError: it means none, several, or one whose manifest cannot be read.
-    """
-    found = {
-        version.dvc_hash: version
-        for version in reversed(known)
-        if len(asked) >= SHORTEST
-        and (str(version.fingerprint).startswith(asked) or version.dvc_hash.startswith(asked))
-    }
-    if len(found) > 1:
-        raise HistoryError(
-            f"{asked} is the beginning of several: give one's DVC hash, of {_names(found.values())}"
-        )
-    if found:
-        (version,) = found.values()
-    elif asked == WORKSPACE:
-        version = known[0]
-    else:
-        try:
-            (commit,) = _git("rev-parse", "--verify", f"{asked}^{{commit}}")
-        except HistoryError:
-            raise HistoryError(
-                f"{asked} is neither a version, {_names(known)}, nor a Git revision"
-            ) from None
-        dvc_hash = _dvc_hash(commit, dataset)
-        if dvc_hash is None:
-            raise HistoryError(f"dvc.lock of {asked} has no prepare@{dataset}: audited later")
-        read = _read(commit, dvc_hash, dataset)
-        version = DatasetVersion(commit, "", dvc_hash, *read)
-    if version.table is None:
-        raise HistoryError(f"{asked}: {_remedy(dataset)}")
-    return version
-
-
-def _names(found: Iterable[DatasetVersion]) -> str:
-    return ", ".join(f"{_name(version)} (DVC {version.dvc_hash[:SHORT]})" for version in found)
-
-
-def _git(*arguments: str) -> list[str]:
-    """Lines that Git prints."""
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise HistoryError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout.splitlines()
-
-
-def _at(commit: str, path: Path) -> str | None:
-    """A file's text at a commit or in the workspace; None where there is none."""
-    if commit == WORKSPACE:
-        return path.read_text(encoding="utf-8") if path.exists() else None
-    try:
-        return "\n".join(_git("show", f"{commit}:./{path.as_posix()}"))
-    except HistoryError:
-        return None
-
-
-def _dvc_hash(commit: str, dataset: str) -> str | None:
-    """DVC's hash of the manifest's folder; None where there is none."""
-    folder = layout.manifest(dataset)
-    if commit == WORKSPACE and folder.is_dir():
-        return folder_hash(folder)
-    lock = _at(commit, Path("dvc.lock"))
-    if lock is None:
-        return None
-    try:
-        return manifest_digest(yaml.load(lock, Loader=yaml.CSafeLoader), folder / MANIFEST)
-    except KeyError:
-        return None
-    except yaml.YAMLError as error:
-        raise HistoryError(f"dvc.lock ({commit}) is not valid YAML: {error}") from error
-
-
-def folder_hash(folder: Path) -> str:
-    """DVC's hash of a folder: MD5 of the JSON list of its files' MD5, with the suffix `.dir`."""
-    files = [
-        {
-            "md5": hashlib.md5(path.read_bytes()).hexdigest(),
-            "relpath": path.relative_to(folder).as_posix(),
-        }
-        for path in files_in(folder)
-    ]
-    return hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest() + ".dir"
-
-
-def _read(commit: str, dvc_hash: str, dataset: str) -> tuple[str | None, pd.DataFrame | None]:
-    """Fingerprint and table of a version, from the workspace, DVC's cache or its remote."""
-    folder = layout.manifest(dataset)
-    if folder.is_dir() and folder_hash(folder) == dvc_hash:
-        fingerprint = read_json(folder / DESCRIPTION)["fingerprint"]
-        return fingerprint, read_table(folder / MANIFEST, COLUMNS)
-    # Imported late: half a second that a history of one version does without.
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc_data.index import DataIndexError
-
-    try:
-        # A commit's own settings would not know a cache or a remote that came later.
-        with Repo() as repo:
-            remote = repo.config["core"].get("remote")
-            config = {"cache": {"dir": repo.cache.local_cache_dir}}
-        rev = None if commit == WORKSPACE else commit
-        files = DVCFileSystem(".", rev=rev, remote=remote, config=config)
-        fingerprint = json.loads(files.read_bytes(str(folder / DESCRIPTION)))["fingerprint"]
-        content = io.BytesIO(files.read_bytes(str(folder / MANIFEST)))
-    except (DvcException, DataIndexError, OSError):
-        return None, None
-    return fingerprint, pd.read_parquet(content, columns=COLUMNS)
-
-
-def _remedy(dataset: str) -> str:
-    return (
-        "its manifest is neither in DVC's cache nor in a remote: `dvc push --all-commits` where it "
-        f"is, `dvc fetch --all-commits prepare@{dataset}` here"
-    )
+__all__ = ["register"]
 
 
 def history(audit: str, dataset: str, known: list[DatasetVersion], listing: bool) -> str:
@@ -206,7 +30,7 @@ def history(audit: str, dataset: str, known: list[DatasetVersion], listing: bool
         change = None
         if before is not None and version.table is not None and before.table is not None:
             change = compare(before.table, version.table)
-            lists += [f"\n{_name(version)} against {_name(before)}", *_list(change)]
+            lists += [f"\n{name_of(version)} against {name_of(before)}", *_list(change)]
         counts = map(str, map(len, change)) if change else ["-"] * len(Difference._fields)
         table = version.table
         rows.append(
@@ -223,7 +47,7 @@ def history(audit: str, dataset: str, known: list[DatasetVersion], listing: bool
         )
     lines = [pd.DataFrame(rows).to_string(index=False), *(lists if listing else [])]
     if any(version.table is None for version in known):
-        lines.append(f"\nWhere images are ?, {_remedy(dataset)}.")
+        lines.append(f"\nWhere images are ?, {remedy(dataset)}.")
     lines.append(f"\nA report: git show COMMIT:{layout.report(audit)}/metrics.json (or report.md).")
     lines.append("Its MLflow run: tags.`dataset.fingerprint` LIKE 'VERSION%'")
     return "\n".join(lines)
@@ -237,12 +61,8 @@ def difference(old: DatasetVersion, new: DatasetVersion, listing: bool) -> str:
     counts = ", ".join(
         f"{len(rows)} {key}" for key, rows in zip(change._fields, change, strict=True)
     )
-    lines = [f"{_name(new)} against {_name(old)}: {counts}"]
+    lines = [f"{name_of(new)} against {name_of(old)}: {counts}"]
     return "\n".join(lines + (_list(change) if listing else []))
-
-
-def _name(version: DatasetVersion) -> str:
-    return (version.fingerprint or version.commit)[:SHORT]
 
 
 def _list(change: Difference) -> list[str]:
@@ -256,7 +76,7 @@ def _list(change: Difference) -> list[str]:
 
 
 def _has_report(audit: str, version: DatasetVersion) -> bool:
-    text = _at(version.commit, layout.report(audit) / "provenance.json")
+    text = at(version.commit, layout.report(audit) / "provenance.json")
     return text is not None and json.loads(text)["dataset"]["fingerprint"] == version.fingerprint
 
 
@@ -275,7 +95,6 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "versions",
-        help="versions of an audit's dataset, and what changed",
         description="List the versions that an audit's dataset has had on this branch, with what "
         "changed from each to the next, or compare two of them. Images are told apart by their "
         "bytes: another name is no change.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from filelock import FileLock
 
 from audits.publish import tracking
+from audits.publish.description import NOTE, PARENT, describe, of_comparison
 from audits.publish.version import (
     FINGERPRINT_TAG,
     Comparison,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 RECEIPTS = layout.DATA / "published"
 PUBLISHED = "published"
-PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
-"""Tags that MLflow's own page goes by: the run that one stands below, and its description."""
 # What MLflow takes in one log_batch call.
 METRICS_A_BATCH = 1000
 PARAMS_A_BATCH = 100
@@ -52,11 +51,13 @@ def publish(client: "mlflow.MlflowClient", version: Version, artifacts: str | No
     experiment = _experiment(client, version.dataset, artifacts)
     run = _finished(client, experiment, version.fingerprint)
     if run is not None:
+        describe(client, run, version)
         return _restored(client, run, version.files)
     tag = {FINGERPRINT_TAG: version.fingerprint}
     run_id = client.create_run(experiment, tags=tag, run_name=version.audit).info.run_id
     _log(client, run_id, version)
     client.set_terminated(run_id, "FINISHED")
+    describe(client, client.get_run(run_id), version)
     return PUBLISHED
 
 
@@ -80,19 +81,38 @@ def publish_comparison(
     parent = _finished(client, experiment, comparison.fingerprint)
     done = PUBLISHED if parent is None else _restored(client, parent, comparison.files)
     if parent is None:
-        tags = {FINGERPRINT_TAG: comparison.fingerprint, NOTE: comparison.note}
+        tags = {FINGERPRINT_TAG: comparison.fingerprint}
         name = f"{comparison.dataset}: comparison"
         parent = client.create_run(experiment, tags=tags, run_name=name)
         for path in comparison.files:
             client.log_artifact(parent.info.run_id, str(path))
+    _describe_comparison(client, parent, comparison)
     for version in comparison.versions:
         child = _finished(client, experiment, version.fingerprint)
         assert child is not None, f"{version.audit} is not published"
         if child.data.tags.get(PARENT) != parent.info.run_id:
             client.set_tag(child.info.run_id, PARENT, parent.info.run_id)
+            describe(client, client.get_run(child.info.run_id), version)
     if done == PUBLISHED:
         client.set_terminated(parent.info.run_id, "FINISHED")
     return done
+
+
+def _describe_comparison(
+    client: "mlflow.MlflowClient", run: "mlflow.entities.Run", comparison: Comparison
+) -> None:
+    """Put a comparison's figures and description into its run, where they are not yet."""
+    from mlflow.entities import Metric
+
+    run_id = run.info.run_id
+    if comparison.metrics and not run.data.metrics:
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, 0) for name, value in comparison.metrics.items()]
+        for batch in _batches(metrics, METRICS_A_BATCH):
+            client.log_batch(run_id, metrics=batch)
+    note = of_comparison(comparison, run.info.experiment_id, run_id)
+    if run.data.tags.get(NOTE) != note:
+        client.set_tag(run_id, NOTE, note)
 
 
 def _restored(client: "mlflow.MlflowClient", run: "mlflow.entities.Run", files: list[Path]) -> str:

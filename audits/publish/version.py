@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class Version:
     digest: str
     """DVC's hash of the manifest, at most 36 characters."""
     files: list[Path]
+    headline: str
+    """First line of the report."""
+    findings: list[str]
+    """In words, in the report's order."""
 
     def receipt(self) -> dict[str, Any]:
         """What was published, the same wherever and whenever: no run id and no time."""
@@ -75,7 +80,10 @@ class Comparison:
     """Of the audits that are compared."""
     note: str
     """Headline figures as Markdown."""
+    metrics: dict[str, float]
+    """The numbers of its table: audit, a dot, and the column."""
     files: list[Path]
+    """The page first."""
 
     def receipt(self) -> dict[str, Any]:
         """What was published, the same wherever and whenever: no run id and no time."""
@@ -229,7 +237,17 @@ def read_version(params: Params, audit: str) -> Version:
             layout.manifest(config.dataset) / "manifest.parquet",
         ),
         files=files,
+        headline=(report / "report.md").read_text(encoding="utf-8").split("\n")[0].lstrip("# "),
+        findings=[_said(row) for row in _rows(report / "findings.csv")],
     )
+
+
+def _said(row: Mapping[str, str]) -> str:
+    """A finding in a few words."""
+    label, mode, images = (row.get(key, "") for key in ("component_label", "mode", "images"))
+    shown = f" on “{label}”" if label else ""
+    about = ", ".join(part for part in (mode, f"{images} images" if images else "") if part)
+    return f"{row['class']}{shown} ({about})" if about else f"{row['class']}{shown}"
 
 
 def compared(dataset: str) -> list[str]:
@@ -253,11 +271,13 @@ def read_comparison(params: Params, dataset: str) -> Comparison:
     table = page.with_suffix(".csv")
     contents = {path.name: path.read_bytes() for path in (page, table)}
     audits = {version.audit: version.fingerprint for version in versions}
+    rows = _rows(table)
     return Comparison(
         dataset=dataset,
         fingerprint=fingerprint("comparison", audits, dataset, contents),
         versions=versions,
-        note=markdown(_rows(table)),
+        note=markdown(rows),
+        metrics=_numbers(rows),
         files=[page, table],
     )
 
@@ -267,6 +287,15 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     columns = [name for name in NOTED if name in rows[0]]
     lines = [columns, ["---"] * len(columns), *([row[name] for name in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _numbers(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    found = {}
+    for row in rows:
+        for column, cell in row.items():
+            with suppress(ValueError):
+                found[f"{row['audit']}.{column}"] = float(cell)
+    return found
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

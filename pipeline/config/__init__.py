@@ -39,6 +39,7 @@ from pipeline.config.data import (
     OutsideConfig,
     PreprocessConfig,
 )
+from pipeline.config.gate import BudgetConfig, GateConfig, UnreviewedConfig
 from pipeline.config.params import Params, load_params
 from pipeline.config.samples import LesionsConfig, PretrainConfig, SamplesConfig, ScenesConfig
 
@@ -46,6 +47,7 @@ __all__ = [
     "CATALOG",
     "HERE",
     "AuditConfig",
+    "BudgetConfig",
     "ConceptsConfig",
     "ConfigError",
     "Count",
@@ -55,6 +57,7 @@ __all__ = [
     "FailuresConfig",
     "FaithfulnessConfig",
     "Fraction",
+    "GateConfig",
     "LabelConfig",
     "LesionsConfig",
     "ModelConfig",
@@ -76,6 +79,7 @@ __all__ = [
     "Section",
     "ShortcutConfig",
     "StabilityConfig",
+    "UnreviewedConfig",
     "default_audit",
     "default_dataset",
     "default_embeddings",

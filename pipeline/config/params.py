@@ -23,6 +23,7 @@ from pipeline.config.data import (
     ModelConfig,
     OutsideConfig,
 )
+from pipeline.config.gate import GateConfig
 from pipeline.config.samples import PretrainConfig, SamplesConfig
 
 
@@ -40,6 +41,7 @@ class Params(Section):
     models: dict[Name, ModelConfig]
     embeddings: dict[Name, EmbeddingsConfig]
     audits: dict[Name, AuditConfig]
+    gate: GateConfig
 
     @model_validator(mode="after")
     def _check(self) -> "Params":

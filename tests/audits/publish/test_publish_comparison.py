@@ -9,6 +9,7 @@ from mlflow.entities import Run
 
 from audits.publish import runs as publish
 from audits.publish import version as versions
+from audits.publish.links import artifact
 from pipeline.artifacts.store import read_json
 from tests.audits.publish.invented import call, client_of, runs_of
 
@@ -45,11 +46,22 @@ def test_comparison_stands_above_its_audits(
     assert parent.info.status == "FINISHED"
     assert parents_of(together, "lesions") == {parent.info.run_id}
     assert len(runs_of(together, "lesions")) == 2
+    assert parent.data.metrics == {
+        "lesions-tiny.findings": 3,
+        "lesions-tiny.short_spurious_auc": 0.8,
+    }
+    page = artifact(parent.info.experiment_id, parent.info.run_id, "lesions.html")
     assert parent.data.tags[publish.NOTE].splitlines() == [
         "| audit | findings | short_spurious_auc |",
         "| --- | --- | --- |",
         "| lesions-tiny | 3 | 0.80 |",
+        "",
+        f"[Open the comparison]({page})",
     ]
+    (child,) = [
+        run for run in runs_of(together, "lesions") if run.info.run_id != parent.info.run_id
+    ]
+    assert f"{parent.info.run_id}/artifacts/lesions.html" in child.data.tags[publish.NOTE]
     artifacts = {item.path for item in client_of(together).list_artifacts(parent.info.run_id)}
     assert artifacts == {"lesions.html", "lesions.csv"}
     said = json.loads(receipt)

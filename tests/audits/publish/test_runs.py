@@ -196,6 +196,8 @@ def test_more_than_a_batch_takes_are_logged(together: Path) -> None:
         source="data/raw/big",
         digest="0" * 32 + ".dir",
         files=[],
+        headline="big",
+        findings=[],
     )
     publish.publish_all([version], together)
     (run,) = runs_of(together, "big")

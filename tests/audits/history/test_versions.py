@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from audits.command.__main__ import main
-from audits.command.changes import compare
-from audits.command.versions import DatasetVersion, HistoryError, find, folder_hash
+from audits.history.changes import compare
+from audits.history.versions import DatasetVersion, HistoryError, find, folder_hash
 
 ROOT = Path(__file__).parents[3]
 

@@ -1,0 +1,1 @@
+"""What differs between two reports of an audit, and what could explain it."""

@@ -1,0 +1,94 @@
+"""Metrics of two reports: which of them changed by more than their intervals, and which may not."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeGuard
+
+__all__ = ["CONFIDENCE", "Moved", "interval", "moved", "moves"]
+
+CONFIDENCE = 0.95
+DEVIATIONS = 1.96
+"""Half the width of an interval of CONFIDENCE, in standard errors."""
+PART = re.compile(r"(.*[._])?(low|high|sem)")
+"""Metrics that say how far another one can be trusted."""
+
+
+class Moved(NamedTuple):
+    """A metric that is not the same in two reports."""
+
+    name: str
+    before: Any
+    """None where the first report has none."""
+    now: Any
+    interval: tuple[float, float] | None
+    """Of now − before; None where one of them has no interval."""
+
+    @property
+    def difference(self) -> float | None:
+        """None where one of them is no number."""
+        before, now = self.before, self.now
+        return now - before if _number(now) and _number(before) else None
+
+    @property
+    def verdict(self) -> Literal["changed", "within", "no interval"]:
+        """Changed is only what has an interval that leaves out 0."""
+        if self.interval is None:
+            return "no interval"
+        low, high = self.interval
+        return "within" if low <= 0 <= high else "changed"
+
+
+def moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Moved]:
+    """The metrics that differ, in the order of their names.
+
+    Args:
+        before: leaves of a report's metrics by dotted name.
+        now: likewise.
+    """
+    names = sorted({name for name in before.keys() | now.keys() if not PART.fullmatch(name)})
+    return [moves(name, before, now) for name in names if before.get(name) != now.get(name)]
+
+
+def moves(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Moved:
+    """One metric of two reports.
+
+    The interval of the difference is that of Zou & Donner (2008), from the two metrics' own, l to
+    u: from d − √((b − l_b)² + (u_a − a)²) to d + √((u_b − b)² + (a − l_a)²), where a is before, b
+    now and d = b − a. For shares that is Newcombe's (1998). It takes the two for independent; they
+    share images and most findings, which makes it wider than it had to be.
+    """
+    a, b = before.get(name), now.get(name)
+    of_a, of_b = interval(name, before), interval(name, now)
+    if of_a is None or of_b is None or not _number(a) or not _number(b):
+        return Moved(name, a, b, None)
+    below = math.hypot(b - of_b[0], of_a[1] - a)
+    above = math.hypot(of_b[1] - b, a - of_a[0])
+    return Moved(name, a, b, (b - a - below, b - a + above))
+
+
+def interval(name: str, metrics: Mapping[str, Any]) -> tuple[float, float] | None:
+    """A metric's interval of 95 %: `low` and `high` beside it, else 1.96 of `sem`.
+
+    They are called as it is, less an `_auc` (spurious_auc, spurious_low), or nothing but that where
+    it is a `mean` or `auc`.
+    """
+    value = metrics.get(name)
+    if not _number(value):
+        return None
+    above, _, leaf = name.rpartition(".")
+    path = f"{above}." if above else ""
+    stems = [f"{path}{leaf}_", f"{path}{leaf.removesuffix('_auc')}_"]
+    if leaf in ("mean", "auc"):
+        stems.append(path)
+    for stem in stems:
+        low, high, sem = (metrics.get(f"{stem}{part}") for part in ("low", "high", "sem"))
+        if _number(low) and _number(high):
+            return float(low), float(high)
+        if _number(sem):
+            return value - DEVIATIONS * sem, value + DEVIATIONS * sem
+    return None
+
+
+def _number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

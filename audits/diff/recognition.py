@@ -1,0 +1,158 @@
+"""Which finding of a report is which of another."""
+
+import io
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from audits.diff.reports import Report
+from audits.history.versions import folder_hash
+from audits.review.component_files import PRESENT
+from audits.review.identity import Found, Pin, carry
+from audits.review.reviewed import found_now
+from pipeline import layout
+from pipeline.artifacts.store import files_in
+from pipeline.config import ReviewConfig
+
+__all__ = ["Findings", "Persisting", "recognise"]
+
+NEEDED = {PRESENT, "evidence.json"}
+"""Files of the stage `review` by which findings are recognised."""
+SHOWN = ("mode", "confirmed", "verdict")
+"""Columns whose change in a finding that persists is told."""
+
+
+class Persisting(NamedTuple):
+    """A finding that both reports have."""
+
+    before: dict[str, Any]
+    now: dict[str, Any]
+    """Its rows in findings.csv."""
+    by: str
+    """What it was recognised by: atom, component or images."""
+    changes: dict[str, tuple[Any, Any]]
+    """Of SHOWN, those that differ: before, now."""
+
+
+class Findings(NamedTuple):
+    """The findings of two reports; rows of findings.csv, in its order."""
+
+    new: list[dict[str, Any]]
+    persisting: list[Persisting]
+    fixed: list[dict[str, Any]]
+    """Those of the first report that the second has not."""
+    recognised_by: str
+    """What was there to recognise them by, in words."""
+    sure: bool
+    """Whether one that was not recognised is another one. Of two dictionaries, the example images
+    of one failure may be few or none the same: then it may well be the same one."""
+
+
+def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
+    """Findings that are new, persist and are fixed.
+
+    Recognised as the review recognises them (`audits.review.identity.carry`): by the atoms of their
+    components, else by the images they share. Where one report's stage `review` is neither in the
+    workspace nor in DVC's cache, all that is left are the components and example images of
+    findings.csv; of components only if both reports are of one dictionary. If they are not, those
+    that are left over are no other findings for sure.
+    """
+    same = same_dictionary(before, now)
+    pairs = [_reviewed(one) for one in (before, now)]
+    if pairs[0] is not None and pairs[1] is not None:
+        old, new = pairs
+        sure, means = True, "atoms, else shared images"
+    else:
+        width = max(int(one.findings["component"].max()) for one in (before, now)) + 1
+        old, new = (_of_table(one.findings, width if same else 0) for one in (before, now))
+        sure, means = same, "components, else shared example images"
+        if not same:
+            means = "shared example images only"
+    assert old is not None
+    assert new is not None
+    carried = carry([one.pin for one in old], new, config.cosine, config.images)
+    rows = {row["finding_id"]: row for row in before.rows()}
+    found, persisting = [], []
+    for row, one in zip(now.rows(), carried, strict=True):
+        if one.by is None:
+            found.append(row)
+            continue
+        earlier = rows.pop(one.finding_id)
+        changes = {name: (earlier[name], row[name]) for name in SHOWN if earlier[name] != row[name]}
+        by = "component" if one.by == "atom" and means.startswith("components") else one.by
+        persisting.append(Persisting(earlier, row, by, changes))
+    return Findings(found, persisting, list(rows.values()), means, sure)
+
+
+def same_dictionary(before: Report, now: Report) -> bool:
+    """Whether both reports are of one SAE, so that indices of components mean the same."""
+    hashes = [one.digest(layout.sae(one.audit)) for one in (before, now)]
+    return hashes[0] is not None and hashes[0] == hashes[1]
+
+
+def _of_table(findings: pd.DataFrame, width: int) -> list[Found]:
+    """What findings.csv alone says, in its order.
+
+    Args:
+        findings: of a report.
+        width: above every component of both reports where they are of one dictionary: then a
+            direction of its own stands in for a component's atom. 0 where they are not: then an
+            atom is that of another model, and like no other.
+    """
+    found = []
+    for row in findings.to_dict("records"):
+        atom = np.zeros(width)
+        if width:
+            atom[int(row["component"])] = 1.0
+        images = tuple(str(row["example_ids"]).split(" "))
+        pin = Pin(row["finding_id"], row["class"], row["component"], atom, images, row["mode"])
+        found.append(Found(pin, atom[None] if width else np.ones((1, 1)), frozenset(images)))
+    return found
+
+
+def _reviewed(report: Report) -> list[Found] | None:
+    """What the stage `review` knew of a report's findings; None where that is not here.
+
+    It is of this report where its findings are, to the byte.
+    """
+    folder = layout.audit(report.audit, "review")
+    digest = report.digest(folder)
+    if digest is None:
+        return None
+    if folder.is_dir() and folder_hash(folder) == digest:
+        files = {path.name: path.read_bytes() for path in files_in(folder)}
+    else:
+        files = _cached(digest)
+    # Older versions of the workflow kept less in it.
+    if files.get("findings.csv") != report.findings_file or not files.keys() >= NEEDED:
+        return None
+    table = pq.read_table(io.BytesIO(files[PRESENT]))
+    atoms = table["atom"].combine_chunks().values.to_numpy()
+    return found_now(
+        report.findings,
+        json.loads(files["evidence.json"]),
+        atoms.reshape(table.num_rows, -1).astype(np.float32),
+    )
+
+
+def _cached(digest: str) -> dict[str, bytes]:
+    """Files of a folder in DVC's cache, by name; none where it lacks one of them."""
+    # Imported late: half a second that the workspace does without.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    files = {}
+    try:
+        with Repo() as repo:
+            cache = repo.cache.local
+            for key, _, content in Tree.load(cache, HashInfo("md5", digest)):
+                with cache.fs.open(cache.oid_to_path(content.value), "rb") as file:
+                    files["/".join(key)] = file.read()
+    except (DvcException, OSError):
+        return {}
+    return files

@@ -1,0 +1,1 @@
+"""Whether a report is good enough to be released."""

@@ -1,0 +1,1 @@
+"""What Git and DVC keep of earlier versions."""
