@@ -37,8 +37,10 @@ class Settings:
     k: int
     q: float
     """False discovery rate over (class, component) pairs."""
-    positive: str | None
-    """Label of the shortcut audit's class, None where the audit has none."""
+    positive: list[str] | None
+    """Labels of the shortcut audit's classes, None where the audit has none."""
+    negative: list[str] | None
+    """Labels of its other side, None for all the rest."""
 
 
 def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) -> tuple[str, str]:
@@ -58,7 +60,7 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
 def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str, Any]:
     """Everything both templates show."""
     # Order matters: the short sections get their pictures before findings use up the budget.
-    classifier = shortcut(sources, settings.positive, gallery, settings.gallery)
+    classifier = shortcut(sources, settings.positive, settings.negative, gallery, settings.gallery)
     hidden = cards.hidden_groups(sources, gallery, settings.gallery)
     found = cards.cards(sources, gallery, settings.gallery)
     metrics = sources.metrics
