@@ -164,8 +164,8 @@ def headline(
         top = suspects[0]
         label = f"“{top['label']}”" if top["label"] else f"component {top['component']}"
         return f"{shown}; by its name {label} should not decide"
-    which = f"the {count}" if known == count else f"the {known} of {count} that have a kind"
-    return f"{shown}; nothing suspect by name among {which} first candidates"
+    which = "" if known == count else f" the {known} that have a kind of"
+    return f"{shown}; nothing suspect by name among{which} the {count} first candidates"
 
 
 def points(fraction: float) -> str:

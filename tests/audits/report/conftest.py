@@ -11,7 +11,9 @@ from tests.audits.report.invented import AUDIT, DATASET, build
 
 
 def settings(root: Path, positive: str | None = "bat") -> Settings:
-    return Settings(root / "raw", 3, 16, components=64, k=4, q=0.05, positive=positive)
+    labels = None if positive is None else [positive]
+    about = {"components": 64, "k": 4, "q": 0.05}
+    return Settings(root / "raw", 3, 16, **about, positive=labels, negative=None)
 
 
 @pytest.fixture
