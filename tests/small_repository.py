@@ -41,7 +41,15 @@ def small_params() -> dict:
         audit["probe"] |= {"words": 8, "controls": 4, "pictures": 96, "grounds": 4, "marks": 4}
         audit["label"]["top_images"] = 5
         audit["faithfulness"] |= {"steps": 4, "subsets": 3, "reference_images": 20}
-    raw["audits"]["lesions-tiny"]["shortcut"] |= {"repeats": 2, "quantiles": [0.3, 0.7]}
+    raw["audits"]["lesions-tiny"]["shortcut"] |= {
+        "repeats": 2,
+        "quantiles": [0.3, 0.7],
+        "shifts": {"red": [1, 2], "patch": [1]},
+        "alpha": [1],
+        "directions": [1],
+        "penalty": [100],
+        "bootstrap": 50,
+    }
     return raw
 
 

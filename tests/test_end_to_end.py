@@ -26,7 +26,7 @@ def test_the_report_is_there_and_whole(repository):
     manifest = read_table(repository / "data/manifests/lesions/manifest.parquet")
     assert metrics["dataset"]["images"] == len(manifest)
     assert 0 < metrics["sae"]["alive_fraction"] <= 1
-    assert set(metrics["shortcut"]["accuracy"]) == {"plain", "added", "removed"}
+    assert set(metrics["shortcut"]["shifts"]) == {"red_1", "red_2", "patch_1"}
     assert set(metrics["faithfulness"]["deletion_local"]) >= {"act_grad", "random"}
 
 

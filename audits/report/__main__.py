@@ -44,6 +44,7 @@ def settings_of(params: Params, audit: str) -> Settings:
         k=chosen.sae.k,
         q=chosen.failures.q,
         positive=None if chosen.shortcut is None else chosen.shortcut.positive,
+        negative=None if chosen.shortcut is None else chosen.shortcut.negative,
     )
 
 

@@ -38,7 +38,7 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
 def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str, Any]:
     """Everything both templates show."""
     # Order matters: the short sections get their pictures before findings use up the budget.
-    classifier = shortcut(sources, settings.positive, gallery, settings.gallery)
+    classifier = shortcut(sources, settings.positive, settings.negative, gallery, settings.gallery)
     hidden = cards.hidden_groups(sources, gallery, settings.gallery)
     found = cards.cards(sources, gallery, settings.gallery)
     metrics = sources.metrics

@@ -55,7 +55,16 @@ LEFT_OUT = ("finding_id", "reason")
 FORMS = ("finding_id", "mode", "form", "distractors", "spurious_auc", "valid_auc")
 STEPS = ("protocol", "method", "step", "y", "sem")
 HIDDEN = ("component", "label", "alignment", "clarity", "group", "mean_top20", "top_images")
-COMPONENTS = ("component", "label", "kind", "share", "rank", "suspect", "top_images")
+COMPONENTS = (
+    *("component", "label", "kind", "rank", "suspect", "called", "share", "top_images"),
+    *("mean_relevance", "imbalance", "colour", "colour_statistic", "answer", "answer_shift"),
+    *("acquisition", "acquisition_column", "verdict"),
+)
+SHIFTS = ("remedy", "shift", "kind", "strength", "in_range", "side", "accuracy", "drop", "proven")
+REMEDIES = ("remedy", "setting", "drop", "relief", "price", "auroc", "recommended")
+SWEEP = ("remedy", "setting", "drop", "price")
+SUBGROUPS = ("column", "group", "side", "images", "accuracy", "accuracy_low", "accuracy_high")
+CALIBRATION = ("predicted", "observed")
 PLANTS = (
     "plant",
     "class",
@@ -103,8 +112,10 @@ class Settings:
     k: int
     q: float
     """False discovery rate over (class, component) pairs."""
-    positive: str | None
-    """Label of the shortcut audit's class, None where the audit has none."""
+    positive: list[str] | None
+    """Labels of the shortcut audit's classes, None where the audit has none."""
+    negative: list[str] | None
+    """Labels of its other side, None for all the rest."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,17 @@ class Sources:
     """One row a (protocol, method, step)."""
     hidden: pd.DataFrame
     components: pd.DataFrame
-    """Components of the linear classifier by relevance share."""
+    """Candidates for a shortcut of the linear classifier, by rank."""
+    shifts: pd.DataFrame
+    """One row a (classifier, shift, side): accuracy and drop."""
+    remedies: pd.DataFrame
+    """One row a remedy, the standard classifier first; none where nothing is to be cured."""
+    sweep: pd.DataFrame
+    """One row a (remedy, setting)."""
+    subgroups: pd.DataFrame
+    """One row a (group, side), the worst first."""
+    calibration: pd.DataFrame
+    """One row a bin of predicted probabilities."""
     plants: pd.DataFrame
     metrics: dict[str, Any]
     """All stages' metrics, merged."""
@@ -186,7 +207,10 @@ def input_paths(audit: str, settings: Settings) -> dict[Path, str]:
         "robustness": ["findings.csv", "left_out.csv"],
         "faithfulness": ["curves.csv"],
         "concepts": ["hidden.csv"],
-        "shortcut": ["components.csv"],
+        "shortcut": [
+            *("components.csv", "shifts.csv", "remedies.csv", "sweep.csv"),
+            *("subgroups.csv", "calibration.csv"),
+        ],
         "validate": ["plants.csv"],
     }
     for stage in STAGES:
@@ -233,6 +257,11 @@ def read_sources(audit: str, settings: Settings) -> Sources:
         faithfulness=table("faithfulness", "curves.csv", STEPS),
         hidden=table("concepts", "hidden.csv", HIDDEN),
         components=table("shortcut", "components.csv", COMPONENTS),
+        shifts=table("shortcut", "shifts.csv", SHIFTS),
+        remedies=table("shortcut", "remedies.csv", REMEDIES),
+        sweep=table("shortcut", "sweep.csv", SWEEP),
+        subgroups=table("shortcut", "subgroups.csv", SUBGROUPS),
+        calibration=table("shortcut", "calibration.csv", CALIBRATION),
         plants=table("validate", "plants.csv", PLANTS),
         metrics=merge([images, *metrics]),
     )

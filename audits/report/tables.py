@@ -19,9 +19,14 @@ TEXT = (
     "kind",
     "group",
     "reason",
+    *("called", "remedy", "shift", "side", "column", "other_shift"),
+    *("colour_statistic", "answer_shift", "acquisition_column"),
 )
 IDS = ("example_ids", "top_images", "finding_ids")
-FLAGS = ("confirmed", "review_again", "suspect", "fallen", "found")
+FLAGS = (
+    *("confirmed", "review_again", "suspect", "fallen", "found"),
+    *("in_range", "proven", "recommended"),
+)
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:

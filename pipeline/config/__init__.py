@@ -6,6 +6,9 @@ runs is what `params.yaml` says, so that DVC sees every change.
 """
 
 from pipeline.config.audits import (
+    HUES,
+    STATISTICS,
+    AcquisitionConfig,
     AuditConfig,
     ConceptsConfig,
     FailuresConfig,
@@ -46,6 +49,9 @@ from pipeline.config.samples import LesionsConfig, PretrainConfig, SamplesConfig
 __all__ = [
     "CATALOG",
     "HERE",
+    "HUES",
+    "STATISTICS",
+    "AcquisitionConfig",
     "AuditConfig",
     "BudgetConfig",
     "ConceptsConfig",

@@ -30,19 +30,24 @@ def unmet(
     # A table that is not there is said where the other texts are looked at.
     described = source is not table or table.exists()
     known = KNOWN_NAMES[config.kind]
-    asking = {
-        audit: entry.shortcut.positive
+    asking = [
+        (f"audits.{audit}.shortcut.{side}", label)
         for audit, entry in params.audits.items()
         if entry.dataset == name and entry.shortcut is not None
-    }
+        for side, labels_of in (
+            ("positive", entry.shortcut.positive),
+            ("negative", entry.shortcut.negative or []),
+        )
+        for label in labels_of
+    ]
     return [
         *faults(lambda: class_names(config.root, list(labels), known)),
         *(faults(lambda: descriptions(source, labels, labels)) if described else []),
         *(
-            f"audits.{audit}.shortcut.positive is {label!r}, {_why(label, labels, left_out)}. "
+            f"{key} has {label!r}, {_why(label, labels, left_out)}. "
             f"datasets.{name} has {_shown(labels)}: name one of these in params.yaml, or set "
             "shortcut to null"
-            for audit, label in asking.items()
+            for key, label in asking
             if label not in labels
         ),
     ]

@@ -31,7 +31,7 @@ from pipeline.attribution.head import Head, project, unit
 from pipeline.config import ConfigError, EmbedConfig
 from pipeline.datasets.pixels import Reading, reading_of
 from pipeline.embeddings.forward import Forward, Ran, all_tokens, split_preprocess
-from pipeline.embeddings.images import Batch, batches, red_shifted, runs
+from pipeline.embeddings.images import Batch, batches, runs
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.models.catalog import (
     Clip,
@@ -175,24 +175,18 @@ def embed_audit(
     config: EmbedConfig,
     path: Path,
     progress: str,
-    red_shift: float | None = None,
 ) -> Ran:
-    """Tokens of a manifest's images, red-shifted where asked; how the model ran.
-
-    Of red-shifted images class tokens only.
+    """Tokens of a manifest's images; how the model ran.
 
     Raises:
         RuntimeError: the model's head is not LayerNorm and projection of its class token.
     """
     pixels_of, normalize = split_preprocess(clip)
     first = first_pixels(images, root, reading, pixels_of)
-    if red_shift is not None:
-        pixels_of = red_shifted(pixels_of, red_shift)
-        config = config.model_copy(update={"spatial_tokens": 0})
     tokens = all_tokens if config.spatial_tokens else class_tokens
     forward = Forward(clip, tokens, normalize, config, first)
     check_head(clip.model, forward.normalized(first), head_of(clip.model))
-    key = shards_key(clip, images, config, forward.ran(), ["x", red_shift, reading])
+    key = shards_key(clip, images, config, forward.ran(), ["x", None, reading])
     with resumable(path, key) as folder:
         embed_shards(images, root, reading, pixels_of, forward, "x", config, folder, progress)
     return forward.ran()

@@ -118,21 +118,3 @@ def _by_threads(dataset: _Images, rows: Sequence[range]) -> Iterator[Tensor]:
 def to_bytes(image: Image.Image) -> Tensor:
     """Pixels of an RGB image as uint8 [h, w, 3]."""
     return torch.from_numpy(np.array(image.convert("RGB")))
-
-
-def red_shifted(
-    preprocess: Callable[[Image.Image], Tensor], delta: float
-) -> Callable[[Image.Image], Tensor]:
-    """Preprocessing after red' = clamp(red (1 − delta), 0, 1) of the image (paper, Eq. 32)."""
-    return _RedShift(preprocess, delta)
-
-
-class _RedShift:
-    # A class, not a closure: worker processes receive it whole.
-    def __init__(self, preprocess: Callable[[Image.Image], Tensor], delta: float) -> None:
-        self.preprocess = preprocess
-        self.table = [min(255, max(0, round(v * (1 - delta)))) for v in range(256)]
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        red, green, blue = image.split()
-        return self.preprocess(Image.merge("RGB", (red.point(self.table), green, blue)))

@@ -150,40 +150,63 @@ def write_images() -> None:
         path = RAW / f"{number}.{'pgm' if number == 5 else 'ppm'}"
         write_picture(path, number, bits=16 if number == 5 else 8)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append((str(number), path.name, digest, ("train", "val")[number % 2]))
-    images = pd.DataFrame(rows, columns=["image_id", "path", "sha256", "split"])
+        split, label = ("train", "val")[number % 2], "aabbba"[number]
+        rows.append((str(number), path.name, digest, split, label))
+    images = pd.DataFrame(rows, columns=["image_id", "path", "sha256", "split", "label"])
     folder = layout.manifest(DATASET)
     write_table(folder / "manifest.parquet", images)
-    write_table(folder / "images.parquet", images.drop(columns="split"))
+    write_table(folder / "images.parquet", images.drop(columns=["split", "label"]))
     write_json(folder / "reading.json", {"pixels": {"as": "shown", "bits": 16}})
 
 
-def of_embed() -> Result:
-    """Class and spatial tokens of pictures plain and red-shifted, what a labeler sees, words."""
+@contextmanager
+def pictures() -> Iterator[None]:
+    """Six pictures with a manifest, one of 16 bits, words, a model, and an audit of them."""
     embedding = {"batch_size": 3, "workers": 0, "shard_rows": 4, "dtype": "float32"}
     embedding |= {"spatial_tokens": 2, "device": "cpu", "precision": "float32"}
     shortcut = yaml.safe_load((ROOT / "params.yaml").read_text())["audits"][AUDIT]["shortcut"]
-    shortcut |= {"red_shift": {"added": -1.0, "removed": 0.2}}
+    kinds = ("red", "green", "blue", "brightness", "contrast")
+    shortcut |= {"positive": ["a"], "acquisition": None, "shifts": {k: [-1, 2] for k in kinds}}
+    shortcut["shifts"] |= {k: [1, 2] for k in ("blur", "jpeg", "patch")}
     words = {"vocabulary": "words.csv"}
     with workspace(dataset=words, embeddings=embedding, shortcut=shortcut):
         write_images()
         Path("words.csv").write_text("term,kind\ngrass,background\nred cat,object\n")
         write_model(layout.model("tiny"))
         run(embed.main, "--embeddings", ENTRY)
-        run(perturb.main, "--audit", AUDIT)
+        yield
+
+
+def of_embed() -> Result:
+    """Class and spatial tokens of pictures, what a labeler sees, and words."""
+    with pictures():
         run(embed_concepts.main, "--dataset", DATASET)
         concepts = layout.concepts_embeddings(DATASET)
         vocabulary = read_table(concepts / "vocabulary.parquet")
-        shifted = layout.perturbed(AUDIT)
         return {
             "x": some(read_embeddings(layout.embeddings(ENTRY), "x").values),
             "spatial": some(read_embeddings(layout.embeddings(ENTRY), "spatial").values),
             "head": some(load_file(layout.head(ENTRY) / "head.safetensors")["w_proj"]),
-            "added": some(read_embeddings(shifted / "added", "x").values),
-            "removed": some(read_embeddings(shifted / "removed", "x").values),
             "z": some(read_embeddings(concepts, "z").values),
             "terms": vocabulary["term"].tolist(),
             "t": some(np.stack(vocabulary["t"].tolist())),
+        }
+
+
+def of_perturb() -> Result:
+    """Class tokens of pictures under every shift, and what the shifts are."""
+    with pictures():
+        run(perturb.main, "--audit", AUDIT)
+        folder = layout.perturbed(AUDIT)
+        shifts = read_table(folder / "shifts.parquet")
+        found = {name: some(read_embeddings(folder, name).values) for name in shifts["shift"]}
+        return {
+            "images": read_embeddings(folder, "statistics").image_ids.tolist(),
+            "statistics": some(read_embeddings(folder, "statistics").values),
+            "amount": some(shifts["amount"]),
+            "beyond": some(shifts["beyond"].fillna(-1)),
+            # JPEG is the library's own, and not the same bytes in every version of it.
+            **{name: values for name, values in found.items() if not name.startswith("jpeg")},
         }
 
 
@@ -306,6 +329,7 @@ RECIPES: dict[str, Callable[[], Result]] = {
     "prepare": of_prepare,
     "pretrain": of_pretrain,
     "embed": of_embed,
+    "perturb": of_perturb,
     "train_sae": of_train_sae,
     "encode": of_encode,
 }

@@ -21,8 +21,8 @@ SAID = {
     "sae": "The autoencoder's health on fresh images does not apply",
     "sae.explained_variance": "Explained variance does not apply",
     "shortcut": "The classifier's audit does not apply",
-    "shortcut.red": "The test of added and removed red does not apply",
-    "shortcut.suspect": "Which components are suspect cannot be judged",
+    "shortcut.remedies": "A remedy does not apply",
+    "shortcut.suspect": "Which components are suspect by name cannot be judged",
     "stability": "Stability over seeds does not apply",
 }
 """Figure → what the report says of its absence; one that is not here is said as its first part."""
@@ -42,7 +42,9 @@ TITLES = {
 
 def sentence(figure: str, reason: str) -> str:
     """Why one figure is absent."""
-    return f"{SAID.get(figure) or SAID[figure.partition('.')[0]]}, because {reason}."
+    above = figure.rpartition(".")[0]
+    said = SAID.get(figure) or SAID.get(above) or SAID[figure.partition(".")[0]]
+    return f"{said}, because {reason}."
 
 
 def gaps(reasons: Mapping[str, str]) -> dict[str, list[str]]:

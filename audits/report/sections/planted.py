@@ -42,11 +42,11 @@ def summary(planted: Mapping[str, Any], fallen: int, found: int, total: int) -> 
 
 
 def shortcuts(planted: Mapping[str, Mapping[str, Any]]) -> str:
-    """Where the planted shortcuts of a classifier stand among its components."""
+    """Where the planted shortcuts of a classifier stand among its candidates."""
     parts = [
-        f"{plant} in component {entry['component']}, number {entry['rank']} by relevance (it tells "
+        f"{plant} in component {entry['component']}, number {entry['rank']} (it tells "
         "the marked images apart with an AUC of "
         f"{wording.decimal(entry['encoding_auc'], 2)})"
         for plant, entry in sorted(planted.items())
     ]
-    return f"Planted shortcuts and where they show: {wording.listed(parts)}."
+    return f"Planted shortcuts and where they stand among the candidates: {wording.listed(parts)}."

@@ -15,7 +15,9 @@ def settings(root: Path, positive: str | None = "bat") -> Settings:
     note = "Fine-tuned on the zoo's own pictures."
     model = ModelConfig(name="ViT-test", pretrained="tag-1", note=note)
     of = {"dataset": DATASET, "embeddings": EMBEDDINGS, "model": model, "root": root / "raw"}
-    return Settings(**of, gallery=3, thumbnail=16, components=64, k=4, q=0.05, positive=positive)
+    labels = None if positive is None else [positive]
+    about = {"components": 64, "k": 4, "q": 0.05, "positive": labels, "negative": None}
+    return Settings(**of, gallery=3, thumbnail=16, **about)
 
 
 @pytest.fixture

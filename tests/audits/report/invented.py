@@ -284,29 +284,79 @@ def _concepts(folder: Path) -> None:
 
 
 def _shortcut(folder: Path, applies: bool) -> None:
-    def side(standard: float, robust: float) -> dict[str, Any]:
-        return {
-            "standard": {"mean": standard, "sem": 0.02},
-            "robust": {"mean": robust, "sem": 0.02},
-        }
+    def ends(name: str, value: float) -> dict[str, float]:
+        return {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
 
-    accuracy = {
-        "plain": {"positive": side(0.81, 0.79), "negative": side(0.68, 0.7)},
-        "added": {"positive": side(0.59, 0.74), "negative": side(0.83, 0.72)},
-        "removed": {"positive": side(0.84, 0.8), "negative": side(0.6, 0.69)},
-    }
+    def spelled(value: float) -> dict[str, float]:
+        return {"value": value, "low": value - 0.05, "high": value + 0.05}
+
     shares = {"12": {"share": 0.061, "label": "red hue"}, "5": {"share": 0.03, "label": "border"}}
-    red = {"component": 12, "rise": 1.5}
-    metrics = {"shortcut": {**shares, "accuracy": accuracy, "auroc": 0.83, "red": red}}
+    sides = ("positive", "negative", "balanced")
+    metrics = {
+        "shortcut": {
+            **shares,
+            "auroc": spelled(0.83),
+            "accuracy": {side: spelled(0.8) for side in sides},
+            "images": {"positive": 40, "negative": 60},
+            "target": {"shift": "red_2", "side": "positive", "component": 12},
+            "recommended": "shift_penalty",
+        }
+    }
     write_json(folder / "metrics.json", metrics if applies else {})
-    columns = ["component", "label", "kind", "share", "rank", "suspect", "top_images"]
     ids = " ".join(image_ids("bold"))
-    rows = [
-        (12, "red hue", "colour", 0.061, 1, True, ids),
-        (5, "border", "lesion", 0.03, 2, False, ids),
+    components = [
+        {"component": 12, "label": "red hue", "kind": "colour", "called": "red_2", "share": 0.061},
+        {"component": 5, "label": "border", "kind": "lesion", "called": None, "share": 0.03},
     ]
-    table = pd.DataFrame(rows if applies else [], columns=columns)
-    write_table(folder / "components.csv", table)
+    evidence = {"mean_relevance": -0.1, "imbalance": -0.3, "colour": 0.6, "answer": -0.2}
+    evidence |= {"colour_statistic": "red", "answer_shift": "red_2", "acquisition": 0.0}
+    evidence |= {"acquisition_column": "site", "verdict": None, "top_images": ids}
+    components = [
+        {**row, **evidence, "rank": rank, "suspect": rank == 1}
+        for rank, row in enumerate(components, start=1)
+    ]
+    drops = {("red_1", 1, True): 0.1, ("red_2", 2, True): 0.22, ("red_4", 4, False): 0.6}
+    shifts = [
+        {
+            **{"remedy": remedy, "shift": shift, "kind": "red", "strength": strength},
+            **{"beyond": 0.1, "in_range": in_range, "side": side},
+            **ends("accuracy", 0.81 - drop * share),
+            **ends("drop", drop * share),
+            "proven": remedy == "standard" and side == "positive" and in_range,
+        }
+        for remedy, share in (("standard", 1.0), ("shift_penalty", 0.25))
+        for (shift, strength, in_range), drop in drops.items()
+        for side in sides
+    ]
+    remedies = [
+        {
+            **{"remedy": remedy, "setting": setting, "recommended": remedy == "shift_penalty"},
+            **ends("plain", 0.81),
+            **ends("shifted", 0.81 - drop),
+            **ends("drop", drop),
+            **ends("relief", 0.22 - drop),
+            **ends("price", 0.01),
+            **ends("auroc", 0.8),
+            **{"other_drop": 0.04, "other_shift": "patch_2"},
+        }
+        for remedy, setting, drop in (
+            ("standard", None, 0.22),
+            ("latent_augmentation", 0.5, 0.2),
+            ("shift_penalty", 100, 0.055),
+        )
+    ]
+    group = {"column": "site", "group": "<arm>", "side": "positive", "images": 25}
+    tables = {
+        "components": components,
+        "shifts": shifts,
+        "remedies": remedies,
+        "sweep": remedies[1:],
+        "subgroups": [{**group, **ends("accuracy", 0.4)}],
+        "calibration": [{"predicted": 0.2, "observed": 0.3}, {"predicted": 0.8, "observed": 0.7}],
+    }
+    for name, rows in tables.items():
+        table = pd.DataFrame(rows)
+        write_table(folder / f"{name}.csv", table if applies else table.iloc[:0])
 
 
 def _validate(folder: Path, planted: bool, shortcut: bool) -> None:

@@ -24,7 +24,7 @@ def test_every_figure_that_a_stage_may_leave_out_has_words() -> None:
         path.read_text() for part in ("audits", "pipeline") for path in (ROOT / part).rglob("*.py")
     ]
     figures = {name for text in code for name in re.findall(r'measured\(\s*f?"([\w.]+)', text)}
-    assert figures >= {"sae", "concepts", "faithfulness.sem", "shortcut.red"}
+    assert figures >= {"sae", "concepts", "faithfulness.sem", "shortcut.suspect"}
     for figure in figures:
         assert gaps.sentence(figure.rstrip("."), "of this").endswith(", because of this.")
 
@@ -136,19 +136,31 @@ def test_curves_without_standard_errors_are_drawn(
 ROWS = [{"suspect": False, "kind": kind, "label": "x", "component": 1, "rank": 1} for kind in "aab"]
 
 
+SIDES = {"positive": "bat", "negative": "the rest"}
+NO_SHIFT = "No shift within the range of the images shows a shortcut of the bat classifier"
+
+
 def test_nothing_suspect_is_said_of_what_was_judged() -> None:
-    said = headline("bat", ROWS, None)
-    assert said == "Nothing suspect among the components that decide on bat"
-    unknown = [*ROWS, ROWS[0] | {"kind": ""}]
-    assert headline("bat", unknown, None) == (
-        "Nothing suspect among 3 of the 4 components that decide on bat, and nothing says of "
-        "what kind the others are"
+    said = headline("bat", SIDES, ROWS, None, None)
+    assert said == f"{NO_SHIFT}; nothing suspect by name among the 3 first candidates"
+    unknown = [*ROWS, {**ROWS[0], "kind": ""}]
+    assert headline("bat", SIDES, unknown, None, None) == (
+        f"{NO_SHIFT}; nothing suspect by name among the 3 that have a kind of the 4 first "
+        "candidates"
     )
+    named = headline("bat", SIDES, [*ROWS, {**ROWS[0], "suspect": True}], None, None)
+    assert named == f"{NO_SHIFT}; by its name “x” should not decide"
 
 
-def test_what_cannot_be_judged_is_not_called_free_of_suspicion() -> None:
-    said = headline("bat", ROWS, "the vocabulary has no kinds: a CSV has")
+def test_what_nothing_judges_is_not_called_innocent() -> None:
+    said = headline("bat", SIDES, ROWS, None, "the vocabulary has no kinds: a CSV has")
     assert said == (
-        "Whether the components that decide on bat should cannot be judged, because the "
+        f"{NO_SHIFT}; whether what decides should cannot be judged by name, because the "
         "vocabulary has no kinds"
     )
+
+
+def test_what_held_out_images_do_not_confirm_is_no_headline() -> None:
+    fall = {"proven": False, "kind": "red", "side": "positive", "drop": 0.1, "accuracy": 0.6}
+    said = headline("bat", SIDES, ROWS, fall | {"words": "redder"}, None)
+    assert said.startswith("That the bat classifier leans on red hue is not confirmed on held-out")

@@ -110,12 +110,16 @@ def test_a_component_is_named_by_its_id(report: Render) -> None:
 
 def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
     html = unescape((report() / "report.html").read_text())
-    assert "<h1>The bat classifier leans on “red hue”, its strongest component</h1>" in html
-    assert "One suspect component carries 6.1% of the relevance" in html
-    assert "accuracy on bat from 81% to 59%" in html
-    assert "from 79% to 74%" in html
-    assert "component 12 (red hue) answers most to added red" in html
-    assert "red-hue in component 12, number 1 by relevance" in html
+    assert (
+        "<h1>The bat classifier leans on red hue: its accuracy on bat falls from 81% to 59% where "
+        "images are redder by 2 standard deviations</h1>" in html
+    )
+    assert "Of 22 points (12 to 32) that it loses, the recommended remedy (what the shift" in html
+    assert "brings back 16 (6.5 to 26), at a price of 1.0 points (-9.0 to 11)" in html
+    assert "Red hue (stress at 4)" in html and "bat, remedy" in html
+    assert "shown by red 2" in html and "λ = 100" in html and "5.5 (-4.5 to 16)" in html
+    assert "red-hue in component 12, number 1 (it tells" in html
+    assert "<arm>" not in (report() / "report.html").read_text()
 
 
 def test_sections_that_do_not_apply_say_so(report: Render) -> None:
@@ -148,7 +152,7 @@ def test_metrics_are_those_of_all_stages(report: Render) -> None:
     assert metrics["failures"]["accepted"] == 1
     assert metrics["stability"]["matched_fraction"] == 0.6
     assert metrics["failures"]["planted"] == {"precision": 0.666667, "recall": 0.5}
-    assert metrics["shortcut"]["accuracy"]["added"]["positive"]["standard"]["mean"] == 0.59
+    assert metrics["shortcut"]["recommended"] == "shift_penalty"
     assert metrics["recurrence"]["found_again"] == 0.75
     stages = {"concepts", "failures", "faithfulness", "probe", "recurrence", "robustness"}
     stages |= {"shortcut"}

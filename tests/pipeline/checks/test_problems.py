@@ -206,7 +206,7 @@ def ask_for_classes(here: Path) -> None:
         params["datasets"]["birds"]["descriptions"] = "table"
         params["audits"]["birds"]["shortcut"] = {
             **params["audits"]["lesions-tiny"]["shortcut"],
-            "positive": "Wren",
+            "positive": ["Wren"],
         }
 
     change(here, edit)
@@ -216,7 +216,7 @@ def ask_for_classes(here: Path) -> None:
 CLASSES = (
     "no name for wren (1 classes) in classes.csv: give every class a row label,name in raw/",
     "vocabularies/descriptions/birds.csv has no description of 1 of 1 classes: wren; give each",
-    "audits.birds.shortcut.positive is 'Wren', which is no label of the dataset; is 'wren' meant?",
+    "audits.birds.shortcut.positive has 'Wren', which is no label of the dataset; is 'wren' meant?",
 )
 
 

@@ -42,6 +42,22 @@ def test_the_shipped_params_load():
             lambda raw: raw["audits"]["scenes-tiny"]["failures"].update(peer_deviations=1.0),
             "peer_deviations 1.0 is less than candidate_deviations 1.5",
         ),
+        (
+            lambda raw: raw["audits"]["lesions-tiny"]["shortcut"].update(quantiles=[0.9, 0.4]),
+            "quantiles [0.9, 0.4] must rise",
+        ),
+        (
+            lambda raw: raw["audits"]["lesions-tiny"]["shortcut"]["shifts"].update(blur=[-1]),
+            "shifts.blur [-1.0]: its strengths are above 0",
+        ),
+        (
+            lambda raw: raw["audits"]["lesions-tiny"]["shortcut"]["shifts"].update(red=[1, -1]),
+            "shifts.red [1.0, -1.0] must rise and leave 0 out",
+        ),
+        (
+            lambda raw: raw["audits"]["lesions-tiny"]["shortcut"].update(negative=["MEL"]),
+            "positive and negative both have ['MEL']",
+        ),
         (lambda raw: raw["audits"]["scenes-tiny"].update(dataset="cats"), "'cats', which datasets"),
         (lambda raw: raw["audits"]["scenes-tiny"].update(model="huge"), "'huge', which models"),
         (lambda raw: raw["datasets"]["scenes"].update(labeler="huge"), "datasets.scenes.labeler"),

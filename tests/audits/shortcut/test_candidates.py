@@ -1,0 +1,101 @@
+"""Evidence for a shortcut, the rule that ranks it, and where nothing can be judged by name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from audits.failures.modes import KIND_MODES
+from audits.shortcut.candidates import (
+    BESIDE_THE_POINT,
+    answering,
+    check_kinds,
+    goes_with,
+    imbalance,
+    rank_candidates,
+    within,
+)
+from pipeline.artifacts.gaps import DoesNotApply
+
+
+def components(kinds: list[str | None], **columns: list) -> pd.DataFrame:
+    rows = len(kinds)
+    table = {
+        "component": range(rows),
+        "kind": pd.array(kinds, dtype="string"),
+        "label": [f"term {i}" for i in range(rows)],
+        "verdict": [None] * rows,
+        "images": [50] * rows,
+        **dict.fromkeys(("share", "acquisition", "colour", "answer", "imbalance"), [0.1] * rows),
+    }
+    return pd.DataFrame(table | columns)
+
+
+def test_the_kinds_are_those_that_findings_go_by() -> None:
+    assert set(BESIDE_THE_POINT) == set(KIND_MODES)
+
+
+def test_the_rank_is_by_the_mean_of_places_and_of_nothing_else() -> None:
+    kinds = ["lesion", "background", None]
+    table = components(kinds, share=[0.9, 0.2, 0.1], colour=[0.0, -0.3, 0.2])
+    found = rank_candidates(table, 3)
+    # Places: beside 2 1 and the middle, share 1 2 3, colour 3 1 2, three ties of 2.
+    assert found["component"].tolist() == [1, 0, 2]
+    assert found["place"].tolist() == pytest.approx([10 / 6, 12 / 6, 13 / 6])
+    assert found["rank"].tolist() == [1, 2, 3]
+    assert found["suspect"].tolist() == [True, False, False]
+    more = rank_candidates(table.assign(share=[900, 0.2, 0.1]), 3)
+    assert more["component"].tolist() == found["component"].tolist()
+
+
+def test_unknown_evidence_is_the_middle_and_rare_components_are_none() -> None:
+    table = components(["context"] * 3, acquisition=[np.nan] * 3, images=[50, 9, 50])
+    assert rank_candidates(table, 3)["component"].tolist() == [0, 2]
+    with pytest.raises(DoesNotApply, match="no component fires on 10"):
+        rank_candidates(table.assign(images=9), 3)
+
+
+def test_a_persons_verdict_overrides() -> None:
+    table = components(["context", "lesion", "context"], verdict=["reject", "accept", None])
+    found = rank_candidates(table, 3)
+    assert found["component"].tolist() == [1, 2, 0]
+    assert found["suspect"].tolist() == [True, True, False]
+
+
+def test_association_is_within_a_class() -> None:
+    rng = np.random.default_rng(0)
+    classes = np.repeat(["a", "b"], 300)
+    site = pd.Series(np.where(rng.random(600) < 0.5, "arm", "leg"))
+    of_class = np.where(classes == "a", 5.0, 0.0) + rng.random(600)
+    of_site = np.where(site == "arm", 0.5, 0.0) + rng.random(600)
+    ranks = within(np.column_stack([of_class, of_site, np.ones(600)]), classes)
+    np.testing.assert_allclose((ranks**2).sum(axis=0), [1, 1, 0], atol=1e-9)
+    found = goes_with(ranks, site, classes, 0.001)
+    assert found[0] == 0 and 0.5 < found[1] < 1 and found[2] == 0
+    nobody = goes_with(ranks, site.where(site == "arm"), classes, 0.001)
+    assert nobody.tolist() == [0, 0, 0]
+
+
+def test_imbalance_is_an_auroc() -> None:
+    activation = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0], [3.0, 1.0]])
+    positive = np.array([False, True, False, True])
+    assert imbalance(activation, positive).tolist() == pytest.approx([0.5, 0.0])
+
+
+def test_a_shift_acts_through_the_candidate_that_answers_and_goes_with_its_colour() -> None:
+    table = rank_candidates(components(["context"] * 3), 3)
+    assert answering(table, np.array([0.1, -0.9, 0.5]), None) == 1
+    assert answering(table, np.array([0.1, -0.9, 0.8]), np.array([0.3, 0.0, -0.6])) == 2
+
+
+def vocabulary(*kinds: str | None) -> pd.DataFrame:
+    return pd.DataFrame({"term": [f"t{i}" for i in range(len(kinds))], "kind": list(kinds)})
+
+
+def test_a_vocabulary_without_kinds_cannot_judge() -> None:
+    table = components([None, None])
+    with pytest.raises(DoesNotApply, match=r"^the vocabulary has no kinds: a CSV with the columns"):
+        check_kinds(table, vocabulary(None, None))
+    with pytest.raises(DoesNotApply, match="of the 2 components 2 have a label, and none a label"):
+        check_kinds(table, vocabulary("lesion", None))
+    check_kinds(components([None, "lesion"]), vocabulary("lesion", None))
+    check_kinds(table.assign(verdict=["accept", None]), vocabulary(None))
