@@ -22,12 +22,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 import yaml
 
+from audits.review.verdict_files import start
 from audits.validate.truth import check_findings, modes_right, precision_recall, read_truth
 from benchmarks.sheets import Pictures, write_sheets
 from pipeline import layout
@@ -71,7 +73,8 @@ class Source(NamedTuple):
 
 
 def copied(folder: Path) -> dict[str, Any]:
-    """Copy the workflow as it is now into a folder; its params. What else lies there stays."""
+    """Copy the workflow as it is now into a folder, its audits unreviewed; its params. What else
+    lies there stays."""
     for source in (path for pattern in CODE for path in ROOT.glob(pattern)):
         target = folder / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +85,11 @@ def copied(folder: Path) -> dict[str, Any]:
             shutil.copy2(source, target)
     if not (folder / ".dvc").exists():
         run(folder, "dvc", "init", "--no-scm", "--quiet")
-    return _params(folder)
+    params = _params(folder)
+    with chdir(folder):
+        for audit in params["audits"]:
+            start(audit)
+    return params
 
 
 def scenes(work: Path, seed: int, null: bool, changes: dict[str, Any]) -> World:

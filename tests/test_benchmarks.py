@@ -60,6 +60,7 @@ def test_a_copy_of_the_workflow_is_put_beside_what_is_there(tmp_path, no_runs):
         found = worlds.scenes(tmp_path, 3, null=True, changes={"failures.q": 0.01})
         assert found == (tmp_path / "null-3", "scenes-tiny", 3)
     assert (mine.parent / "layout.py").exists()
+    assert (tmp_path / "null-3" / "reviews" / "scenes-tiny.csv").exists()
     assert mine.read_text() == "years of work"
     params = yaml.safe_load((tmp_path / "null-3" / "params.yaml").read_text())
     assert (params["seed"], params["audits"]["scenes-tiny"]["failures"]["q"]) == (3, 0.01)
