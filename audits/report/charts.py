@@ -7,15 +7,11 @@ from html import escape
 
 Number = float | int
 
-# Each has a contrast of at least 4.5 on white; hues stay apart for the colour-blind.
+# Properties of the page's style, which has them for light and for dark.
 BLUE, ORANGE, GREEN, PURPLE, BROWN, GREY = (
-    "#0b5fa5",
-    "#b93a0a",
-    "#00705a",
-    "#7b3fa0",
-    "#7d5200",
-    "#626b77",
+    f"var(--{name})" for name in ("blue", "orange", "green", "purple", "brown", "grey")
 )
+RULE, EDGE = "var(--rule)", "var(--edge)"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, BROWN, GREY)
 MARKS = ("circle", "diamond")
 
@@ -95,7 +91,7 @@ def intervals(
     parts = []
     for tick in _ticks(low, 1.0):
         x = at(tick)
-        parts.append(_line(x, top - 6, x, height - 28, "#e3e6ea"))
+        parts.append(_line(x, top - 6, x, height - 28, RULE))
         parts.append(_text(x, height - 12, f"{tick:.2g}", "axis", "middle"))
     for column, name in enumerate(names):
         x = right + column_width * (column + 1)
@@ -105,7 +101,7 @@ def intervals(
         parts.append(_text(left - 12, y + 4, row.label, "label", "end"))
         ends = [at(value.value) for value in row.values if value is not None]
         if ends:
-            parts.append(_line(min(ends), y, max(ends), y, "#b9c0c8", 2))
+            parts.append(_line(min(ends), y, max(ends), y, EDGE, 2))
         for column, value in enumerate(row.values):
             x = right + column_width * (column + 1)
             if value is None:
@@ -141,7 +137,7 @@ def lines(curves: Sequence[Line], title: str, x_label: str, digits: int = 2) -> 
     parts = []
     for tick in _ticks(y_low, y_high):
         y = at(x_low, tick)[1]
-        parts.append(_line(left, y, right, y, "#e3e6ea"))
+        parts.append(_line(left, y, right, y, RULE))
         parts.append(_text(left - 8, y + 4, f"{tick:.{digits}f}", "axis", "end"))
     for tick in sorted({round(x_low), round((x_low + x_high) / 2), round(x_high)}):
         parts.append(_text(at(tick, y_low)[0], bottom + 18, f"{tick}", "axis", "middle"))
@@ -198,7 +194,7 @@ def histogram(
     parts = []
     for tick in _ticks(0, max(tallest, 5)):
         y = bottom - tick / max(tallest, 5) * (bottom - top)
-        parts.append(_line(left, y, right, y, "#e3e6ea"))
+        parts.append(_line(left, y, right, y, RULE))
         parts.append(_text(left - 8, y + 4, f"{tick:,.0f}", "axis", "end"))
     for one in bins:
         tall = one.count / max(tallest, 5) * (bottom - top)
@@ -225,7 +221,7 @@ def course(
 ) -> str:
     """Components in bins that change: a column of shades for each step, and the last one as bars.
 
-    The darker a cell, the more components; bars have the shade of their cells.
+    The stronger a cell's colour, the more components; bars have the shade of their cells.
 
     Args:
         columns: steps, numbered in order, and the bins of each, the same in all of them.
@@ -248,7 +244,7 @@ def course(
     def at(value: Number) -> float:
         return bottom - (value - low) / (high - low) * (bottom - top)
 
-    parts = [_line(left, bottom, right, bottom, "#e3e6ea"), _line(bars, top, bars, bottom, GREY)]
+    parts = [_line(left, bottom, right, bottom, RULE), _line(bars, top, bars, bottom, GREY)]
     for column, (_, bins) in enumerate(columns):
         x = left + column * step
         # Wider than a step, so that no rounding leaves a gap before the next column.
@@ -263,7 +259,7 @@ def course(
     for index in sorted({0, len(columns) // 2, len(columns) - 1}):
         x = left + (index + 0.5) * step
         parts.append(_text(x, bottom + 18, f"{numbers[index]}", "axis", "middle"))
-    legend = f"{x_label} (darker: more components)"
+    legend = f"{x_label} (stronger: more components)"
     parts.append(_text((left + right) / 2, height - 4, legend, "axis", "middle"))
     peak = max(last, key=lambda one: one.count)
     x, y = bars + peak.count / longest * (end - bars) + 5, at((peak.low + peak.high) / 2) + 4
@@ -273,15 +269,15 @@ def course(
 
 
 def _cell(left: Number, top: Number, right: Number, bottom: Number, share: Number) -> str:
-    """A rectangle, white where share is 0 and blue where it is 1; nothing where it is 0."""
+    """A rectangle, blue where share is 1, paler below; nothing where it is 0."""
     if not share:
         return ""
-    # By the root, so that a few can be told from none beside many.
-    parts = (int(BLUE[i : i + 2], 16) for i in (1, 3, 5))
-    colour = "".join(f"{round(255 - (255 - part) * math.sqrt(share)):02x}" for part in parts)
+    # By the root, so that a few can be told from none beside many. Mixed, not transparent: cells
+    # overlap.
+    colour = f"color-mix(in srgb, {BLUE} {100 * math.sqrt(share):.1f}%, var(--paper))"
     return (
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
-        f'height="{bottom - top:.1f}" fill="#{colour}" shape-rendering="crispEdges"/>'
+        f'height="{bottom - top:.1f}" fill="{colour}" shape-rendering="crispEdges"/>'
     )
 
 
@@ -325,7 +321,9 @@ def _line(x1: Number, y1: Number, x2: Number, y2: Number, colour: str, width: Nu
     )
 
 
-def _text(x: Number, y: Number, text: str, kind: str, anchor: str, colour: str = "#1d2733") -> str:
+def _text(
+    x: Number, y: Number, text: str, kind: str, anchor: str, colour: str = "currentColor"
+) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}" '
         f'fill="{colour}">{escape(text)}</text>'
