@@ -48,7 +48,9 @@ def test_page_and_markdown_have_the_same_figures(report) -> None:
     section = html[html.index('<section id="robustness">') : html.index('<section id="faith')]
     assert section.count("<svg") == 3  # in total, one mode, ready-made sets
     chart = section[section.index("<svg") : section.index("</svg>")]
-    whiskers = re.findall(r'<line x1="([\d.]+)"[^>]*x2="([\d.]+)"[^>]*stroke="#b93a0a"', chart)
+    whiskers = re.findall(
+        r'<line x1="([\d.]+)"[^>]*x2="([\d.]+)"[^>]*stroke="var\(--orange\)"', chart
+    )
     widths = [float(high) - float(low) for low, high in whiskers]
     # The interval goes from 0.5625 to 0.75.
     (start, end) = (float(x) for x in re.findall(r'x="([\d.]+)"[^>]*>(?:0.6|1)<', chart))
