@@ -6,14 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import DatasetConfig, EmbedConfig
+from pipeline.config import DatasetConfig
 from pipeline.datasets import isic
 from pipeline.datasets.classes import class_names, read_classes, short_name
-
-EMBED = EmbedConfig(
-    batch_size=2, workers=0, shard_rows=3, dtype="float32",
-    spatial_tokens=0, device="cpu", precision="float32",
-)  # fmt: skip
 
 
 def folder_config(root: Path, **changes: object) -> DatasetConfig:
@@ -28,7 +23,7 @@ def folder_config(root: Path, **changes: object) -> DatasetConfig:
         "licence": None,
         "labeler": "tiny",
         "vocabulary": Path("terms.txt"),
-        "embed": EMBED,
+        "embeddings": "tiny",
         "templates": ["{}"],
         "descriptions": "class_name",
     }
