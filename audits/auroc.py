@@ -1,7 +1,7 @@
 """AUROC of many scores against as many others, ties and all."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 def auroc(values: Float[np.ndarray, " n"], others: Float[np.ndarray, " o"]) -> float:
@@ -20,3 +20,11 @@ def auroc(values: Float[np.ndarray, " n"], others: Float[np.ndarray, " o"]) -> f
     """
     below = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
     return float(below.mean()) / (2 * len(others))
+
+
+def auroc_of_columns(
+    values: Float[np.ndarray, "n j"], positive: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " j"]:
+    """AUROC of the positive rows against the others, in each column."""
+    others = np.sort(values[~positive], axis=0)
+    return np.array([auroc(*pair) for pair in zip(values[positive].T, others.T, strict=True)])

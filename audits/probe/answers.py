@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.random import Generator
 from PIL import Image
 from scipy.sparse import csr_array
@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 from tqdm import tqdm
 
-from audits.auroc import auroc
+from audits.auroc import auroc, auroc_of_columns
 from audits.probe.writing import Ground, blank, marked, writable, written
 from pipeline.attribution.relevance import Codes
 from pipeline.config import EmbedConfig, ProbeConfig
@@ -160,19 +160,11 @@ def answers(codes: Codes, components: int, planned: Plan) -> Answers:
         activation = sparse[there].toarray()[:, fires]
         word = planned.word[there]
         has_word = word != NO_WORD
-        writing[fires] += (_of_columns(activation, has_word) - 0.5) / len(places)
+        writing[fires] += (auroc_of_columns(activation, has_word) - 0.5) / len(places)
         ranks = rankdata(activation[has_word], axis=0) - 1
         to_word[word[has_word]] += ranks / (has_word.sum() - 1)
     times = np.bincount(planned.word[planned.word != NO_WORD])
     return Answers(writing, fires, to_word / times[:, None])
-
-
-def _of_columns(
-    values: Float[np.ndarray, "n j"], positive: Bool[np.ndarray, " n"]
-) -> Float[np.ndarray, " j"]:
-    """AUROC of the positive rows against the others, in each column."""
-    others = np.sort(values[~positive], axis=0)
-    return np.array([auroc(*pair) for pair in zip(values[positive].T, others.T, strict=True)])
 
 
 def directions(x: Float[Tensor, "n d"], planned: Plan) -> np.ndarray:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import f as f_distribution
 from scipy.stats import rankdata
 
+from audits.auroc import auroc_of_columns
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import STATISTICS
 
@@ -93,9 +94,7 @@ def goes_with(
 
 def imbalance(activation: Float[np.ndarray, "n m"], positive: Bool[np.ndarray, " n"]) -> np.ndarray:
     """2 AUROC − 1 of each component for the positive side, [m] from −1 to 1."""
-    ranks = rankdata(activation, axis=0)[positive].mean(axis=0)
-    own = positive.sum()
-    return 2 * (ranks - (own + 1) / 2) / (len(positive) - own) - 1
+    return 2 * auroc_of_columns(activation, positive) - 1
 
 
 def evidence(sample: Sample) -> pd.DataFrame:

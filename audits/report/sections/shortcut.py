@@ -188,7 +188,7 @@ def summary(
     """What helps, and at which price; how good the classifier is."""
     auroc = metrics["auroc"]
     good = (
-        f"On held-out images it has an AUROC of {wording.decimal(auroc['value'])} "
+        f"On held-out images the classifier has an AUROC of {wording.decimal(auroc['value'])} "
         f"({wording.decimal(auroc['low'])} to {wording.decimal(auroc['high'])}) and is right on "
         f"{wording.percent(metrics['accuracy']['positive']['value'])} of {sides['positive']} and "
         f"{wording.percent(metrics['accuracy']['negative']['value'])} of {sides['negative']}."

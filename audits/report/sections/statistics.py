@@ -160,7 +160,11 @@ def recurrence(figures: Mapping[str, Any]) -> str:
             f"{every:,} of {findings:,}"
         )
     every, random = (wording.percent(figures[name]) for name in ("all_images", "random_class"))
-    return f"{said}; in all images {every}, and {random} if images were drawn at random."
+    they, average = ("it finds", "") if runs == 1 else ("they find", " on average")
+    return (
+        f"{said}; searching all images {they} {every}{average}. Of as many images drawn at "
+        f"random, {random} would count as found again."
+    )
 
 
 def _held(findings: int, confirmed: int) -> str:

@@ -1,11 +1,13 @@
 """What another dictionary sees of an audit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from audits.recurrence.__main__ import search, seen_by
-from audits.recurrence.again import Finding
+from audits.recurrence.__main__ import main, search, seen_by
+from audits.recurrence.again import Finding, Run
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import load_params
 from pipeline.sae.model import Sae
@@ -55,3 +57,32 @@ def test_too_few_images_say_so(inputs, sae, request):
     seen = np.arange(len(inputs.images)) < 2
     with pytest.raises(DoesNotApply):
         search(inputs, sae, seen, [Finding(0, np.arange(3))], config, 0, 1)
+
+
+def test_each_dictionary_searches_its_half_and_all_images(inputs, monkeypatch, tmp_path):
+    module = "audits.recurrence.__main__"
+    train = inputs.split("train").numpy()
+    written = {}
+
+    def search(_inputs, _sae, seen, own, _config, _seed, number):
+        on_all = np.array([seen.sum() == train.sum()])
+        return Run(number, on_all, np.zeros(len(own)), np.zeros(len(own)), on_all)
+
+    made = {
+        "begin": lambda _: (
+            "a",
+            SimpleNamespace(seed=0, audit=lambda _: SimpleNamespace(failures=None)),
+        ),
+        "load_inputs": lambda *_: inputs,
+        "findings": lambda *_: (["f"], [Finding(0, np.arange(3))], np.array([True])),
+        "search": search,
+        "read_json": lambda _: {"numbers": [1, 2]},
+        "write_table": lambda _, table: written.update(table=table),
+        "files.load": lambda _: None,
+    }
+    for name, value in made.items():
+        monkeypatch.setattr(f"{module}.{name}", value)
+    monkeypatch.chdir(tmp_path)
+    main()
+    row = written["table"].iloc[0]
+    assert (row["recurrence"], row["recurrence_all_images"]) == (0, 1)

@@ -38,13 +38,15 @@ def test_how_often_findings_are_found_again() -> None:
     figures |= {"random_class": 0.125, "all_images": 0.98}
     assert statistics.recurrence(figures) == (
         "Two further dictionaries, each trained from its own start on half of the images, find 94% "
-        "of the findings again in these halves on average, and both find 23 of 25; in all images "
-        "98%, and 12% if images were drawn at random."
+        "of the findings again in these halves on average, and both find 23 of 25; searching all "
+        "images they find 98% on average. Of as many images drawn at random, 12% would count as "
+        "found again."
     )
     assert "all three find 23 of 25" in statistics.recurrence(figures | {"runs": 3})
     assert statistics.recurrence(figures | {"runs": 1}) == (
         "A further dictionary, trained from its own start on half of the images, finds 94% of the "
-        "findings again in that half; in all images 98%, and 12% if images were drawn at random."
+        "findings again in that half; searching all images it finds 98%. Of as many images drawn "
+        "at random, 12% would count as found again."
     )
     more = {"in_all_low": 0.75, "in_all_high": 0.98, "random": 0.5}
     assert statistics.controls(figures | more) == (

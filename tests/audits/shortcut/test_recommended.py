@@ -1,0 +1,50 @@
+"""Which remedy is recommended: each of the three conditions by itself."""
+
+import numpy as np
+import pytest
+
+from audits.shortcut import proof
+from audits.shortcut.proof import Target, Trial, recommended
+from audits.shortcut.uncertainty import Interval
+from pipeline.config import ShortcutConfig
+
+SETTINGS = ShortcutConfig.model_construct(max_price=0.02)
+TARGET = Target("red_2", "red", "positive")
+FIGURES: dict[int, tuple[float, float, float]] = {}
+"""Drop, price and relief by the identity of what a trial holds."""
+
+
+def trial(name: str, drop: float, price: float, relief: float) -> Trial:
+    """A remedy with these figures on check halves, and a relief that may be less by 0.1."""
+    made = Trial(name, None, [], np.zeros(0), {})
+    FIGURES[id(made.check)] = (drop, price, relief)
+    return made
+
+
+STANDARD = trial("standard", 0.6, 0.0, 0.0)
+
+
+@pytest.fixture(autouse=True)
+def figures(monkeypatch):
+    monkeypatch.setattr(proof, "worst_drop", lambda found, _: FIGURES[id(found)][0])
+    monkeypatch.setattr(proof, "price", lambda _, found: Interval(FIGURES[id(found)][1], 0, 1))
+
+    def relief(_, found, __):
+        value = FIGURES[id(found)][2]
+        return Interval(value, value - 0.1, 1)
+
+    monkeypatch.setattr(proof, "relief", relief)
+
+
+def test_the_least_drop_of_those_that_help():
+    found = [trial("a", 0.3, 0.02, 0.3), trial("b", 0.2, 0.0, 0.4), trial("c", 0.1, 0.03, 0.5)]
+    chosen = recommended(STANDARD, found, TARGET, SETTINGS)
+    assert chosen is not None
+    assert chosen.remedy == "b"  # c costs too much
+
+
+@pytest.mark.parametrize(
+    ("drop", "price", "relief"), [(0.31, 0.0, 0.3), (0.2, 0.021, 0.4), (0.2, 0.0, 0.1)]
+)
+def test_none_where_one_condition_fails(drop, price, relief):
+    assert recommended(STANDARD, [trial("a", drop, price, relief)], TARGET, SETTINGS) is None
