@@ -6,7 +6,7 @@ with next to no contrast or detail (black frames, plain gradients) would all hav
 these have none and are compared by their bytes alone.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -78,10 +78,12 @@ def settle(
     """Find the duplicates, and see to it that none straddles splits or contradicts itself.
 
     Equal bytes under two labels: the later image is left out. After that, where splits are drawn,
-    the groups of duplicates become one, named as the smallest of them, and its split is drawn
-    anew. Where the layout gives the splits, a train image with a duplicate in val or test is left
-    out, and so is a test image with one in val. Equal bytes in one split under one label stay, and
-    so do near duplicates in one split whatever their labels. Unknown is no label.
+    the groups of equal bytes, and of near duplicates that are each alone in their group, become
+    one, named as the smallest of them, and its split is drawn anew. Near duplicates join no groups
+    of several images: one pair by chance would join two patients, and a few hundred chain most of
+    a dataset's into one. A train image with a duplicate in val or test is then left out, and so is
+    a test image with one in val. Equal bytes in one split under one label stay, and so do near
+    duplicates in one split whatever their labels. Unknown is no label.
 
     Args:
         records: the images, sorted by image_id.
@@ -101,16 +103,12 @@ def settle(
     pairs.sort()
     copies = _copies(pairs)
     left_out = _contradictions(records, copies)
-    settled = records
-    if redraw is None:
-        left_out |= _straddling(records, pairs, copies, left_out)
-    else:
-        joined = connected((records[p.one].group_id, records[p.other].group_id) for p in pairs)
-        settled = [_regrouped(record, joined, redraw) for record in records]
+    settled = records if redraw is None else _joined(records, pairs, redraw)
+    left_out |= _straddling(settled, pairs, copies, left_out)
     return Settled(
         [record for record in settled if record.image_id not in left_out],
         left_out,
-        _table(records, pairs, left_out, joined=redraw is not None),
+        _table(records, settled, pairs, left_out),
     )
 
 
@@ -250,21 +248,32 @@ def _said(record: Record) -> str:
     return f"{record.path} ({record.split}, {record.label or 'unknown'})"
 
 
-def _regrouped(record: Record, joined: dict[str, str], redraw: Callable[[str], str]) -> Record:
-    group_id = joined.get(record.group_id, record.group_id)
-    if group_id == record.group_id:
-        return record
-    return record._replace(group_id=group_id, split=redraw(group_id))
+def _joined(records: list[Record], pairs: list[Pair], redraw: Callable[[str], str]) -> list[Record]:
+    """The images with the groups of their duplicates joined, and the splits drawn for these."""
+    size = Counter(record.group_id for record in records)
+    ends = [(pair, records[pair.one].group_id, records[pair.other].group_id) for pair in pairs]
+    joined = connected(
+        (one, other) for pair, one, other in ends if pair.exact or size[one] == size[other] == 1
+    )
+    return [
+        record
+        if joined.get(record.group_id, record.group_id) == record.group_id
+        else record._replace(
+            group_id=joined[record.group_id], split=redraw(joined[record.group_id])
+        )
+        for record in records
+    ]
 
 
 def _table(
-    records: list[Record], pairs: list[Pair], left_out: dict[str, str], joined: bool
+    records: list[Record], settled: list[Record], pairs: list[Pair], left_out: dict[str, str]
 ) -> pd.DataFrame:
     rows = []
     for pair in pairs:
         one, other = records[pair.one], records[pair.other]
         out = [record.image_id for record in (one, other) if record.image_id in left_out]
-        done = "joined" if joined and one.group_id != other.group_id else "kept"
+        now_one = settled[pair.one].group_id == settled[pair.other].group_id
+        done = "joined" if now_one and one.group_id != other.group_id else "kept"
         differ = None not in (one.label, other.label) and one.label != other.label
         rows.append(
             (

@@ -220,6 +220,7 @@ def describe(
         "counts": {
             "images": len(table),
             "groups": int(table.group_id.nunique()),
+            "largest_group": int(table.group_id.value_counts().max()),
             "splits": dict(Counter(table.split)),
             "labels": dict(by_label),
             "unlabelled": int(table.label.isna().sum()),

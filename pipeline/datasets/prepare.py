@@ -30,7 +30,7 @@ from pipeline.datasets.classes import class_names
 from pipeline.datasets.manifest import build, check_excluded, describe
 from pipeline.datasets.names import utf8_only
 from pipeline.datasets.pixels import KINDS, Reading
-from pipeline.datasets.splits import split_of, thin
+from pipeline.datasets.splits import check_shares, split_of, thin
 from pipeline.faults import faults
 from pipeline.text_files import read_text
 
@@ -67,8 +67,8 @@ def prepare(
 
     Raises:
         FileNotFoundError: the dataset's folder, or a part of it, is missing.
-        ValueError: the dataset contradicts its layout, too many images are unusable, or classes
-            lack a name or what else is asked of them.
+        ValueError: the dataset contradicts its layout, too many images are unusable, a drawn split
+            is far from its share, or classes lack a name or what else is asked of them.
     """
     root = config.root
     if not root.is_dir():
@@ -96,6 +96,13 @@ def prepare(
         Reading(config.pixels),
         decoded,
     )
+    if config.splits is not None:
+        check_shares(
+            list(manifest.table.split),
+            list(manifest.table.group_id),
+            {str(split): share for split, share in config.splits.items()},
+            config.every,
+        )
     description = describe(name, manifest, found.excluded, names, _licence(config))
     kept_labels = [kept["label"] for kept in description["classes"]]
     _stop_at(asked(kept_labels, manifest.excluded_classes))

@@ -3,11 +3,12 @@
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from pipeline.datasets import Record
 from pipeline.text_files import folded
 
-__all__ = ["CALLED", "split_named", "split_of", "thin"]
+__all__ = ["CALLED", "check_shares", "split_named", "split_of", "thin"]
 
 CALLED = {
     "train": ("train", "training"),
@@ -15,6 +16,10 @@ CALLED = {
     "test": ("test", "testing", "eval", "evaluation"),
 }
 """What folders and cells call each split; the names are those of Hugging Face's imagefolder."""
+SHARE_OFF = 0.1
+"""Part of the images by which a split may miss its share, however unlikely."""
+CHANCE_OFF = 5.0
+"""Standard deviations, of as many groups of one size, by which it may miss its share by chance."""
 
 
 def split_named(text: str) -> str | None:
@@ -51,6 +56,40 @@ def split_of(group_id: str, fractions: dict[str, float], seed: int) -> str:
         if position < edge:
             return name
     return list(shares)[-1]  # the sum may round to just below 1
+
+
+def check_shares(
+    splits: Sequence[str], groups: Sequence[str], fractions: Mapping[str, float], every: int
+) -> None:
+    """Make sure that drawn splits got about the shares of images that were asked for.
+
+    Groups differ in size and are few, so shares vary; a split that misses its share by more than
+    SHARE_OFF of all images, and by more than CHANCE_OFF standard deviations of what as many groups
+    of one size would give, was decided by a few huge groups.
+
+    Args:
+        splits: of each image.
+        groups: of each image.
+        fractions: what was asked for, by split.
+        every: one of how many train images was kept; those left out count.
+
+    Raises:
+        ValueError: a split misses its share.
+    """
+    images = Counter(splits)
+    images["train"] *= every
+    total, sizes = images.total(), Counter(groups)
+    largest, size = max(sizes.items(), key=lambda item: (item[1], item[0]))
+    for split, share in fractions.items():
+        chance = CHANCE_OFF * math.sqrt(share * (1 - share) / len(sizes))
+        got = images[split] / total
+        if abs(got - share) > max(SHARE_OFF, chance):
+            raise ValueError(
+                f"splits asks for {share:g} of the images in {split}, which gets {got:.2f}: of "
+                f"{len(sizes)} groups the largest, {largest!r}, holds {size} of {len(splits)} "
+                "images. Take a split column or folders of your own, smaller groups, or another "
+                "seed"
+            )
 
 
 def thin(records: list[Record], every: int) -> list[Record]:

@@ -206,19 +206,71 @@ def drawn(splits: dict[str, str]) -> Callable[[str], str]:
 
 def test_groups_of_duplicates_become_one_where_splits_are_drawn() -> None:
     listed = images("a val bat", "b train bat", "c train dog", "d train bat")
-    listed.append(Record("e", "e.jpg", "train", "bat", "D"))  # of d's group, no duplicate itself
-    near = [BLANK, None, flipped(BLANK, 8), flipped(BLANK, 16), flipped(BLANK, 90)]
-    settled = settle(listed, ["a", "b", "c", "d", "e"], near, 8, drawn({"A": "val"}))
+    listed.append(Record("e", "e.jpg", "train", "bat", "F"))
+    listed.append(Record("f", "f.jpg", "train", "bat", "F"))
+    near = [BLANK, None, flipped(BLANK, 8), flipped(BLANK, 16), flipped(BLANK, 90), None]
+    settled = settle(listed, ["a", "b", "c", "d", "e", "e"], near, 8, drawn({"A": "val"}))
     assert settled.left_out == {}
     assert [(r.image_id, r.group_id, r.split) for r in settled.records] == [
         ("a", "A", "val"),
         ("b", "B", "train"),
         ("c", "A", "val"),
         ("d", "A", "val"),
-        ("e", "A", "val"),
+        ("e", "F", "train"),
+        ("f", "F", "train"),
     ]
-    assert settled.pairs.done.tolist() == ["joined", "joined"]
-    assert settled.pairs.labels_differ.tolist() == [True, True]
+    assert settled.pairs.done.tolist() == ["joined", "joined", "kept"]
+    assert settled.pairs.labels_differ.tolist() == [True, True, False]
+
+
+def of_patients(*said: str) -> list[Record]:
+    """An image of each "id split patient"."""
+    return [
+        Record(name, f"{name}.jpg", split, "bat", patient)
+        for name, split, patient in (text.split() for text in said)
+    ]
+
+
+def test_near_duplicates_join_no_groups_of_several_images() -> None:
+    listed = of_patients("a train P", "b train P", "c val Q", "d val Q", "e train R")
+    near = [BLANK, flipped(BLANK, 90), flipped(BLANK, 8), flipped(BLANK, 120), flipped(BLANK, 4)]
+    settled = settle(listed, list("abcde"), near, 8, drawn({}))
+    # a and e give way to c, which is in val; no patient is joined to another
+    assert [(r.image_id, r.group_id, r.split) for r in settled.records] == [
+        ("b", "P", "train"),
+        ("c", "Q", "val"),
+        ("d", "Q", "val"),
+    ]
+    assert settled.left_out == {
+        "a": "near duplicate of c.jpg (val, bat): 8 of 256 bits differ",
+        "e": "near duplicate of c.jpg (val, bat): 4 of 256 bits differ",
+    }
+
+
+def test_equal_bytes_join_groups_of_several_images() -> None:
+    listed = of_patients("a train P", "b train P", "c val Q", "d val Q")
+    settled = settle(listed, ["x", "b", "x", "d"], [None] * 4, 8, drawn({"P": "train"}))
+    assert {(r.group_id, r.split) for r in settled.records} == {("P", "train")}
+    assert settled.pairs.done.tolist() == ["joined"]
+
+
+def test_chance_pairs_do_not_chain_patients() -> None:
+    # 60 patients of 20 images each, every one with an image near one of the next patient
+    listed, hashes = [], []
+    rng = np.random.default_rng(0)
+    bits = [rng.bytes(32) for _ in range(60)]
+    for patient in range(60):
+        for image in range(20):
+            name = f"p{patient:02}-{image:02}"
+            split = "val" if patient % 5 == 0 else "train"
+            listed.append(Record(name, f"{name}.jpg", split, "bat", f"p{patient:02}"))
+            shared = {0: bits[patient], 1: bits[(patient + 1) % 60]}
+            hashes.append(shared.get(image) or rng.bytes(32))
+    settled = settle(listed, [r.image_id for r in listed], hashes, 16, drawn({}))
+    assert len({r.group_id for r in settled.records}) == 60
+    assert len(settled.pairs) == 60
+    assert len(settled.left_out) == 24  # of each val patient's two pairs, the train images
+    assert sum(r.split == "val" for r in settled.records) == 240
 
 
 def test_without_a_radius_only_equal_bytes_are_duplicates() -> None:

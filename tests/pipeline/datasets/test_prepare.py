@@ -48,6 +48,7 @@ def test_prepare_writes_the_manifest_and_what_describes_it(tmp_path: Path) -> No
         "counts": {
             "images": 6,
             "groups": 6,
+            "largest_group": 1,
             "splits": {"train": 4, "val": 2},
             "labels": {"bat": 3, "dog": 3},
             "unlabelled": 0,

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from pipeline.datasets import Record
-from pipeline.datasets.splits import split_of, thin
+from pipeline.datasets.splits import check_shares, split_of, thin
 
 
 def test_split_of_is_the_hash_of_seed_and_group() -> None:
@@ -39,6 +39,20 @@ def test_split_of_never_draws_a_share_of_zero() -> None:
 def test_split_of_refuses_fractions_that_are_none(fractions: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="sum to 1"):
         split_of("a", fractions, 0)
+
+
+def test_shares_vary_with_the_groups_but_not_by_a_huge_one() -> None:
+    wish = {"train": 0.8, "val": 0.2}
+    few = [("val", f"lesion-{i}") for i in range(4)] + [("train", f"nevus-{i}") for i in range(6)]
+    check_shares(*zip(*few, strict=True), wish, 1)  # 0.4 for 0.2 is chance where groups are 10
+    many = [("train", f"p{i}") for i in range(1000)] + [("val", f"q{i}") for i in range(250)]
+    check_shares(*zip(*many, strict=True), wish, 1)
+    check_shares(*zip(*(many[::4] + many[1000:]), strict=True), wish, 4)
+    huge = [*many, *[("val", "q0")] * 500]
+    with pytest.raises(
+        ValueError, match=r"0\.8 of the images in train, which gets 0\.57.*'q0', holds 501 of 1750"
+    ):
+        check_shares(*zip(*huge, strict=True), wish, 1)
 
 
 def test_thin_keeps_every_third_train_image_of_each_class() -> None:
