@@ -85,7 +85,7 @@ def injected(
     hit, asked, silent = 0, 0, 0.0
     for repeat in range(args.repeats):
         made = inject(inputs, share, np.random.default_rng([seed, repeat]))
-        flags, _ = find_flags(made, *reference(made), config, repeat)
+        flags = find_flags(made, *reference(made), config, repeat).flags
         hit += len({f.position for f in flags if f.component == m + f.position})
         asked += count
         fired = (made.codes.activation[:, -count:] > 0).float().mean()
@@ -212,7 +212,7 @@ def planted(
         for position, other in zip(order[:half].tolist(), order[half:].tolist(), strict=False):
             made, component = plant(made, position, other, groups, rng)
             wanted.add((position, component))
-        flags, _ = find_flags(made, *reference(made), config, repeat)
+        flags = find_flags(made, *reference(made), config, repeat).flags
         hit += len(wanted & set(about(flags)))
         trials += len(wanted)
     return {"planted on": groups, "images a class": size, "flagged": exact(hit, trials)}

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from audits.failures.findings import Suggest, confirmations, gather, report_findings
-from audits.failures.flags import ByChance, find_flags
+from audits.failures.flags import ByChance, Search, find_flags
 from audits.failures.lexicon import Lexicon
 from audits.failures.mode_evidence import Probe, TrainImages, firing_rates, kinds_of, mode_evidence
 from audits.failures.modes import Mode, suggest_mode
@@ -78,11 +78,33 @@ def check_classes(inputs: Inputs, classes: pd.DataFrame) -> None:
     """
     missing = sorted(set(inputs.classes["label"]) - set(classes["class"]))
     if missing and len(classes):
-        shown = ", ".join(missing[:NAMED]) + (", …" if len(missing) > NAMED else "")
         raise DoesNotApply(
-            f"{len(missing)} of {len(inputs.classes)} classes ({shown}) lack 2 train images on "
-            "which a component is relevant"
+            f"{len(missing)} of {len(inputs.classes)} classes ({_shown(missing)}) lack 2 train "
+            "images on which a component is relevant"
         )
+
+
+def check_known(inputs: Inputs, unknown: list[str], share: float) -> None:
+    """Make sure that every class was searched.
+
+    Args:
+        inputs: the audit's artifacts.
+        unknown: labels of those whose names the model does not know.
+        share: `failures.class_share`.
+
+    Raises:
+        DoesNotApply: some were not.
+    """
+    if unknown:
+        raise DoesNotApply(
+            f"the model does not know the names of {len(unknown)} of {len(inputs.classes)} classes "
+            f"({_shown(unknown)}): more than half of the other classes come close to each, with "
+            f"over {share:.0%} of their images"
+        )
+
+
+def _shown(labels: list[str]) -> str:
+    return ", ".join(labels[:NAMED]) + (", …" if len(labels) > NAMED else "")
 
 
 def check_fresh(inputs: Inputs) -> None:
@@ -106,10 +128,11 @@ def main() -> None:
         for file in ("reference.parquet", "classes.parquet")
     )
     gaps = Gaps()
-    flags, by_chance = gaps.measured(
+    flags, by_chance, unknown = gaps.measured(
         "failures", lambda: find_flags(inputs, table, classes, config, params.seed)
-    ) or ([], ByChance(None, None))
+    ) or Search([], ByChance(None, None), [])
     gaps.measured("failures.classes", lambda: check_classes(inputs, classes))
+    gaps.measured("failures.unknown", lambda: check_known(inputs, unknown, config.class_share))
     if flags:
         gaps.measured("failures.confirmed", lambda: check_fresh(inputs))
     groups = gather(flags, config.overlap)

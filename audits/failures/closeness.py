@@ -2,7 +2,8 @@
 
 Close is an output for a class's prompt about as high as on the class's own images, or far above
 what images of the same label get. Where the images of two classes come close to each other's
-prompts about as often, they look alike, and nothing can be said of words, marks or backgrounds.
+prompts about as often, they look alike, and nothing can be said of words, marks or backgrounds;
+nor where most classes come close to a prompt, for then the model does not know the word.
 """
 
 from typing import NamedTuple
@@ -93,6 +94,26 @@ def look_alikes(rates: Float[np.ndarray, "c c"], ratio: float) -> Bool[np.ndarra
     alike = (rates > 0) & (rates.T > 0) & (rates >= ratio * rates.T)
     np.fill_diagonal(alike, False)
     return alike
+
+
+def unknown(rates: Float[np.ndarray, "c c"], share: float) -> Bool[np.ndarray, " c"]:
+    """Classes whose name the model does not know well enough to ask what misleads it.
+
+    More than half of the other classes, of two at least, come close to its prompt with more than
+    `share` of their images each: whatever these show, it is no word, mark or background that a few
+    of them have in common.
+
+    Args:
+        rates: of `Close`, train images.
+        share: `failures.class_share`.
+
+    >>> unknown(np.array([[0.9, 0.0, 0.0], [0.6, 0.9, 0.0], [0.4, 0.5, 0.9]]), 0.2).tolist()
+    [True, False, False]
+    """
+    others = rates > share
+    np.fill_diagonal(others, False)
+    count = len(rates) - 1
+    return (others.sum(axis=0) > count / 2) & (count > 1)
 
 
 def _outputs(inputs: Inputs, rows: Tensor, prompts: slice) -> Float[np.ndarray, "r c"]:

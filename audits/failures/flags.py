@@ -57,12 +57,23 @@ class ByChance(NamedTuple):
     analytic: float | None
 
 
+class Search(NamedTuple):
+    """What was found on train images."""
+
+    flags: list[Flag]
+    """By class."""
+    by_chance: ByChance
+    unknown: list[str]
+    """Labels of the classes that were not searched since the model does not know their names."""
+
+
 def find_flags(
     inputs: Inputs, table: pd.DataFrame, classes: pd.DataFrame, config: FailuresConfig, seed: int
-) -> tuple[list[Flag], ByChance]:
+) -> Search:
     """Flagged (class, component) pairs on train images, and the number expected by chance.
 
-    A component is tested on the images of another class, unless the two look alike, where
+    Classes whose names the model does not know are left out (`closeness.unknown`). A component is
+    tested on the images of another class, unless the two look alike, where
     min_class_images of its units come close and it counts on as many: the tests are conditional on
     these numbers, and fewer could make no strike. It strikes where both hold for min_class_images
     units, and Benjamini-Hochberg keeps its p-value at q, for each test by itself. It is flagged
@@ -116,7 +127,8 @@ def find_flags(
         reach = np.concatenate([found.reach for found in mine])
         analytic += float(np.minimum(reach, kept).sum())
     flags.sort(key=lambda flag: flag.position)
-    return flags, ByChance(permuted / config.permutations, analytic)
+    strange = inputs.classes["label"][tests.unknown].tolist()
+    return Search(flags, ByChance(permuted / config.permutations, analytic), strange)
 
 
 def _views(
@@ -132,7 +144,7 @@ def _views(
     known = dict(own_images(inputs, "train"))
     for expected in expectations(inputs, table, classes):
         at = expected.position
-        if len(np.unique(groups[known[at].numpy()])) < 2:
+        if tests.unknown[at] or len(np.unique(groups[known[at].numpy()])) < 2:
             continue
         labels = _close_classes(tests, at, groups, label, config)
         if len(labels):
@@ -160,7 +172,8 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Basis, config: Failu
     return (
         f"a test takes {config.min_class_images} train images of another class that come close to "
         "a class (failures.min_class_images) and do not look like it (failures.look_alike), and "
-        f"images of the class itself that are of 2 groups; of {len(inputs.classes)} classes, the "
+        "images of the class itself that are of 2 groups; the model does not know the names of "
+        f"{int(tests.unknown.sum())} classes (failures.class_share); of {len(inputs.classes)}, the "
         f"most images of others that come close to one are {most}"
     )
 

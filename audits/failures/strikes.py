@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int
 from scipy.sparse import csr_array
 
 from audits.failures.chance import as_a_whole, either, on_others, within
-from audits.failures.closeness import Close, close_images, look_alikes
+from audits.failures.closeness import Close, close_images, look_alikes, unknown
 from audits.failures.counting import EXCESS, Counts, Tally, counts_of, firing_units, hits, tally
 from audits.failures.expectation import Expectation, View, surprise, view
 from audits.inputs import Inputs
@@ -72,6 +72,8 @@ class Basis(NamedTuple):
     close: Close
     alike: Bool[np.ndarray, "c c"]
     """Classes (columns) that look like a class (row)."""
+    unknown: Bool[np.ndarray, " c"]
+    """Classes whose name the model does not know."""
     firing: Int[np.ndarray, "c m"]
     """Units of each class on which each component fires."""
     units: Int[np.ndarray, " c"]
@@ -88,7 +90,8 @@ def prepare(inputs: Inputs, split: str, config: FailuresConfig) -> Basis:
     firing, units = firing_units(inputs, split)
     members = [rows.numpy() for _, rows in own_images(inputs, split)]
     alike = look_alikes(close.rates, config.look_alike)
-    return Basis(close, alike, firing, units, firing.sum(axis=0), members)
+    strange = unknown(close.rates, config.class_share)
+    return Basis(close, alike, strange, firing, units, firing.sum(axis=0), members)
 
 
 def see(

@@ -87,7 +87,7 @@ def search(
     share = float(seen[inputs.split("train").numpy()].mean())
     fewer = config.model_copy(update={"min_images": max(1, round(share * config.min_images))})
     table, classes = reference(theirs, config.relevance)
-    flags, _ = find_flags(theirs, table, classes, fewer, seed)
+    flags = find_flags(theirs, table, classes, fewer, seed).flags
     found = [
         Finding(group[0].position, np.unique(np.concatenate([flag.rows for flag in group])))
         for group in gather(flags, config.overlap)

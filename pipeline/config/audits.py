@@ -152,7 +152,8 @@ class FailuresConfig(Section):
     """Of these at least so many are of each class that counts."""
     class_share: Annotated[float, Field(gt=0, lt=1)]
     """A class comes close as a whole where more than this part of its images do; twice what it
-    costs of an AUROC of 1."""
+    costs of an AUROC of 1. Where more than half of the other classes do, the model does not know
+    the class's name, and the class is not searched."""
     look_alike: Positive
     """Classes look alike, and are not compared, where images of each come close to the other: those
     of the prompt's class this many times as often, or more."""

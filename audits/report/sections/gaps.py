@@ -10,6 +10,7 @@ SAID = {
     "apply",
     "failures": "The search for failures does not apply",
     "failures.classes": "Not all classes are searched for failures",
+    "failures.unknown": "Not all classes are searched for failures",
     "failures.confirmed": "Confirmation on fresh images does not apply",
     "faithfulness": "Faithfulness does not apply",
     "faithfulness.ablation_correlation": "Correlation with the effect of switching off does "

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audits.failures import closeness as module
-from audits.failures.closeness import close_images, look_alikes
+from audits.failures.closeness import close_images, look_alikes, unknown
 from audits.inputs import Inputs
 from pipeline.attribution.head import cosine_outputs
 from tests.audits.failures.test_expectation import CONFIG
@@ -128,3 +128,13 @@ def test_classes_look_alike_where_likeness_is_mutual():
     assert look_alikes(rates, 0.667).astype(int).tolist() == wanted
     assert look_alikes(rates, 0.5)[0].tolist() == [False, True, False, True]
     assert look_alikes(rates, 0.8)[:2].astype(int).tolist() == [[0, 0, 0, 0], [1, 0, 0, 0]]
+
+
+def test_a_name_is_unknown_where_most_other_classes_come_close():
+    rates = np.array([[0.9, 0.3, 0.0, 0.2], [0.4, 0.9, 0.3, 0.2], [0.6, 0.1, 0.9, 0.2], [0.0] * 4])
+    # Over 0.2: two of three others come to 0, one each to 1 and 2, none to 3.
+    assert unknown(rates, 0.2).tolist() == [True, False, False, False]
+    assert unknown(rates, 0.5).tolist() == [False] * 4
+    # One of two others is no more than half, and one other class cannot tell.
+    assert unknown(rates[:3, :3], 0.45).tolist() == [False] * 3
+    assert unknown(np.ones((2, 2)), 0.2).tolist() == [False, False]

@@ -91,7 +91,7 @@ def test_nothing_gathers_to_nothing():
 
 def test_a_plant_is_confirmed_on_validation_images_only(inputs):
     tables = reference(inputs)
-    flags, _ = find_flags(inputs, *tables, CONFIG, seed=0)
+    flags = find_flags(inputs, *tables, CONFIG, seed=0).flags
     other = flag(0, 7, [1, 2])
     found = confirmations(inputs, [*flags, other], *tables, CONFIG)
     assert found[about(flags[0])] < 1e-5

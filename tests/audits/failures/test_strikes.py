@@ -23,7 +23,8 @@ def firing_of(seen: View, components: int, classes: int) -> Basis:
     nothing = [np.zeros(0, dtype=np.int64)] * classes
     close = Close("train", nothing, nothing, np.zeros((classes, classes)))
     alike = np.zeros((classes, classes), dtype=bool)
-    return Basis(close, alike, firing, units, firing.sum(axis=0), nothing)
+    unknown = np.zeros(classes, dtype=bool)
+    return Basis(close, alike, unknown, firing, units, firing.sum(axis=0), nothing)
 
 
 def both_tests(relevance, units, labels, close, expected, config=CONFIG) -> dict[str, Outcome]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from audits.failures.flags import ByChance, Search
 from audits.recurrence.__main__ import main, search, seen_by
 from audits.recurrence.again import Finding, Run
 from pipeline.artifacts.gaps import DoesNotApply
@@ -43,7 +44,7 @@ def test_a_flag_takes_as_many_images_as_its_share(inputs, sae, request, monkeypa
 
     def spy(theirs, table, classes, config, seed):
         asked.append((config.min_images, config.min_class_images))
-        return [], None
+        return Search([], ByChance(None, None), [])
 
     monkeypatch.setattr("audits.recurrence.__main__.find_flags", spy)
     train = inputs.split("train").numpy()
