@@ -1,0 +1,198 @@
+"""Kills `dvc repro` with SIGKILL at random moments of every stage, and looks what it comes to.
+
+    python -m benchmarks.faults --work /tmp/faults                  # the sample DAG, 100 kills
+    python -m benchmarks.faults --work /tmp/faults --kills 10 --targets report@lesions-tiny
+
+A copy of the workflow runs undisturbed and gives each stage's time; a second one is killed, with
+all its processes, a random part of that time after a stage has begun, run again, and killed in the
+next stage whose turn it is. Afterwards `dvc repro` has to complete, every stage's outputs have to
+be those of the undisturbed run, byte for byte, and no half-written file may lie beside them. Prints
+a row a stage, and exits with 1 where anything differs.
+"""
+
+import argparse
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from benchmarks.worlds import copied
+
+BEGINS = "Running stage '"
+TARGETS = ("report@scenes-tiny", "report@lesions-tiny")
+"""Before anything is published: a run of MLflow has an id and a time of its own."""
+PARTIAL = re.compile(r"\..+-[0-9a-f]{8}(\.\w+)?")
+"""Names of what `artifacts.store.atomic` has not put into its place yet."""
+
+
+class Kill(NamedTuple):
+    """A kill to come."""
+
+    stage: str
+    after: float
+    """Seconds from its beginning."""
+
+
+def environment() -> dict[str, str]:
+    """The environment of `dvc repro`, whose lines are wanted as they are written."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def repro(
+    folder: Path, targets: tuple[str, ...], kills: dict[str, list[float]]
+) -> dict[str, float]:
+    """Run the workflow until it ends or the first of some kills falls due.
+
+    Args:
+        folder: a copy of the workflow.
+        targets: of `dvc repro`.
+        kills: stage → seconds after its beginning; one that falls due is taken out.
+
+    Returns:
+        Seconds of every stage that ended.
+
+    Raises:
+        RuntimeError: it failed by itself.
+    """
+    command = ("dvc", "repro", "--no-run-cache", *targets)
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    lines: queue.Queue[str | None] = queue.Queue()
+    threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+    took: dict[str, float] = {}
+    stage, began = "", time.monotonic()
+    while True:
+        due = kills.get(stage)
+        wait = max(0.0, began + due[0] - time.monotonic()) if due else None
+        try:
+            line = lines.get(timeout=wait)
+        except queue.Empty:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            assert due
+            del due[0]
+            return took
+        if line is None or line.startswith(BEGINS):
+            took[stage] = time.monotonic() - began
+            stage = "" if line is None else line.removeprefix(BEGINS).split("'")[0]
+            began = time.monotonic()
+        if line is None:
+            break
+    if process.wait():
+        raise RuntimeError(f"dvc repro failed in {folder}, see {folder / 'log.txt'}")
+    del took[""]
+    return took
+
+
+def _read(process: subprocess.Popen[str], lines: "queue.Queue[str | None]") -> None:
+    assert process.stdout
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(None)
+
+
+def planned(took: dict[str, float], kills: int, rng: np.random.Generator) -> list[Kill]:
+    """Moments to kill at: as many in each stage as in any other, as far as they go round."""
+    names = list(took)
+    turns = [names[n % len(names)] for n in range(kills)]
+    return [Kill(name, float(rng.uniform(0, took[name]))) for name in turns]
+
+
+def outputs(folder: Path) -> dict[str, dict[str, str]]:
+    """Stage → path → hash of what it wrote, as DVC has it on record."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text(encoding="utf-8"))
+    return {
+        stage: {out["path"]: out["md5"] for out in entry.get("outs", [])}
+        for stage, entry in lock["stages"].items()
+    }
+
+
+def partial(folder: Path) -> list[str]:
+    """Half-written files beside what stages have written."""
+    found = (path for path in (folder / "data").rglob(".*") if PARTIAL.fullmatch(path.name))
+    return sorted(str(path.relative_to(folder)) for path in found)
+
+
+def disturb(
+    undisturbed: Path, killed: Path, targets: tuple[str, ...], kills: int, seed: int
+) -> tuple[pd.DataFrame, list[str]]:
+    """Run one copy of the workflow, kill the other, and compare.
+
+    Args:
+        undisturbed: a copy of the workflow without results.
+        killed: another one.
+        targets: of `dvc repro`.
+        kills: how many.
+        seed: of their moments.
+
+    Returns:
+        Columns stage, seconds, kills, missed (the stage, going on where it was, ended before),
+        same; and the half-written files that are left.
+    """
+    took = repro(undisturbed, targets, {})
+    due: dict[str, list[float]] = {}
+    for kill in planned(took, kills, np.random.default_rng(seed)):
+        due.setdefault(kill.stage, []).append(kill.after)
+    asked = Counter({stage: len(moments) for stage, moments in due.items()})
+    before = -1
+    while before != (left := sum(map(len, due.values()))):
+        before = left
+        repro(killed, targets, due)
+    repro(killed, targets, {})
+    wanted, found = outputs(undisturbed), outputs(killed)
+    rows = [
+        {
+            "stage": stage,
+            "seconds": round(seconds, 1),
+            "kills": asked[stage] - len(due.get(stage, [])),
+            "missed": len(due.get(stage, [])),
+            "same": found.get(stage) == wanted[stage],
+        }
+        for stage, seconds in took.items()
+    ]
+    return pd.DataFrame(rows), partial(killed)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder of both copies")
+    parser.add_argument("--kills", type=int, default=100, help="how many (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of their moments (%(default)s)")
+    parser.add_argument("--targets", nargs="+", default=TARGETS, help="of dvc repro (%(default)s)")
+    args = parser.parse_args()
+    undisturbed, killed = args.work / "undisturbed", args.work / "killed"
+    for folder in (undisturbed, killed):
+        if folder.exists():
+            sys.exit(f"{folder} is there already: name another --work, or delete it")
+        copied(folder)
+    table, left = disturb(undisturbed, killed, tuple(args.targets), args.kills, args.seed)
+    print(table.to_string(index=False))
+    print(f"{table.kills.sum()} kills, {int((~table.same).sum())} stages differ, partial: {left}")
+    if left or not table.same.all():
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
