@@ -2,12 +2,13 @@
 
     python -m benchmarks.maps --audits scenes-tiny lesions-tiny [--count 240]
     python -m benchmarks.maps --root PHOTOS --model FOLDER [--components 128]
+    python -m benchmarks.maps --picture docs/maps.png
 
 For audits that `dvc repro` has made, or for an open_clip folder and a folder of images, on which an
 SAE is trained first. Of each component the images on which it fires most are mapped in several
 ways; the patches of the brightest tenth of a map are covered with the image's mean colour, and the
 table says what that takes of the component's activation, as a fraction, on average. A map that
-shows nothing takes as much as a random one.
+shows nothing takes as much as a random one. The picture is of ten maps of the samples' reports.
 """
 
 import argparse
@@ -18,17 +19,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch import Tensor
 
 from audits.maps.deletion import activation, brightest, cover
 from audits.maps.parts import component_parts, mapped_tower
+from audits.report.veil import DARKEST
 from pipeline import layout
 from pipeline.artifacts.stage import set_threads
 from pipeline.artifacts.store import read_json, read_table
 from pipeline.config import load_params
 from pipeline.datasets.pixels import SHOWN, decode, reading_of
+from pipeline.embeddings.forward import split_preprocess
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.models.catalog import Clip, class_tokens, load_clip
 from pipeline.sae import files, training
@@ -201,6 +205,39 @@ def of_folder(root: Path, model: Path, components: int, count: int) -> pd.DataFr
     return table(clip, sae, pixels[[row for row, _ in chosen]], [j for _, j in chosen])
 
 
+def draw(path: Path) -> None:
+    """Ten maps: components of the first findings on scenes, and first candidates on lesions."""
+    figure, axes = plt.subplots(2, 10, figsize=(12.5, 3.1), layout="constrained")
+    column = 0
+    for name, count in (("scenes-tiny", 7), ("lesions-tiny", 3)):
+        audit, dataset = load_params().audit(name), load_params().audits[name].dataset
+        findings = read_table(layout.audit(name, "review") / "findings.csv")
+        ranked = read_table(layout.audit(name, "shortcut") / "components.csv")
+        first = findings["component"] if name == "scenes-tiny" else ranked["component"]
+        labels = read_table(layout.labels(name)).set_index("component")["label"]
+        preprocess = split_preprocess(load_clip(layout.model(audit.model)))[0]
+        manifest = layout.manifest(dataset)
+        path_of = read_table(manifest / "manifest.parquet").set_index("image_id")["path"]
+        reading = reading_of(read_json(manifest / "reading.json"))
+        made = read_table(layout.audit(name, "maps") / "maps.parquet")
+        made = made.drop_duplicates("component").set_index("component")
+        for component in first.drop_duplicates()[:count]:
+            row = made.loc[component]
+            file = load_params().dataset(dataset).root / path_of[row["image_id"]]
+            seen = preprocess(decode(file.read_bytes(), reading).rgb)
+            adds = row["parts"].reshape(row["rows"], row["columns"]).clip(min=0)
+            veil = DARKEST * (1 - adds / adds.max())
+            extent = (0, seen.shape[1], seen.shape[0], 0)
+            for axis in axes[:, column]:
+                axis.imshow(seen, extent=extent)
+                axis.set_axis_off()
+            clear = {"vmin": 0, "vmax": 1, "interpolation": "nearest", "extent": extent}
+            axes[1, column].imshow(veil * 0, cmap="gray", alpha=veil, **clear)
+            axes[0, column].set_title(f"{component}\n{labels[component]}", fontsize=8)
+            column += 1
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
 def main() -> None:
     """Print a table for each audit, or for the folder."""
     parser = argparse.ArgumentParser(
@@ -211,11 +248,14 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="open_clip folder")
     parser.add_argument("--components", type=int, default=128)
     parser.add_argument("--count", type=int, default=240, help="maps of each kind")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="draw ten maps")
     args = parser.parse_args()
     set_threads(load_params().threads, 0)
     for name in args.audits:
         print(name)
         print(of_audit(name, args.count).round(3).to_string(index=False), flush=True)
+    if args.picture is not None:
+        draw(args.picture)
     if args.root is not None:
         found = of_folder(args.root, args.model, args.components, args.count)
         print(found.round(3).to_string(index=False))
