@@ -14,6 +14,7 @@ shows nothing takes as much as a random one. The picture is of ten maps of the s
 import argparse
 import hashlib
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -233,9 +234,10 @@ def draw(path: Path) -> None:
                 axis.set_axis_off()
             clear = {"vmin": 0, "vmax": 1, "interpolation": "nearest", "extent": extent}
             axes[1, column].imshow(veil * 0, cmap="gray", alpha=veil, **clear)
-            axes[0, column].set_title(f"{component}\n{labels[component]}", fontsize=8)
+            name_of = textwrap.fill(labels[component], 14)
+            axes[0, column].set_title(f"{component}\n{name_of}", fontsize=8)
             column += 1
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=96, metadata={"Software": None})
 
 
 def main() -> None:
