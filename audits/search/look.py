@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -153,10 +154,17 @@ def _component(library: Library, answer: Answer, component: int) -> dict[str, An
     return {
         "component": component,
         **{key: answer.table.at[component, key].item() for key in answer.table.columns},
-        **{key: None if pd.isna(value) else value for key, value in about.items()},
+        **{key: _present(value) for key, value in about.items()},
         "findings": findings,
         "top_images": [str(library.root / paths[image]) for image in known["top_images"]],
     }
+
+
+def _present(value: Any) -> Any:
+    """The value as Python's own, None where a table holds none."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def table(name: str, answers: Sequence[dict[str, Any]], components: int) -> str:
