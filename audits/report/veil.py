@@ -100,8 +100,8 @@ class Maps:
             preprocessing: of the audited model.
         """
         self._parts = {
-            (row.image_id, row.component): np.asarray(row.parts).reshape(row.rows, row.columns)
-            for row in table.itertuples()
+            (row["image_id"], row["component"]): row["parts"].reshape(row["rows"], row["columns"])
+            for row in table.to_dict("records")
         }
         self._preprocessing = preprocessing
 
