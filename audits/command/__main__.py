@@ -8,6 +8,7 @@ COMMANDS = {
     "add": "switch on an audit: a model on a dataset",
     "check": "what an audit lacks: images, words, weights",
     "clean": "what is kept beside DVC, and its sizes; --delete deletes it",
+    "concepts": "the components that answer to a text or an image most, and least",
     "diff": "what differs between two reports, and what could explain it",
     "gate": "fail where a report is worse than the last release's",
     "review": "verdicts on an audit's findings",
@@ -22,9 +23,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="audit",
-        description="Switch audits on, see what they lack, review their findings, compare their "
-        "versions, stop a release by them, and clean up. Run it in the repository's root; "
-        "`dvc repro publish@NAME` runs an audit.",
+        description="Switch audits on, see what they lack, search their components, review their "
+        "findings, compare their versions, stop a release by them, and clean up. Run it in the "
+        "repository's root; `dvc repro publish@NAME` runs an audit.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, does in COMMANDS.items():

@@ -59,8 +59,8 @@ def parser() -> argparse.ArgumentParser:
         type=_count,
         default=5,
         metavar="N",
-        help="components for and components against that the table and the page show "
-        "(%(default)s); JSON has all",
+        help="components for and components against that the table and the page show, with where "
+        "in the image they fire (%(default)s); JSON has all components, and maps of these",
     )
     made.add_argument("--json", action="store_true", help="print JSON instead of the table")
     made.add_argument(
@@ -101,7 +101,7 @@ def run(chosen: argparse.Namespace) -> str:
         if chosen.label
         else ask_prompts(chosen.prompt, audited.clip)
     )
-    explanations = [explain(picture, one, audited) for one in asked]
+    explanations = [explain(picture, one, audited, chosen.top) for one in asked]
     if chosen.html is not None:
         root = params.dataset(audit.dataset).root
         edge = audit.report.thumbnail

@@ -9,7 +9,21 @@ import pandas as pd
 
 from audits.explain.effects import Effect, Outputs, outputs
 from audits.explain.sources import Asked, Audited, Picture
+from audits.maps.parts import component_parts
+from audits.report.veil import Veil, seen_part, veil
+from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import cosine_outputs
+
+
+class Map(NamedTuple):
+    """Where in the image a component fires."""
+
+    parts: np.ndarray
+    """What each patch adds to its activation [h, w], see `audits.maps.parts.Parts`."""
+    rest: float
+    """What no patch adds."""
+    veil: Veil
+    """The same over the picture, and in words."""
 
 
 class Finding(NamedTuple):
@@ -49,6 +63,9 @@ class Component:
 class Explanation:
     """One image and one prompt."""
 
+    maps: dict[int, Map]
+    """Of the components that are shown; of none where the model cannot be mapped."""
+
     asked: Asked
     outputs: Outputs
     components: dict[int, Component]
@@ -66,15 +83,40 @@ class Explanation:
         return [self.components[e.component] for e in self.outputs.opposing(count)]
 
 
-def explain(picture: Picture, asked: Asked, audited: Audited) -> Explanation:
+def explain(picture: Picture, asked: Asked, audited: Audited, top: int) -> Explanation:
     """What speaks for a prompt in an image, and what against.
+
+    Args:
+        picture: the image.
+        asked: the prompt.
+        audited: the audit.
+        top: components for, and components against, that are mapped.
 
     Raises:
         ValueError: the output is undefined, see `outputs`.
     """
     found = outputs(picture.x, asked.t, audited.head, audited.sae)
     components = {e.component: _component(e, asked, audited) for e in found.effects}
-    return Explanation(asked, found, components, _usual(asked.label, audited.usual))
+    shown = [e.component for e in (*found.supporting(top), *found.opposing(top))]
+    maps = _maps(picture, shown, audited)
+    return Explanation(maps, asked, found, components, _usual(asked.label, audited.usual))
+
+
+def _maps(picture: Picture, components: list[int], audited: Audited) -> dict[int, Map]:
+    if not components:
+        return {}
+    pixels = picture.pixels.expand(len(components), -1, -1, -1)
+    try:
+        found = component_parts(audited.clip.model, pixels, audited.sae, components)
+    except DoesNotApply:
+        return {}
+    seen = seen_part(picture.size, audited.about["preprocessing"])
+    return {
+        component: Map(parts, rest, veil(parts, component, seen))
+        for component, parts, rest in zip(
+            components, found.patches.numpy(), found.rest.tolist(), strict=True
+        )
+    }
 
 
 def class_scores(picture: Picture, audited: Audited) -> list[tuple[str, float]]:

@@ -7,12 +7,14 @@ from typing import Any
 from audits.explain.explanation import Component, Explanation, Finding, class_scores
 from audits.explain.sources import Audited, Picture
 from audits.report import wording
-from audits.report.gallery import Gallery, thumbnail_uri
+from audits.report.gallery import Gallery, jpeg_uri, thumbnail
 from audits.report.templating import environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURE = 480
 """Longest side of the explained image on the page, pixels."""
+SMALL = 112
+"""Longest side of it beside a component."""
 SCORES = 5
 """Classes of the dataset that are shown with their outputs."""
 
@@ -50,7 +52,8 @@ def page(
         title=f"What speaks for {wording.listed(prompts)} in this image",
         audited=audited,
         picture=picture,
-        picture_uri=thumbnail_uri(picture.content, audited.reading, PICTURE),
+        picture_uri=jpeg_uri(thumbnail(picture.content, audited.reading, PICTURE)),
+        small_uri=jpeg_uri(thumbnail(picture.content, audited.reading, SMALL)),
         sections=[_section(explanation, gallery, top, images) for explanation in explanations],
         scores=scores[:SCORES],
         classes=len(scores),
@@ -79,7 +82,13 @@ def _section(explanation: Explanation, gallery: Gallery, top: int, images: int) 
         "usual": explanation.usual,
         "strongest": {side: _reading(found[0]) for side, found in sides.items() if found},
         "sides": {
-            side: [_row(component, widest, gallery, images) for component in found]
+            side: [
+                {
+                    **_row(one, widest, gallery, images),
+                    "map": explanation.maps.get(one.effect.component),
+                }
+                for one in found
+            ]
             for side, found in sides.items()
         },
         "totals": {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from audits.explain.explanation import Component, Explanation, class_scores
+from audits.explain.explanation import Component, Explanation, Map, class_scores
 from audits.explain.sources import Audited, Picture
 
 
@@ -40,7 +40,11 @@ def _explanation(explanation: Explanation) -> dict[str, Any]:
         "y_components_off": outputs.y_components_off,
         "usual": explanation.usual,
         "components": [
-            _component(explanation.components[effect.component]) for effect in outputs.effects
+            {
+                **_component(explanation.components[effect.component]),
+                "map": _map(explanation.maps.get(effect.component)),
+            }
+            for effect in outputs.effects
         ],
     }
 
@@ -65,3 +69,7 @@ def _component(component: Component) -> dict[str, Any]:
         ],
         "top_images": list(component.top_images),
     }
+
+
+def _map(found: Map | None) -> dict[str, Any] | None:
+    return None if found is None else {"parts": found.parts.tolist(), "rest": found.rest}

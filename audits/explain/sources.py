@@ -91,6 +91,8 @@ class Picture(NamedTuple):
     sha256: str
     size: tuple[int, int]
     """Width and height, pixels."""
+    pixels: Tensor
+    """As the model sees it [3, h, w]."""
     x: Tensor
     """Class token [d]."""
     entry: dict[str, Any] | None
@@ -177,6 +179,7 @@ def read_picture(path: Path, audited: Audited) -> Picture:
         content=content,
         sha256=sha256,
         size=rgb.size,
+        pixels=pixels[0],
         x=class_tokens(audited.clip.model, pixels)[0],
         entry=None if same.empty else _entry(same.iloc[0]),
     )

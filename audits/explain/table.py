@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
-from audits.explain.explanation import Component, Explanation, class_scores
+from audits.explain.explanation import Component, Explanation, Map, class_scores
 from audits.explain.sources import Audited, Picture
 from audits.report import wording
 
 HEAD = ("component", "label", "effect", "share", "relevance", "activation", "stability")
-LEFT = {"label", "finding", "fires most on"}
+LEFT = {"label", "finding", "fires most on", "where in the image"}
 LONGEST = 24
 """Characters of a label."""
 IMAGES = 2
 NOTE = """\
 effect: y less y with the component switched off, exact. share: effect / |y|. relevance: first-order
-estimate of the effect. Neither effects nor shares add up, since the output is a cosine."""
+estimate of the effect. Neither effects nor shares add up, since the output is a cosine.
+where in the image: the ninth of it that adds most to the activation; --html shows it by patches."""
 
 
 def table(picture: Picture, explanations: Sequence[Explanation], audited: Audited, top: int) -> str:
@@ -54,16 +55,19 @@ def _block(explanation: Explanation, top: int) -> list[str]:
         f"{part} is not explained",
         f"  with all {len(found.effects)} active components off: {found.y_components_off:.4f}",
     ]
-    rows = [["", *HEAD, "finding", "fires most on"]]
+    rows = [["", *HEAD, "finding", "where in the image", "fires most on"]]
     for side, components in (
         ("for", explanation.supporting(top)),
         ("against", explanation.opposing(top)),
     ):
-        rows += [[side, *_cells(component)] for component in components]
+        rows += [
+            [side, *_cells(component, explanation.maps.get(component.effect.component))]
+            for component in components
+        ]
     return lines + _aligned(rows)
 
 
-def _cells(component: Component) -> list[str]:
+def _cells(component: Component, found: Map | None) -> list[str]:
     effect = component.effect
     label = component.label or "(no label)"
     return [
@@ -75,6 +79,7 @@ def _cells(component: Component) -> list[str]:
         f"{effect.activation:.3g}",
         "not measured" if component.stability is None else f"{component.stability:.2f}",
         " ".join(finding.finding_id for finding in component.findings if finding.of_class) or "-",
+        "-" if found is None else found.veil.place,
         " ".join(component.top_images[:IMAGES]) or "-",
     ]
 

@@ -143,7 +143,9 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         forms=tuple((form, float(auc[form])) for form in wording.FORMS if form in auc),
         labelled=_labels(row["example_ids"], gallery),
         class_images=tuple(gallery.of_class(row["class"], count)) if pictured else (),
-        examples=tuple(gallery.images(row["example_ids"], count)) if pictured else (),
+        examples=tuple(gallery.images(row["example_ids"], count, row["component"]))
+        if pictured
+        else (),
     )
 
 
@@ -201,7 +203,7 @@ def shortcut_components(sources: Sources, gallery: Gallery, count: int) -> list[
         {
             **row,
             "width": 100 * float(row["share"]) / widest,
-            "images": gallery.images(row["top_images"], count),
+            "images": gallery.images(row["top_images"], count, row["component"]),
         }
         for row in rows
     ]
@@ -217,7 +219,7 @@ def hidden_groups(sources: Sources, gallery: Gallery, count: int) -> list[dict[s
     for group in order.index:
         rows = _records(table[table["group"] == group])
         shown = [
-            {**row, "images": gallery.images(row["top_images"], count)}
+            {**row, "images": gallery.images(row["top_images"], count, row["component"])}
             for row in rows[:CONCEPTS_A_GROUP]
         ]
         groups.append({"group": wording.CLARITY[group], "total": len(rows), "components": shown})

@@ -3,12 +3,13 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
+from audits.report.veil import Maps, Veil
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
 
@@ -26,18 +27,27 @@ class Thumbnail:
     image_id: str
     label: str
     """Name of the class the picture is labelled with, "no label" where it has none."""
+    size: tuple[int, int]
+    """Width and height, pixels."""
+    veil: Veil | None = None
+    """Over all but where a component fires."""
 
 
-def thumbnail_uri(content: bytes, reading: Reading, edge: int) -> str:
-    """A picture, scaled down to fit edge × edge pixels, as the `data:` URI of a JPEG.
+def thumbnail(content: bytes, reading: Reading, edge: int) -> Image.Image:
+    """A picture, scaled down to fit edge × edge pixels.
 
     Raises:
         Unusable: the bytes are no image, or a damaged one.
     """
     small = decode(content, reading, edge).rgb
     small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+    return small
+
+
+def jpeg_uri(picture: Image.Image) -> str:
+    """A picture as the `data:` URI of a JPEG."""
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -51,6 +61,7 @@ class Gallery:
         reading: Reading,
         names: dict[str, str],
         edge: int,
+        maps: Maps | None = None,
     ) -> None:
         """
         Args:
@@ -59,6 +70,7 @@ class Gallery:
             reading: how its files' pixels are taken.
             names: see `distinct_names`.
             edge: longest side of a thumbnail, pixels.
+            maps: of components; None where there are none.
         """
         self._paths = dict(zip(manifest["image_id"], manifest["path"], strict=True))
         self._labels = dict(zip(manifest["image_id"], manifest["label"], strict=True))
@@ -66,6 +78,7 @@ class Gallery:
             str(label): sorted(ids) for label, ids in manifest.groupby("label")["image_id"]
         }
         self._root, self._reading, self._names, self._edge = root, reading, names, edge
+        self._maps = maps
         self._made: dict[str, Thumbnail] = {}
         self.spent = 0
 
@@ -74,8 +87,12 @@ class Gallery:
         """Whether the budget is used up."""
         return self.spent >= BUDGET_BYTES
 
-    def images(self, image_ids: Sequence[str], count: int) -> list[Thumbnail]:
+    def images(
+        self, image_ids: Sequence[str], count: int, component: int | None = None
+    ) -> list[Thumbnail]:
         """Thumbnails of the first `count` of these images.
+
+        With a map each, where there is one, if they are of a component.
 
         Raises:
             ValueError: the manifest has no such image.
@@ -83,7 +100,12 @@ class Gallery:
         """
         thumbnails = [self._thumbnail(image_id) for image_id in image_ids[:count]]
         self.spent += sum(len(thumbnail.uri) for thumbnail in thumbnails)
-        return thumbnails
+        if self._maps is None or component is None:
+            return thumbnails
+        return [
+            replace(one, veil=self._maps.veil(one.image_id, component, one.size))
+            for one in thumbnails
+        ]
 
     def of_class(self, label: str, count: int) -> list[Thumbnail]:
         """Thumbnails of `count` images of a class, spread evenly over its ids in order."""
@@ -105,12 +127,14 @@ class Gallery:
                 )
             try:
                 content = read_bytes(self._root, self._paths[image_id])
-                uri = thumbnail_uri(content, self._reading, self._edge)
+                small = thumbnail(content, self._reading, self._edge)
             except (OSError, Unusable) as error:
                 state = "missing" if isinstance(error, OSError) else "unusable"
                 raise FileNotFoundError(
                     f"{self._root / self._paths[image_id]} is {state} though the manifest lists it "
                     f"({error}): restore the dataset or run `dvc repro prepare` to leave it out"
                 ) from error
-            self._made[image_id] = Thumbnail(uri, image_id, self.label_of(image_id))
+            self._made[image_id] = Thumbnail(
+                jpeg_uri(small), image_id, self.label_of(image_id), small.size
+            )
         return self._made[image_id]

@@ -16,6 +16,7 @@ from audits.report.sections.pixels import pixels
 from audits.report.sections.shortcut import shortcut
 from audits.report.sources import Settings, Sources
 from audits.report.templating import environment
+from audits.report.veil import Maps
 from pipeline.datasets.pixels import reading_of
 
 EXCLUDED = 50
@@ -28,7 +29,8 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
     """
     names = distinct_names(sources.dataset["classes"])
     reading = reading_of(sources.dataset)
-    gallery = Gallery(sources.manifest, settings.root, reading, names, settings.thumbnail)
+    maps = Maps(sources.maps, sources.model["preprocessing"])
+    gallery = Gallery(sources.manifest, settings.root, reading, names, settings.thumbnail, maps)
     facts = context(sources, settings, gallery)
     html = _environment(html=True).get_template("report.html.j2")
     markdown = _environment(html=False).get_template("report.md.j2")

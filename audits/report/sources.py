@@ -65,6 +65,7 @@ REMEDIES = ("remedy", "setting", "drop", "relief", "price", "auroc", "recommende
 SWEEP = ("remedy", "setting", "drop", "price")
 SUBGROUPS = ("column", "group", "side", "images", "accuracy", "accuracy_low", "accuracy_high")
 CALIBRATION = ("predicted", "observed")
+MAPS = ("image_id", "component", "rows", "columns", "parts")
 PLANTS = (
     "plant",
     "class",
@@ -82,6 +83,7 @@ STAGES = (
     "concepts",
     "failures",
     "faithfulness",
+    "maps",
     "probe",
     "recurrence",
     "review",
@@ -165,6 +167,8 @@ class Sources:
     """One row a (group, side), the worst first."""
     calibration: pd.DataFrame
     """One row a bin of predicted probabilities."""
+    maps: pd.DataFrame
+    """One row a (image, component): what each patch adds to its activation."""
     plants: pd.DataFrame
     metrics: dict[str, Any]
     """All stages' metrics, merged."""
@@ -211,6 +215,7 @@ def input_paths(audit: str, settings: Settings) -> dict[Path, str]:
             *("components.csv", "shifts.csv", "remedies.csv", "sweep.csv"),
             *("subgroups.csv", "calibration.csv"),
         ],
+        "maps": ["maps.parquet"],
         "validate": ["plants.csv"],
     }
     for stage in STAGES:
@@ -262,6 +267,7 @@ def read_sources(audit: str, settings: Settings) -> Sources:
         sweep=table("shortcut", "sweep.csv", SWEEP),
         subgroups=table("shortcut", "subgroups.csv", SUBGROUPS),
         calibration=table("shortcut", "calibration.csv", CALIBRATION),
+        maps=table("maps", "maps.parquet", MAPS),
         plants=table("validate", "plants.csv", PLANTS),
         metrics=merge([images, *metrics]),
     )

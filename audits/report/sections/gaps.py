@@ -16,6 +16,7 @@ SAID = {
     "faithfulness.ablation_correlation": "Correlation with the effect of switching off does "
     "not apply to every method",
     "faithfulness.sem": "Standard errors do not apply",
+    "maps": "Maps of where components fire do not apply",
     "planted": "A planted failure is not measured",
     "recurrence": "How often findings are found again does not apply",
     "robustness.linear": "The linear classifier does not apply",
@@ -27,7 +28,12 @@ SAID = {
     "stability": "Stability over seeds does not apply",
 }
 """Figure → what the report says of its absence; one that is not here is said as its first part."""
-SECTIONS = {"accuracy": "robustness", "recurrence": "failures", "stability": "sae"}
+SECTIONS = {
+    "accuracy": "robustness",
+    "maps": "failures",
+    "recurrence": "failures",
+    "stability": "sae",
+}
 """First part of a figure → the section that shows it, where that has another name."""
 TITLES = {
     "concepts": "hidden concepts",

@@ -20,3 +20,4 @@ def test_the_table_has_a_line_for_each_component(audited, capsys):
             (c["component"], f"{c['effect']:+.4f}") for c in expected
         ]
     assert "not measured" in text
+    assert len(re.findall(r" \d+% (?:at the|in) \w+", text)) == len(lines)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -52,7 +53,7 @@ def build(
         {
             "model": "test",
             "weights_sha256": "ab" * 32,
-            "preprocessing": {"size": 64, "mean": [0.5, 0.5, 0.5]},
+            "preprocessing": {"size": 64, "mean": [0.5, 0.5, 0.5], "resize_mode": "shortest"},
             "d_pre": 48,
             "d_post": 32,
             "device": "cpu",
@@ -70,6 +71,7 @@ def build(
     _faithfulness(audit / "faithfulness")
     _concepts(audit / "concepts")
     _shortcut(audit / "shortcut", applies=shortcut)
+    _maps(audit / "maps", rows)
     _validate(audit / "validate", planted, shortcut)
 
 
@@ -357,6 +359,17 @@ def _shortcut(folder: Path, applies: bool) -> None:
     for name, rows in tables.items():
         table = pd.DataFrame(rows)
         write_table(folder / f"{name}.csv", table if applies else table.iloc[:0])
+
+
+def _maps(folder: Path, rows: list[tuple[Any, ...]]) -> None:
+    """Of each finding's component on images of bat, with its most at the bottom right."""
+    pairs = [(image, row[2]) for row in rows for image in image_ids("bat")[:2]]
+    table = pd.DataFrame(pairs, columns=["image_id", "component"])
+    table["rows"], table["columns"], table["rest"] = 3, 4, 0.5
+    table["parts"] = [np.arange(-5, 7, dtype=np.float32)] * len(pairs)
+    write_table(folder / "maps.parquet", table)
+    tested = {"drop": 0.375, "drop_random": 0.0625} if rows else {}
+    write_json(folder / "metrics.json", {"maps": {"maps": len(pairs), **tested}})
 
 
 def _validate(folder: Path, planted: bool, shortcut: bool) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from audits.report.gallery import Gallery, thumbnail_uri
+from audits.report.gallery import Gallery, jpeg_uri, thumbnail
 from pipeline.datasets.pixels import SHOWN
 from tests.audits.report.invented import DATASET, build
 
@@ -39,7 +39,7 @@ def test_thumbnails_are_of_the_picture_that_was_embedded() -> None:
     Image.new("RGB", (64, 32)).save(content, "JPEG", exif=exif)
     sizes = []
     for reading in (SHOWN, SHOWN._replace(how="stored")):
-        uri = thumbnail_uri(content.getvalue(), reading, 16)
+        uri = jpeg_uri(thumbnail(content.getvalue(), reading, 16))
         with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
             sizes.append(image.size)
     assert sizes == [(8, 16), (16, 8)]

@@ -22,7 +22,8 @@ def test_page_loads_nothing_from_outside(report: Render) -> None:
     html = (report() / "report.html").read_text()
     loads = re.findall(r"""(?:src|href|xlink:href|srcset|action|data)=["']([^"']*)""", html)
     assert len(loads) > 20
-    assert all(load.startswith(("data:image/jpeg;base64,", "#")) for load in loads)
+    inside = ("data:image/jpeg;base64,", "data:image/png;base64,", "#")
+    assert all(load.startswith(inside) for load in loads)
     assert not re.search(r"url\(|@import|https?:", html)
     anchors = {load[1:] for load in loads if load.startswith("#")}
     assert anchors <= set(re.findall(r' id="([^"]*)"', html))
@@ -65,6 +66,20 @@ def test_findings_past_the_budget_stay_listed(
     assert "3 more, without pictures" in html
     for row in FINDINGS:
         assert f'<tr id="{row[0]}" data-finding="{row[0]}"' in html
+
+
+def test_pictures_of_components_are_veiled_where_there_are_maps(report: Render) -> None:
+    html = unescape((report() / "report.html").read_text())
+    seen = re.findall(r'<span class="seen" title="([^"]*)"><img [^>]*><img class="veil"', html)
+    assert seen[0] == (
+        "val/bat/0, labelled bat; what adds to component 12: 29% at the bottom right"
+    )
+    assert len(seen) == 2 * len(FINDINGS)
+    assert re.search(r"takes 3[78]% of the activation, a random tenth 6\.2%", html)
+    assert '<input type="checkbox" id="where">' in html
+    without = (report(findings=False) / "report.html").read_text()
+    assert 'class="veil"' not in without
+    assert 'id="where"' not in without
 
 
 def test_headline_says_how_many_classes(report: Render) -> None:
@@ -155,7 +170,7 @@ def test_metrics_are_those_of_all_stages(report: Render) -> None:
     assert metrics["shortcut"]["recommended"] == "shift_penalty"
     assert metrics["recurrence"]["found_again"] == 0.75
     stages = {"concepts", "failures", "faithfulness", "probe", "recurrence", "robustness"}
-    stages |= {"shortcut"}
+    stages |= {"maps", "shortcut"}
     assert set(metrics) == {"accuracy", "dataset", "sae", "stability", *stages}
 
 

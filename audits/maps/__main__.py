@@ -1,0 +1,105 @@
+"""Audit `maps`: where components fire in the images that the report shows of them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from audits.maps.deletion import Drops, drops
+from audits.maps.parts import ROWS, Parts, component_parts
+from audits.maps.shown import pairs
+from pipeline import layout
+from pipeline.artifacts.gaps import Gaps
+from pipeline.artifacts.stage import begin, pick_device
+from pipeline.artifacts.store import read_json, read_table, write_table
+from pipeline.config import Params
+from pipeline.datasets.pixels import reading_of
+from pipeline.embeddings.images import batches, runs
+from pipeline.models.catalog import load_clip
+from pipeline.sae import files
+
+COLUMNS = ["image_id", "component", "rows", "columns", "parts", "rest"]
+
+
+def main() -> None:
+    """Map an audit's components."""
+    name, params = begin(__doc__)
+    gallery = params.audit(name).report.gallery
+    findings = read_table(layout.audit(name, "failures") / "findings.csv")
+    candidates = read_table(layout.audit(name, "shortcut") / "components.csv")
+    hidden = read_table(layout.audit(name, "concepts") / "hidden.csv")
+    chosen = pairs(findings, candidates, hidden, gallery)
+    gaps = Gaps()
+    measured = gaps.measured("maps", lambda: maps(params, name, chosen)) if chosen else None
+    table, metrics = measured or (pd.DataFrame(columns=COLUMNS), {"maps": 0})
+    folder = layout.audit(name, "maps")
+    write_table(folder / "maps.parquet", table)
+    gaps.write_metrics(folder / "metrics.json", {"maps": metrics})
+
+
+def maps(
+    params: Params, name: str, chosen: list[tuple[str, int]]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A row a map, and what covering the brightest tenth of them does.
+
+    Raises:
+        OSError: an image is missing or has changed.
+        DoesNotApply: the model's blocks are of another kind, see `mapped_tower`.
+    """
+    audit = params.audit(name)
+    manifest = layout.manifest(audit.dataset)
+    reading = reading_of(read_json(manifest / "reading.json"))
+    images = read_table(manifest / "manifest.parquet", ["image_id", "path", "sha256"])
+    shown = images.set_index("image_id", drop=False).loc[[image for image, _ in chosen]]
+    components = [component for _, component in chosen]
+    clip, sae = load_clip(layout.model(audit.model)), files.load(layout.sae(name))
+    device = pick_device(params.entry(audit.embeddings).device, "device of these embeddings")
+    clip.model.to(device)
+    # As in training: convolutions on CUDA round to ten bits otherwise.
+    torch.backends.cudnn.allow_tf32 = False
+    generator = torch.Generator().manual_seed(params.seed)
+    rows = runs(len(shown), ROWS)
+    root = params.dataset(audit.dataset).root
+    found: list[tuple[Parts, Drops]] = []
+    read = batches(shown, root, reading, clip.preprocess, rows, 0, "map components")
+    for part, batch in zip(rows, read, strict=True):
+        own = components[part.start : part.stop]
+        drawn = component_parts(clip.model, batch.pixels, sae, own)
+        tested = drops(clip.model, batch.pixels, drawn.patches, sae, own, generator)
+        found.append((drawn, tested))
+    patches, rest, *fell = (
+        torch.cat(column) for column in zip(*((*a, *b) for a, b in found), strict=True)
+    )
+    return _table(shown["image_id"].tolist(), components, patches, rest), {
+        "maps": len(shown),
+        **{key: _mean(drop) for key, drop in zip(("drop", "drop_random"), fell, strict=True)},
+    }
+
+
+def _table(
+    image_ids: list[str], components: list[int], patches: Tensor, rest: Tensor
+) -> pd.DataFrame:
+    _, rows, columns = patches.shape
+    return pd.DataFrame(
+        {
+            "image_id": image_ids,
+            "component": np.array(components, dtype=np.int32),
+            "rows": np.int32(rows),
+            "columns": np.int32(columns),
+            "parts": list(patches.flatten(1).numpy()),
+            "rest": rest.numpy(),
+        },
+        columns=COLUMNS,
+    )
+
+
+def _mean(drop: Tensor) -> float | None:
+    """Over the images on which the component fires; None where there are none."""
+    known = drop[drop.isfinite()]
+    return float(known.mean()) if len(known) else None
+
+
+if __name__ == "__main__":
+    main()

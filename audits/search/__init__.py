@@ -1,0 +1,1 @@
+"""A look through an audit's components: which answer to a text or an image most, and least."""

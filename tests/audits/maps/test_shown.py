@@ -1,0 +1,38 @@
+"""Which maps are made: those that the report has room for, in the order in which it fills up."""
+
+import pandas as pd
+
+from audits.maps import shown
+from audits.report import cards
+
+FINDINGS = pd.DataFrame(
+    {"component": [4, 7], "confirmed": [False, True], "example_ids": ["a b c", "b d e"]}
+)
+CANDIDATES = pd.DataFrame({"component": [7], "top_images": ["b f g"]})
+HIDDEN = pd.DataFrame(
+    {
+        "component": range(10, 18),
+        "group": ["high"] * 8,
+        "mean_top20": [1.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0],
+        "top_images": [f"h{at} i j" for at in range(8)],
+    }
+)
+
+
+def test_candidates_then_hidden_concepts_then_confirmed_findings():
+    found = shown.pairs(FINDINGS, CANDIDATES, HIDDEN, 2)
+    assert found[:3] == [("b", 7), ("f", 7), ("h1", 11)]
+    assert ("h0", 10) not in found  # the weakest but one of eight
+    assert found[-3:] == [("d", 7), ("a", 4), ("b", 4)]
+    assert len(found) == len(set(found)) == 2 + 6 * 2 + 3
+
+
+def test_no_more_than_the_report_has_room_for(monkeypatch):
+    monkeypatch.setattr(shown, "MOST", 3)
+    assert len(shown.pairs(FINDINGS, CANDIDATES, HIDDEN, 2)) == 3
+    none = [table[:0] for table in (FINDINGS, CANDIDATES, HIDDEN)]
+    assert shown.pairs(*none, 2) == []
+
+
+def test_the_report_shows_as_many_hidden_concepts():
+    assert shown.A_GROUP == cards.CONCEPTS_A_GROUP
