@@ -68,7 +68,7 @@ def before_top_k(sae: Sae, x: Float[Tensor, " d"]) -> Float[Tensor, " m"]:
 def ends(score: Float[Tensor, " m"], count: int) -> tuple[list[int], list[int]]:
     """Components of the highest scores, falling, and of the lowest, rising; NaN in neither.
 
-    None is in both; equal scores come by number.
+    None is in both; of equal scores the lower number is nearer to the top.
     """
     known = score.isfinite().nonzero()[:, 0]
     order = known[score[known].argsort(descending=True, stable=True)].tolist()

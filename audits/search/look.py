@@ -153,7 +153,7 @@ def _component(library: Library, answer: Answer, component: int) -> dict[str, An
     ]
     return {
         "component": component,
-        **{key: answer.table.at[component, key].item() for key in answer.table.columns},
+        **{key: _present(answer.table.at[component, key]) for key in answer.table.columns},
         **{key: _present(value) for key, value in about.items()},
         "findings": findings,
         "top_images": [str(library.root / paths[image]) for image in known["top_images"]],
@@ -185,7 +185,7 @@ def table(name: str, answers: Sequence[dict[str, Any]], components: int) -> str:
 
 
 def _row(component: dict[str, Any]) -> dict[str, str]:
-    scores = {
+    scores: dict[str, str] = {
         key: ("yes" if component[key] else "no") if key == "active" else f"{component[key]:+.3f}"
         for key in ("fit", "lens", "activation", "active")
         if key in component
