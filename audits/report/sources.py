@@ -61,7 +61,10 @@ COMPONENTS = (
     *("acquisition", "acquisition_column", "verdict"),
 )
 SHIFTS = ("remedy", "shift", "kind", "strength", "in_range", "side", "accuracy", "drop", "proven")
-REMEDIES = ("remedy", "setting", "drop", "relief", "price", "auroc", "recommended")
+REMEDIES = (
+    *("remedy", "setting", "drop", "relief", "price", "price_matched", "auroc", "share"),
+    *("recommended", "recommended_matched"),
+)
 SWEEP = ("remedy", "setting", "drop", "price")
 SUBGROUPS = ("column", "group", "side", "images", "accuracy", "accuracy_low", "accuracy_high")
 CALIBRATION = ("predicted", "observed")

@@ -30,13 +30,13 @@ HELPS = 1 / 3
 
 
 def best_settings(
-    plain: Trial, trials: Sequence[Trial], target: Target, config: ShortcutConfig, paid: str
+    plain: Trial, trials: Sequence[Trial], target: Target, config: ShortcutConfig
 ) -> list[Trial]:
     """Of each remedy the setting with the least drop among those within `max_price`; where none is,
-    the cheapest. On check halves, the price by `paid` of `price`."""
+    the cheapest. On check halves."""
 
     def order(trial: Trial) -> tuple[float, float]:
-        cost = price(plain.check, trial.check, paid).value
+        cost = price(plain.check, trial.check).value
         lost = worst_drop(trial.check, target.shift)
         return (0.0, lost) if cost <= config.max_price else (1.0, cost)
 
@@ -47,24 +47,37 @@ def best_settings(
     return list(best.values())
 
 
-def recommended(
-    plain: Trial, best: Sequence[Trial], target: Target, config: ShortcutConfig, paid: str
-) -> Trial | None:
-    """The remedy with the least drop of those that help, None where none does.
-
-    A remedy helps where it costs at most `max_price`, leaves at most HELPS of the drop, whichever
-    side falls, and the relief of the target's side is above 0 beyond doubt. On check halves, the
-    price by `paid` of `price`.
-    """
+def helping(
+    plain: Trial, trials: Sequence[Trial], target: Target, config: ShortcutConfig, paid: str
+) -> list[Trial]:
+    """The trials that cost at most `max_price`, leave at most HELPS of the drop, whichever side
+    falls, and relieve the target's side beyond doubt. On check halves, the price by `paid` of
+    `price`."""
     lost = worst_drop(plain.check, target.shift)
-    helping = [
+    return [
         trial
-        for trial in best
+        for trial in trials
         if price(plain.check, trial.check, paid).value <= config.max_price
         and worst_drop(trial.check, target.shift) <= HELPS * lost
         and relief(plain.check, trial.check, target).low > 0
     ]
-    return min(helping, key=lambda trial: worst_drop(trial.check, target.shift), default=None)
+
+
+def recommended(
+    plain: Trial, trials: Sequence[Trial], target: Target, config: ShortcutConfig
+) -> Trial | None:
+    """Of those that help on images as they are the one of the least drop, None where none does."""
+    found = helping(plain, trials, target, config, EVERY)
+    return min(found, key=lambda trial: worst_drop(trial.check, target.shift), default=None)
+
+
+def recommended_matched(
+    plain: Trial, trials: Sequence[Trial], target: Target, config: ShortcutConfig
+) -> Trial | None:
+    """Of those that help among matched images the one that costs least on images as they are, None
+    where none does."""
+    found = helping(plain, trials, target, config, MATCHED)
+    return min(found, key=lambda trial: price(plain.check, trial.check).value, default=None)
 
 
 def comparison(

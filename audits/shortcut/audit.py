@@ -9,15 +9,21 @@ import torch
 
 from audits.inputs import Inputs
 from audits.shortcut import classifier, proof
-from audits.shortcut.advice import best_settings, comparison, recommended, sweep
+from audits.shortcut.advice import (
+    best_settings,
+    comparison,
+    recommended,
+    recommended_matched,
+    sweep,
+)
 from audits.shortcut.candidates import Sample, evidence, leading, rank_candidates, within
 from audits.shortcut.images import PLAIN, Images, Shifted, View
 from audits.shortcut.metrics import component_metrics, remedy_metrics, shift_metrics, spelled
-from audits.shortcut.proof import MATCHED, Outcomes, Target, Trial
+from audits.shortcut.proof import Outcomes, Target, Trial
 from audits.shortcut.relevance import activations, activations_of, relevance
 from audits.shortcut.remedies import STANDARD, Fitted, Lesson, standard
 from audits.shortcut.subgroups import subgroups
-from audits.shortcut.trials import EVERY, Half, Judged, auroc, halves
+from audits.shortcut.trials import Half, Judged, auroc, halves
 from pipeline.artifacts.gaps import Gaps
 from pipeline.attribution.relevance import Codes
 from pipeline.config import ShortcutConfig
@@ -204,17 +210,16 @@ def treated(
     if on_check is not None:
         plain = proof.with_matched(plain, train, split, check, on_check)
     kept: dict[str, Trial | None] = {}
-    compared = best_settings(plain, trials, target, config, EVERY)
-    kept["recommended"] = recommended(plain, compared, target, config, EVERY)
+    compared = best_settings(plain, trials, target, config)
+    kept["recommended"] = recommended(plain, compared, target, config)
     if on_check is not None:
-        settled = best_settings(plain, trials, target, config, MATCHED)
-        fair = kept["recommended_matched"] = recommended(plain, settled, target, config, MATCHED)
+        fair = kept["recommended_matched"] = recommended_matched(plain, trials, target, config)
         if fair is not None and all(fair is not trial for trial in compared):
             compared.append(fair)
     each = [(trial, proof.held_out(trial, judged, on_held_out)) for trial in (plain, *compared)]
     others = shifts.loc[shifts["in_range"] & (shifts["kind"] != target.kind), "shift"]
     table = comparison(each[0][1], each, judged, target, others.tolist())
-    table["recommended_matched"] = None
+    table["recommended_matched"] = False
     for name, chosen in kept.items():
         table[name] = [trial is chosen for trial, _ in each]
     table["share"] = shares_after(

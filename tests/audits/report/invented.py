@@ -331,6 +331,8 @@ def _shortcut(folder: Path, applies: bool) -> None:
     remedies = [
         {
             **{"remedy": remedy, "setting": setting, "recommended": remedy == "shift_penalty"},
+            **{"recommended_matched": False, "share": 0.02},
+            **ends("price_matched", -0.01),
             **ends("plain", 0.81),
             **ends("shifted", 0.81 - drop),
             **ends("drop", drop),
