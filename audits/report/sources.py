@@ -60,7 +60,10 @@ COMPONENTS = (
     *("mean_relevance", "imbalance", "colour", "colour_statistic", "answer", "answer_shift"),
     *("acquisition", "acquisition_column", "verdict"),
 )
-SHIFTS = ("remedy", "shift", "kind", "strength", "in_range", "side", "accuracy", "drop", "proven")
+SHIFTS = (
+    *("remedy", "shift", "kind", "strength", "in_range", "side", "accuracy", "drop"),
+    *("proven", "fragile"),
+)
 REMEDIES = (
     *("remedy", "setting", "drop", "relief", "price", "price_matched", "auroc", "share"),
     *("recommended", "recommended_matched"),

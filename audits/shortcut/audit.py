@@ -277,11 +277,12 @@ def audit_shortcut(
         *(inputs, sae, labels, findings, acquisition, train, shifted[0]),
         *(in_range, fallen, config, seed),
     )
-    causes = proof.causes(plain.check, shifts, config)
+    goes = proof.associations(shifted[0])
+    causes = proof.causes(plain.check, shifts, goes, config)
     leads = leading(table, {cause.kind: moves[cause.shift] for cause in causes}, colours)
     candidates = rank_candidates(table, config.top, list(leads.values()))
     outcomes = proof.held_out(plain, judged)
-    curves = [proof.curve(STANDARD, outcomes, plain.check, shifts, config.min_drop)]
+    curves = [proof.curve(STANDARD, outcomes, plain.check, shifts, goes, config.min_drop)]
     advice: dict[str, Any] = {}
     compared, swept = pd.DataFrame(), pd.DataFrame()
     if causes and causes[0].kind in leads:
@@ -290,7 +291,7 @@ def audit_shortcut(
             *(shifts, causes[0], leads[causes[0].kind], config, seed, gaps),
         )
         if cured is not None:
-            curves.append(proof.curve(*cured, {}, shifts, config.min_drop))
+            curves.append(proof.curve(*cured, {}, shifts, goes, config.min_drop))
     shown = pd.concat(curves, ignore_index=True)
     candidates["called"] = None
     for row in shown[shown["proven"]].sort_values("drop").to_dict("records"):
@@ -313,6 +314,7 @@ def audit_shortcut(
         "shifts": shift_metrics(shown),
         "remedies": remedy_metrics(compared),
         **advice,
+        "fragile": shown.loc[shown["fragile"], "shift"].drop_duplicates().tolist(),
         "candidates": {
             "called": int(candidates["called"].notna().sum()),
             "suspect": int(candidates["suspect"].sum()),

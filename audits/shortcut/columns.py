@@ -15,7 +15,7 @@ COLUMNS = {
     "shifts": [
         *("remedy", "shift", "kind", "strength", "beyond", "in_range", "side"),
         *_ends("accuracy", "drop"),
-        "proven",
+        *("proven", "fragile"),
     ],
     "remedies": [
         *("remedy", "setting"),

@@ -90,6 +90,7 @@ def shortcut(
         ),
         "title": headline(name, sides, components, fall, sources.gaps.get("shortcut.suspect")),
         "summary": summary(sides, fall, remedies, metrics),
+        "fragile": [_fragile(row, sides) for row in _records(sources.shifts) if row["fragile"]],
         "fall": fall,
         "target_side": sides[metrics["target"]["side"]] if "target" in metrics else "",
         "target_component": metrics.get("target", {}).get("component"),
@@ -114,6 +115,14 @@ def first_fall(shifts: pd.DataFrame, target: Mapping[str, Any] | None) -> dict[s
     of_target = shifts["shift"].eq(target["shift"]) & shifts["side"].eq(target["side"])
     (row,) = _records(shifts[of_target & shifts["remedy"].eq(STANDARD)])
     return {**row, "words": words(row["kind"], float(row["strength"]))}
+
+
+def _fragile(row: Mapping[str, Any], sides: Mapping[str, str]) -> str:
+    before = wording.percent(row["accuracy"] + row["drop"])
+    return (
+        f"{sides[row['side']]} {words(row['kind'], float(row['strength']))} "
+        f"({before} to {wording.percent(row['accuracy'])})"
+    )
 
 
 def words(kind: str, strength: float) -> str:

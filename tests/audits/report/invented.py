@@ -323,6 +323,7 @@ def _shortcut(folder: Path, applies: bool) -> None:
             **ends("accuracy", 0.81 - drop * share),
             **ends("drop", drop * share),
             "proven": remedy == "standard" and side == "positive" and in_range,
+            "fragile": remedy == "standard" and side == "negative" and strength == 1,
         }
         for remedy, share in (("standard", 1.0), ("shift_penalty", 0.25))
         for (shift, strength, in_range), drop in drops.items()

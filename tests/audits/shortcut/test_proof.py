@@ -1,4 +1,4 @@
-"""What a remedy costs where the shortcut earns nothing."""
+"""Whether train images could teach a shortcut, and what a remedy costs where it earns nothing."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audits.shortcut.images import PLAIN, Images, Shifted, View
-from audits.shortcut.proof import BINS, Target, matching
+from audits.shortcut.proof import BINS, Target, associations, learnable, matching
 from audits.shortcut.trials import Judged
 from audits.shortcut.uncertainty import resamples
 from pipeline.artifacts.gaps import DoesNotApply
@@ -44,3 +44,32 @@ def test_sides_that_share_no_range_and_shifts_without_statistic_are_not_matched(
     with pytest.raises(DoesNotApply, match="nothing says how much of patch an image has"):
         matching(apart, Target("patch_1", "patch", "positive"))
     assert BINS == 5  # "a fifth" in the message
+
+
+def test_what_goes_with_a_side_is_told_from_chance() -> None:
+    rng = np.random.default_rng(0)
+    positive = np.arange(400) < 200
+    for offset, sign in ((-1.0, -1), (0.0, 0), (1.0, 1)):
+        sample = judged(rng.normal(0, 1, 400) + offset * positive, positive).shifted
+        assert associations(sample) == dict.fromkeys(STATISTICS, 0) | {"red": sign}
+
+
+def test_images_of_one_group_count_once() -> None:
+    """Four groups cannot tell, however many images they have."""
+    positive = np.arange(400) < 200
+    sample = judged(np.where(positive, 0.0, 1.0) + np.linspace(0, 0.1, 400), positive).shifted
+    few = Images(sample.images.rows, positive, np.arange(400) // 100, sample.images.view)
+    assert associations(sample)["red"] == -1
+    assert associations(Shifted(few, sample.statistics, sample.views))["red"] == 0
+
+
+def test_a_shift_makes_a_side_look_like_the_other() -> None:
+    goes = {"red": -1, "blue": 0}  # positive images are less red
+    assert learnable(goes, "red", 2.0, "positive") and learnable(goes, "red", -2.0, "negative")
+    assert not learnable(goes, "red", 2.0, "negative") and not learnable(
+        goes, "red", -2.0, "positive"
+    )
+    assert not learnable(goes, "blue", 2.0, "positive") and not learnable(
+        goes, "blue", 2.0, "negative"
+    )
+    assert learnable(goes, "patch", 1.0, "negative")
