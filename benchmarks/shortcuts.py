@@ -2,15 +2,18 @@
 
     python -m benchmarks.shortcuts --work /tmp/shortcuts              # seeds 1 to 5
     python -m benchmarks.shortcuts --work /tmp/shortcuts --null       # as frequent on either side
+    python -m benchmarks.shortcuts --work /tmp/shortcuts --model data/models/tiny
 
-Lesions of another seed are other pictures, another small CLIP and another dictionary. Each world is
-a copy of the workflow under --work, as in `benchmarks.worlds`. Printed is a row for each world: the
+Lesions of another seed are other pictures, another small CLIP, which takes most of the time, and
+another dictionary; with --model the CLIP is that of a folder. Each world is a copy of the workflow
+under --work, as in `benchmarks.worlds`. Printed is a row for each world: the
 rank of both planted shortcuts among the candidates (their best component, with its AUROC), how many
 candidates are called a shortcut, the shift that the classifier falls under most with its drop, the
 remedy that is recommended with its drop, relief and price; all on held-out images.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,18 @@ AUDIT = "lesions-tiny"
 PLANTS = ("red-hue", "patches")
 
 
-def lesions(work: Path, seed: int, null: bool) -> Path:
-    """Folder of a world: the lesions sample under a seed; with null both sides carry as many."""
+def lesions(work: Path, seed: int, null: bool, model: Path | None) -> Path:
+    """Folder of a world: the lesions sample under a seed; with null both sides carry as many.
+
+    A model that is given takes the place of the one that the world would train.
+    """
     folder = work / f"{'null' if null else 'lesions'}-{seed}"
     params = copied(folder)
+    if model is not None:
+        shutil.copytree(model, folder / layout.model("tiny"), dirs_exist_ok=True)
+        stages = yaml.safe_load((folder / "dvc.yaml").read_text(encoding="utf-8"))
+        del stages["stages"]["pretrain"]
+        (folder / "dvc.yaml").write_text(yaml.safe_dump(stages), encoding="utf-8")
     params["seed"] = seed
     params["audits"][AUDIT]["stability"]["seeds"] = 1  # not what is measured here
     if null:
@@ -92,10 +103,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for the copies")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--null", action="store_true", help="as frequent on either side")
+    parser.add_argument("--model", type=Path, help="open_clip folder to audit; default: a new one")
     args = parser.parse_args()
     rows = []
     for seed in args.seeds:
-        folder = lesions(args.work.resolve(), seed, args.null)
+        folder = lesions(args.work.resolve(), seed, args.null, args.model)
         rows.append({"world": folder.name, **audited(folder)})
         print(pd.DataFrame(rows).T.to_string(), flush=True)
 

@@ -60,8 +60,14 @@ COMPONENTS = (
     *("mean_relevance", "imbalance", "colour", "colour_statistic", "answer", "answer_shift"),
     *("acquisition", "acquisition_column", "verdict"),
 )
-SHIFTS = ("remedy", "shift", "kind", "strength", "in_range", "side", "accuracy", "drop", "proven")
-REMEDIES = ("remedy", "setting", "drop", "relief", "price", "auroc", "recommended")
+SHIFTS = (
+    *("remedy", "shift", "kind", "strength", "in_range", "side", "accuracy", "drop"),
+    *("proven", "fragile"),
+)
+REMEDIES = (
+    *("remedy", "setting", "drop", "relief", "price", "price_matched", "auroc", "share"),
+    *("recommended", "recommended_matched"),
+)
 SWEEP = ("remedy", "setting", "drop", "price")
 SUBGROUPS = ("column", "group", "side", "images", "accuracy", "accuracy_low", "accuracy_high")
 CALIBRATION = ("predicted", "observed")

@@ -25,7 +25,7 @@ TEXT = (
 IDS = ("example_ids", "top_images", "finding_ids")
 FLAGS = (
     *("confirmed", "review_again", "suspect", "fallen", "found"),
-    *("in_range", "proven", "recommended"),
+    *("in_range", "proven", "fragile", "recommended", "recommended_matched"),
 )
 
 

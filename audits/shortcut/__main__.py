@@ -58,6 +58,7 @@ def measure(params: Params, name: str, config: ShortcutConfig, gaps: Gaps) -> Re
         read_table(layout.audit(name, "review") / "findings.csv"),
         acquisition,
         train,
+        held_out,
         (shifted[0], shifted[1]),
         shifts,
         config,

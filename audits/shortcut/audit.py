@@ -1,6 +1,6 @@
 """The audit of a classifier's shortcuts, from an audit's artifacts to tables and metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,16 +9,24 @@ import torch
 
 from audits.inputs import Inputs
 from audits.shortcut import classifier, proof
-from audits.shortcut.candidates import Sample, answering, evidence, rank_candidates, within
+from audits.shortcut.advice import (
+    best_settings,
+    comparison,
+    recommended,
+    recommended_matched,
+    sweep,
+)
+from audits.shortcut.candidates import Sample, evidence, leading, rank_candidates, within
 from audits.shortcut.images import PLAIN, Images, Shifted, View
+from audits.shortcut.metrics import component_metrics, remedy_metrics, shift_metrics, spelled
+from audits.shortcut.proof import Outcomes, Target, Trial
 from audits.shortcut.relevance import activations, activations_of, relevance
-from audits.shortcut.remedies import STANDARD, Lesson
+from audits.shortcut.remedies import STANDARD, Fitted, Lesson, standard
 from audits.shortcut.subgroups import subgroups
 from audits.shortcut.trials import Half, Judged, auroc, halves
-from audits.shortcut.uncertainty import Interval
 from pipeline.artifacts.gaps import Gaps
 from pipeline.attribution.relevance import Codes
-from pipeline.config import STATISTICS, ShortcutConfig
+from pipeline.config import ShortcutConfig
 from pipeline.sae.model import Sae, encode_blocks
 
 
@@ -42,6 +50,12 @@ def verdicts(findings: pd.DataFrame, components: int) -> list[str | None]:
     return found
 
 
+def codes_of(inputs: Inputs, images: Images) -> Codes:
+    """Codes of some images."""
+    rows = torch.from_numpy(images.rows)
+    return Codes(inputs.codes.component[rows], inputs.codes.activation[rows])
+
+
 def component_table(
     inputs: Inputs,
     sae: Sae,
@@ -58,14 +72,10 @@ def component_table(
     """Every component with its evidence; what each shift in range moves of the output through it
     [m]; and Spearman with each of STATISTICS within a class [m, s]. All of train images."""
     c = classifier.regularisation(train.view.z, train.positive, train.groups, config, seed)
-    w = torch.from_numpy(classifier.fit(train.view.z, train.positive, c).coef_[0]).float()
-    rows = torch.from_numpy(train.rows)
-    codes = Codes(inputs.codes.component[rows], inputs.codes.activation[rows])
-    found = relevance(train.view.x, codes, w, inputs.head, inputs.atoms)
+    gradient = standard(train.view, train.positive, c).gradient(train.view, inputs.head)
+    found = relevance(gradient, codes_of(inputs, train), inputs.atoms)
     m, images = len(inputs.atoms), shifted.images
-    there = torch.from_numpy(images.rows)
-    plain = Codes(inputs.codes.component[there], inputs.codes.activation[there])
-    activation = activations(plain, m).numpy()
+    activation = activations(codes_of(inputs, images), m).numpy()
     rises = {
         shift: activations(encode_blocks(sae, shifted.views[shift].x), m).numpy().mean(axis=0)
         - activation.mean(axis=0)
@@ -97,6 +107,28 @@ def component_table(
     moved = {shift: rise * weight for shift, rise in rises.items()}
     colours = within(activation, classes).T @ within(sample.statistics, classes)
     return table, moved, colours
+
+
+def shares_after(
+    trials: Sequence[Trial], inputs: Inputs, images: Images, component: int
+) -> list[float]:
+    """Share of the component of each trial's relevance, the mean over its classifiers.
+
+    Args:
+        trials: remedies, each with its classifiers.
+        inputs: the audit's artifacts.
+        images: to take relevance of.
+        component: that remedies correct.
+    """
+    codes = codes_of(inputs, images)
+
+    def share(fitted: Fitted) -> float:
+        if fitted.edit is not None and fitted.edit.along is None:
+            return 0.0  # switched off: nothing of it comes through
+        gradient = fitted.gradient(images.view, inputs.head)
+        return float(relevance(gradient, codes, inputs.atoms).share[component])
+
+    return [float(np.mean([share(one) for one in trial.fitted])) for trial in trials]
 
 
 def lessons(
@@ -147,6 +179,61 @@ def lessons(
     return found
 
 
+def treated(
+    inputs: Inputs,
+    sae: Sae,
+    train: Images,
+    split: Sequence[Half],
+    parts: tuple[Judged, Judged],
+    plain: Trial,
+    shifts: pd.DataFrame,
+    target: Target,
+    component: int,
+    config: ShortcutConfig,
+    seed: int,
+    gaps: Gaps,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], tuple[str, Outcomes] | None]:
+    """Remedies against one shift: their table, every setting, the metrics of what is recommended,
+    and the name and outcomes of that.
+
+    Recommended is what helps at the price of images as they are; where sides can be matched also
+    what helps at the price of images among which the shortcut earns nothing.
+    """
+    check, judged = parts
+    weights = gaps.measured(
+        "shortcut.price_matched", lambda: [proof.matching(part, target) for part in parts]
+    )
+    on_check, on_held_out = weights or (None, None)
+    same = shifts.loc[shifts["in_range"] & (shifts["kind"] == target.kind), "shift"]
+    taught = lessons(inputs, sae, train, split, check.shifted, same.tolist(), component)
+    trials = proof.remedy_trials(train, split, check, taught, target, on_check, config, seed, gaps)
+    if on_check is not None:
+        plain = proof.with_matched(plain, train, split, check, on_check)
+    kept: dict[str, Trial | None] = {}
+    compared = best_settings(plain, trials, target, config)
+    kept["recommended"] = recommended(plain, compared, target, config)
+    if on_check is not None:
+        fair = kept["recommended_matched"] = recommended_matched(plain, trials, target, config)
+        if fair is not None and all(fair is not trial for trial in compared):
+            compared.append(fair)
+    each = [(trial, proof.held_out(trial, judged, on_held_out)) for trial in (plain, *compared)]
+    others = shifts.loc[shifts["in_range"] & (shifts["kind"] != target.kind), "shift"]
+    table = comparison(each[0][1], each, judged, target, others.tolist())
+    table["recommended_matched"] = False
+    for name, chosen in kept.items():
+        table[name] = [trial is chosen for trial, _ in each]
+    table["share"] = shares_after(
+        [trial for trial, _ in each], inputs, check.shifted.images, component
+    )
+    shown = next((trial for trial in kept.values() if trial is not None), None)
+    cured = next(((trial.remedy, found) for trial, found in each if trial is shown), None)
+    advice = {
+        "target": {"shift": target.shift, "side": target.side, "component": component},
+        **{name: "none" if one is None else one.remedy for name, one in kept.items()},
+    }
+    return table, sweep(plain, trials, target), advice, cured
+
+
 def audit_shortcut(
     inputs: Inputs,
     sae: Sae,
@@ -154,6 +241,7 @@ def audit_shortcut(
     findings: pd.DataFrame,
     acquisition: pd.DataFrame,
     train: Images,
+    held_out: Images,
     shifted: tuple[Shifted, Shifted],
     shifts: pd.DataFrame,
     config: ShortcutConfig,
@@ -169,7 +257,8 @@ def audit_shortcut(
         findings: of the stage `review`, with verdicts.
         acquisition: a row for each of the audit's images, see `read_acquisition`.
         train: all labelled train images.
-        shifted: train and held-out images under shifts.
+        held_out: all labelled held-out images.
+        shifted: train and held-out images that are there under shifts.
         shifts: of `read_shifts`.
         config: the section of params.yaml.
         seed: of halves, folds, resamples and augmentation.
@@ -180,56 +269,43 @@ def audit_shortcut(
     """
     in_range = shifts.loc[shifts["in_range"], "shift"].tolist()
     split = halves(train, config, seed)
-    check, judged = (Judged.of(part, config, seed) for part in shifted)
-    standard = proof.standard_trial(train, split, check)
-    fallen = proof.fallen(standard.check, in_range, config.min_drop)
+    check = Judged.of(shifted[0], train, config, seed)
+    judged = Judged.of(shifted[1], held_out, config, seed)
+    plain = proof.standard_trial(train, split, check)
+    fallen = proof.fallen(plain.check, in_range, config.min_drop)
     table, moves, colours = component_table(
         *(inputs, sae, labels, findings, acquisition, train, shifted[0]),
         *(in_range, fallen, config, seed),
     )
-    candidates = rank_candidates(table, config.top)
-    outcomes = proof.held_out(standard, judged)
-    curves = [proof.curve(STANDARD, outcomes, standard.check, shifts, config.min_drop)]
-    target = proof.choose_target(standard.check, shifts, config)
-    compared, swept, advice = pd.DataFrame(), pd.DataFrame(), {}
-
-    def answers(shift: str, kind: str) -> int:
-        of_kind = colours[:, STATISTICS.index(kind)] if kind in STATISTICS else None
-        return answering(candidates, moves[shift], of_kind)
-
-    if target is not None:
-        component = answers(target.shift, target.kind)
-        same = shifts[shifts["in_range"] & (shifts["kind"] == target.kind)]
-        taught = lessons(inputs, sae, train, split, shifted[0], same["shift"].tolist(), component)
-        trials = proof.remedy_trials(train, split, check, taught, target, config, seed, gaps)
-        best = proof.best_settings(standard, trials, target, config)
-        chosen = proof.recommended(standard, best, target, config)
-        each = [(trial, proof.held_out(trial, judged)) for trial in (standard, *best)]
-        others = shifts.loc[shifts["in_range"] & (shifts["kind"] != target.kind), "shift"]
-        compared = proof.comparison(outcomes, each, judged, target, others.tolist())
-        compared["recommended"] = [trial is chosen for trial, _ in each]
-        swept = proof.sweep(standard, trials, target)
-        if chosen is not None:
-            found = next(result for trial, result in each if trial is chosen)
-            curves.append(proof.curve(chosen.remedy, found, {}, shifts, config.min_drop))
-        advice = {
-            "target": {"shift": target.shift, "side": target.side, "component": component},
-            "recommended": "none" if chosen is None else chosen.remedy,
-        }
+    goes = proof.associations(shifted[0])
+    causes = proof.causes(plain.check, shifts, goes, config)
+    leads = leading(table, {cause.kind: moves[cause.shift] for cause in causes}, colours)
+    candidates = rank_candidates(table, config.top, list(leads.values()))
+    outcomes = proof.held_out(plain, judged)
+    curves = [proof.curve(STANDARD, outcomes, plain.check, shifts, goes, config.min_drop)]
+    advice: dict[str, Any] = {}
+    compared, swept = pd.DataFrame(), pd.DataFrame()
+    if causes and causes[0].kind in leads:
+        compared, swept, advice, cured = treated(
+            *(inputs, sae, train, split, (check, judged), plain),
+            *(shifts, causes[0], leads[causes[0].kind], config, seed, gaps),
+        )
+        if cured is not None:
+            curves.append(proof.curve(*cured, {}, shifts, goes, config.min_drop))
     shown = pd.concat(curves, ignore_index=True)
     candidates["called"] = None
     for row in shown[shown["proven"]].sort_values("drop").to_dict("records"):
-        called = candidates["component"] == answers(row["shift"], row["kind"])
+        called = candidates["component"] == leads[row["kind"]]
         candidates.loc[called, "called"] = row["shift"]
-    scores = np.stack([one.scores(judged.shifted.views[PLAIN]) for one in standard.fitted])
+    scores = np.stack([one.scores(judged.shifted.views[PLAIN]) for one in plain.fitted])
     positive = judged.shifted.images.positive
-    right = ((scores > standard.cuts[:, None]) == positive).astype(float)
+    right = ((scores > plain.cuts[:, None]) == positive).astype(float)
     of_images = acquisition.iloc[judged.shifted.images.rows].reset_index(drop=True)
     groups = subgroups(right, positive, judged.over, of_images, config.min_group)
     calibrated = classifier.calibration(scores, positive, float(train.positive.mean()))
     metrics = {
         **component_metrics(candidates),
-        "auroc": spelled(auroc(standard.fitted, judged).interval()),
+        "auroc": spelled(auroc(plain.fitted, judged).interval()),
         "accuracy": {
             side: spelled(outcomes[PLAIN].side(side).interval())
             for side in ("positive", "negative", "balanced")
@@ -238,6 +314,7 @@ def audit_shortcut(
         "shifts": shift_metrics(shown),
         "remedies": remedy_metrics(compared),
         **advice,
+        "fragile": shown.loc[shown["fragile"], "shift"].drop_duplicates().tolist(),
         "candidates": {
             "called": int(candidates["called"].notna().sum()),
             "suspect": int(candidates["suspect"].sum()),
@@ -255,40 +332,3 @@ def audit_shortcut(
         "calibration": calibrated,
     }
     return Results(metrics, tables)
-
-
-def spelled(interval: Interval) -> dict[str, float]:
-    """An interval as metrics."""
-    return dict(interval._asdict())
-
-
-def component_metrics(candidates: pd.DataFrame) -> dict[str, Any]:
-    """Share and name of each candidate."""
-    return {
-        str(row["component"]): {
-            "share": float(row["share"]),
-            "label": None if pd.isna(row["label"]) else str(row["label"]),
-        }
-        for row in candidates.to_dict("records")
-    }
-
-
-def shift_metrics(shown: pd.DataFrame) -> dict[str, Any]:
-    """Drop of each side under each shift, of the standard classifier on held-out images."""
-    found: dict[str, Any] = {}
-    for row in shown[shown["remedy"] == STANDARD].to_dict("records"):
-        one = {"accuracy": row["accuracy"], **_ends(row, "drop")}
-        found.setdefault(row["shift"], {})[row["side"]] = one
-    return found
-
-
-def remedy_metrics(compared: pd.DataFrame) -> dict[str, Any]:
-    """Drop, relief, price and AUROC of each remedy on held-out images."""
-    return {
-        row["remedy"]: {name: _ends(row, name) for name in ("drop", "relief", "price", "auroc")}
-        for row in compared.to_dict("records")
-    }
-
-
-def _ends(row: Mapping[Any, Any], name: str) -> dict[str, float]:
-    return {key: float(row[key]) for key in (name, f"{name}_low", f"{name}_high")}

@@ -1,10 +1,12 @@
 """Candidates for a shortcut: several kinds of evidence side by side, and one rule that ranks them.
 
-All evidence is of train images. The rule weighs nothing: each kind of evidence puts the components
-in an order, and a component's rank is by the mean of its places. A person's verdict comes first.
+All evidence is of train images. First comes, for each kind of shift that the classifier falls
+under, the component through which it acts. The rule for the others weighs nothing: each kind of
+evidence puts the components in an order, and a component's rank is by the mean of its places. A
+person's verdict comes before all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +24,7 @@ BESIDE_THE_POINT = ("background", "context", "writing")
 evidence."""
 LEAST = 10
 """Train images that a component has to fire on to be a candidate."""
+TINY = np.finfo(float).tiny
 LEVEL = 0.05
 """Of the test that a component goes with acquisition data, over all components and columns."""
 EVIDENCE = ("beside", "share", "acquisition", "colour", "answer", "imbalance")
@@ -131,18 +134,20 @@ def evidence(sample: Sample) -> pd.DataFrame:
     return table
 
 
-def rank_candidates(table: pd.DataFrame, top: int) -> pd.DataFrame:
+def rank_candidates(table: pd.DataFrame, top: int, leads: Sequence[int] = ()) -> pd.DataFrame:
     """The `top` candidates, rank 1 the most suspicious.
 
     A component's place in each of EVIDENCE is its rank among those that fire on at least LEAST
-    images, equal ones sharing their mean; where a kind of evidence is unknown it is the middle. The
-    candidates are ordered by the mean of their places. What a person has called a spurious
-    correlation comes before all others, what a person has rejected as one after them.
+    images, equal ones sharing their mean; where a kind of evidence is unknown it is the middle.
+    First come the leads, since an intervention speaks for them; the others are ordered by the mean
+    of their places. What a person has called a spurious correlation comes before all others, what a
+    person has rejected as one after them.
 
     Args:
         table: a row for each component: component, kind, share, verdict (accept, reject or null)
             and the columns of `evidence`.
         top: how many.
+        leads: components of `leading`, the worst cause's first.
 
     Raises:
         DoesNotApply: no component fires on enough images.
@@ -155,25 +160,47 @@ def rank_candidates(table: pd.DataFrame, top: int) -> pd.DataFrame:
     places = ordered.rank(ascending=False).fillna((len(known) + 1) / 2)
     first = known["verdict"].map({"accept": -1, "reject": 1}).fillna(0)
     suspect = (known["kind"].isin(BESIDE_THE_POINT) | (first < 0)) & (first <= 0)
-    found = known.assign(place=places.mean(axis=1), first=first, suspect=suspect)
-    found = found.sort_values(["first", "place", "component"], kind="stable").head(top)
-    return found.drop(columns="first").assign(rank=np.arange(1, len(found) + 1))
+    led = known["component"].map({lead: place for place, lead in enumerate(leads)})
+    found = known.assign(
+        place=places.mean(axis=1), first=first, led=led.fillna(len(leads)), suspect=suspect
+    )
+    found = found.sort_values(["first", "led", "place", "component"], kind="stable").head(top)
+    return found.drop(columns=["first", "led"]).assign(rank=np.arange(1, len(found) + 1))
 
 
-def answering(candidates: pd.DataFrame, rises: np.ndarray, colours: np.ndarray | None) -> int:
-    """The candidate that a shift acts through: of the least sum of ranks by what it moves of
-    the output under the shift and by how much it goes with the shift's statistic within a class.
+def leading(
+    table: pd.DataFrame,
+    moved: Mapping[str, Float[np.ndarray, " m"]],
+    colours: Float[np.ndarray, "m s"],
+) -> dict[str, int]:
+    """Kind of shift, a cause → the one component through which it acts, each a cause of its own.
+
+    A component answers to a cause by its share of all that the shift moves of the output, less its
+    largest such share under another cause. The lead is the component of the least sum of ranks by
+    that and, where the kind has a statistic, by |Spearman| with it within a class; of equals the
+    first. Components that fire on fewer than LEAST images, that a person has rejected or that lead
+    for an earlier cause are none.
 
     Args:
-        candidates: of `rank_candidates`.
-        rises: [m] what it moves of the classifier's output under the shift.
-        colours: [m] Spearman with the statistic, None where the shift has none.
+        table: as for `rank_candidates`.
+        moved: cause → what the shift moves of the classifier's output through each component, the
+            worst cause first.
+        colours: Spearman of each component with each of STATISTICS within a class.
     """
-    components = candidates["component"].to_numpy()
-    ranks = rankdata(-np.abs(rises[components]))
-    if colours is not None:
-        ranks = ranks + rankdata(-np.abs(colours[components]))
-    return int(components[ranks.argmin()])
+    free = ((table["images"] >= LEAST) & (table["verdict"] != "reject")).to_numpy()
+    shares = {kind: np.abs(one) / max(np.abs(one).sum(), TINY) for kind, one in moved.items()}
+    found: dict[str, int] = {}
+    for kind, share in shares.items():
+        if not free.any():
+            break
+        others = [other for name, other in shares.items() if name != kind]
+        own = share - np.max(others, axis=0) if others else share
+        ranks = rankdata(-own[free])
+        if kind in STATISTICS:
+            ranks = ranks + rankdata(-np.abs(colours[free, STATISTICS.index(kind)]))
+        found[kind] = int(table["component"].to_numpy()[free][ranks.argmin()])
+        free = free & (table["component"] != found[kind]).to_numpy()
+    return found
 
 
 def check_kinds(table: pd.DataFrame, vocabulary: pd.DataFrame) -> None:

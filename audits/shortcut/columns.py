@@ -15,14 +15,15 @@ COLUMNS = {
     "shifts": [
         *("remedy", "shift", "kind", "strength", "beyond", "in_range", "side"),
         *_ends("accuracy", "drop"),
-        "proven",
+        *("proven", "fragile"),
     ],
     "remedies": [
         *("remedy", "setting"),
         *_ends("plain", "shifted", "drop", "relief", "other_side_drop", "balanced", "price"),
-        *(*_ends("auroc"), "other_drop", "other_shift", "recommended"),
+        *(*_ends("price_matched", "auroc"), "share", "other_drop", "other_shift"),
+        *("recommended", "recommended_matched"),
     ],
-    "sweep": ["remedy", "setting", *_ends("drop"), "worst_drop", *_ends("price")],
+    "sweep": ["remedy", "setting", *_ends("drop"), "worst_drop", *_ends("price", "price_matched")],
     "subgroups": ["column", "group", "side", "images", *_ends("accuracy")],
     "calibration": ["predicted", "observed"],
 }

@@ -1,36 +1,44 @@
-"""Proof of a shortcut by intervention, and remedies side by side.
+"""Proof of a shortcut by intervention, and remedies on trial.
 
-What is chosen, the shift, a remedy's setting and the remedy, is chosen on check halves of the train
-groups; the same figures on held-out images are what is reported.
+What is chosen, the shift and what `advice` chooses, is chosen on check halves of the train groups;
+the same figures on held-out images are what is reported.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from scipy.stats import mannwhitneyu
 from tqdm import tqdm
 
-from audits.shortcut.images import PLAIN, Images
+from audits.shortcut.images import PLAIN, Images, Shifted
 from audits.shortcut.remedies import STANDARD, Fitted, Lesson, Setting, learn, settings, standard
 from audits.shortcut.trials import (
+    EVERY,
     SIDES,
     Half,
     Judged,
     Outcome,
-    auroc,
     outcome,
     taught,
     thresholds,
 )
 from audits.shortcut.uncertainty import Interval
-from pipeline.artifacts.gaps import Gaps
-from pipeline.config import ShortcutConfig
+from pipeline.artifacts.gaps import DoesNotApply, Gaps
+from pipeline.config import STATISTICS, ShortcutConfig
 
-HELPS = 0.5
-"""A remedy helps if it leaves no more than this part of the drop."""
+LEVEL = 0.05
+"""Of the test that a statistic goes with a side."""
+BINS = 5
+"""Of a statistic, in which sides are matched."""
+
+MATCHED = "matched"
+"""Images as they are, one side weighted so that the shifted statistic is as frequent in both."""
 Outcomes = Mapping[str, Outcome]
+"""By shift, PLAIN and EVERY; MATCHED where there is a statistic."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,15 @@ def worst_drop(found: Outcomes, shift: str) -> float:
     return max(drop(found, shift, side).value for side in SIDES)
 
 
-def price(plain: Outcomes, found: Outcomes) -> Interval:
-    """Balanced accuracy on plain images that a remedy costs, paired; below 0 it gains."""
-    return plain[PLAIN].balanced.minus(found[PLAIN].balanced).interval()
+def price(plain: Outcomes, found: Outcomes, paid: str = EVERY) -> Interval:
+    """Balanced accuracy that a remedy costs, paired; below 0 it gains.
+
+    Args:
+        plain: of the standard classifier.
+        found: of the remedy.
+        paid: EVERY, on all images as they are, or MATCHED, where the shortcut earns nothing.
+    """
+    return plain[paid].balanced.minus(found[paid].balanced).interval()
 
 
 def relief(plain: Outcomes, found: Outcomes, target: Target) -> Interval:
@@ -89,32 +103,108 @@ def fallen(check: Outcomes, shifts: Sequence[str], least: float) -> list[str]:
     return [shift for shift in shifts if any(falls(check, shift, side, least) for side in SIDES)]
 
 
-def choose_target(check: Outcomes, shifts: pd.DataFrame, config: ShortcutConfig) -> Target | None:
-    """The shift in range and the side with the largest drop, None where none falls enough.
+def associations(shifted: Shifted) -> dict[str, int]:
+    """Statistic → 1 where positive images have more of it, −1 where they have less, 0 where chance
+    would do: by a Mann-Whitney test of the groups' means, at LEVEL over all statistics.
+
+    Args:
+        shifted: train images with their statistics.
+    """
+    names = list(STATISTICS)
+    means = (
+        shifted.statistics[names]
+        .assign(group=shifted.images.groups, positive=shifted.images.positive)
+        .groupby(["group", "positive"], as_index=False)
+        .mean()
+    )
+    found = {}
+    for name in names:
+        own, others = (means.loc[means["positive"] == side, name] for side in (True, False))
+        result = mannwhitneyu(own, others)
+        more = result.statistic > len(own) * len(others) / 2
+        found[name] = (1 if more else -1) if result.pvalue < LEVEL / len(names) else 0
+    return found
+
+
+def learnable(goes: Mapping[str, int], kind: str, strength: float, side: str) -> bool:
+    """Whether train images could teach that what a shift adds speaks against a side: they have it
+    on the other side. Nothing tells of a kind without a statistic, which is taken to be so.
+
+    Args:
+        goes: of `associations`.
+        kind: of the shift.
+        strength: of the shift, below 0 the other way.
+        side: that falls.
+    """
+    towards = (1 if strength > 0 else -1) * (1 if side == "negative" else -1)
+    return kind not in goes or goes[kind] == towards
+
+
+def causes(
+    check: Outcomes, shifts: pd.DataFrame, goes: Mapping[str, int], config: ShortcutConfig
+) -> list[Target]:
+    """Of each kind of shift the one in range, and the side, with the largest drop, the worst kind
+    first; kinds under which no side falls that could have been taught are left out.
 
     Args:
         check: of the standard classifier, on check halves.
         shifts: of `read_shifts`.
+        goes: of `associations`.
         config: `min_drop`.
     """
-    tried = shifts[shifts["in_range"]]
-    found = [
-        (drop(check, row["shift"], side).value, row["shift"], row["kind"], side)
-        for row in tried.to_dict("records")
-        for side in SIDES
-        if falls(check, row["shift"], side, config.min_drop)
-    ]
-    if not found:
-        return None
-    _, shift, kind, side = max(found, key=lambda one: one[0])
-    return Target(shift, kind, side)
+    found: dict[str, tuple[float, Target]] = {}
+    for row in shifts[shifts["in_range"]].to_dict("records"):
+        for side in SIDES:
+            target = Target(row["shift"], row["kind"], side)
+            lost = drop(check, target.shift, side).value
+            taught = learnable(goes, target.kind, row["strength"], side)
+            if (taught and falls(check, target.shift, side, config.min_drop)) and (
+                target.kind not in found or lost > found[target.kind][0]
+            ):
+                found[target.kind] = (lost, target)
+    return [target for _, target in sorted(found.values(), key=lambda one: -one[0])]
+
+
+def matching(judged: Judged, target: Target) -> Float[np.ndarray, " n"]:
+    """Weight of each image of the sample, with which the other side's have the target's statistic
+    as often in each of BINS bins as the target's side, so that it tells the sides apart no more.
+
+    Bins are at quantiles of the target's side. Its own images weigh 1.
+
+    Raises:
+        DoesNotApply: the shift has no statistic, or the other side no image in a bin.
+    """
+    if target.kind not in STATISTICS:
+        raise DoesNotApply(
+            f"nothing says how much of {target.kind} an image has, so that sides cannot be matched"
+        )
+    statistic = judged.shifted.statistics[target.kind].to_numpy()
+    own = judged.shifted.images.positive == (target.side == "positive")
+    edges = np.quantile(statistic[own], np.linspace(0, 1, BINS + 1)[1:-1])
+    bins = np.digitize(statistic, edges)
+    share = [np.bincount(bins[side], minlength=BINS) / side.sum() for side in (own, ~own)]
+    if not share[1].all():
+        raise DoesNotApply(
+            f"in a fifth of the {target.side} images {target.kind} is beyond all of the other "
+            "side's, so that sides cannot be matched"
+        )
+    return np.where(own, 1.0, (share[0] / share[1])[bins])
 
 
 def standard_trial(train: Images, split: Sequence[Half], check: Judged) -> Trial:
     """The classifier as it is, judged on check halves under every shift."""
     parts = [(train.only(half.teaches), half.c) for half in split]
     fitted = [standard(part.view, part.positive, c) for part, c in parts]
-    return _trial(STANDARD, None, fitted, train, split, check, list(check.shifted.views))
+    return _trial(STANDARD, None, fitted, train, split, check, list(check.shifted.views), None)
+
+
+def with_matched(
+    trial: Trial, train: Images, split: Sequence[Half], check: Judged, weight: np.ndarray
+) -> Trial:
+    """A trial that is judged on matched images, too, with the weights of `matching`."""
+    known = taught(split, np.searchsorted(train.rows, check.shifted.images.rows))
+    found = outcome(trial.fitted, trial.cuts, check, PLAIN, known, weight)
+    return replace(trial, check={**trial.check, MATCHED: found})
 
 
 def remedy_trials(
@@ -123,11 +213,24 @@ def remedy_trials(
     check: Judged,
     lessons: Sequence[Lesson],
     target: Target,
+    weight: Float[np.ndarray, " n"] | None,
     config: ShortcutConfig,
     seed: int,
     gaps: Gaps,
 ) -> list[Trial]:
-    """Every remedy with every setting, judged on check halves as it is and under the target."""
+    """Every remedy with every setting, judged on check halves as it is and under the target.
+
+    Args:
+        train: all labelled train images.
+        split: the repeats.
+        check: the train images to be judged on.
+        lessons: what each repeat may learn from.
+        target: what is to be cured.
+        weight: of `matching`, None where sides cannot be matched.
+        config: settings to try.
+        seed: of the augmentation.
+        gaps: takes up what does not apply.
+    """
     found = []
     for remedy, setting in tqdm(settings(config), desc="remedies", unit="remedy"):
         fitted = gaps.measured(
@@ -136,7 +239,7 @@ def remedy_trials(
         )
         if fitted is not None:
             shifts = [PLAIN, target.shift]
-            found.append(_trial(remedy, setting, fitted, train, split, check, shifts))
+            found.append(_trial(remedy, setting, fitted, train, split, check, shifts, weight))
     return found
 
 
@@ -157,55 +260,26 @@ def _trial(
     split: Sequence[Half],
     check: Judged,
     shifts: Sequence[str],
+    weight: np.ndarray | None,
 ) -> Trial:
     cuts = thresholds(fitted, train, split)
     places = np.searchsorted(train.rows, check.shifted.images.rows)
     known = taught(split, places)
     found = {shift: outcome(fitted, cuts, check, shift, known) for shift in shifts}
-    return Trial(remedy, setting, fitted, cuts, found)
+    everyone = taught(split, np.arange(len(train.rows)))
+    found[EVERY] = outcome(fitted, cuts, check, EVERY, everyone)
+    trial = Trial(remedy, setting, fitted, cuts, found)
+    return trial if weight is None else with_matched(trial, train, split, check, weight)
 
 
-def best_settings(
-    plain: Trial, trials: Sequence[Trial], target: Target, config: ShortcutConfig
-) -> list[Trial]:
-    """Of each remedy the setting with the least drop among those within `max_price`; where none is,
-    the cheapest. On check halves."""
-
-    def order(trial: Trial) -> tuple[float, float]:
-        cost = price(plain.check, trial.check).value
-        lost = worst_drop(trial.check, target.shift)
-        return (0.0, lost) if cost <= config.max_price else (1.0, cost)
-
-    best: dict[str, Trial] = {}
-    for trial in trials:
-        if trial.remedy not in best or order(trial) < order(best[trial.remedy]):
-            best[trial.remedy] = trial
-    return list(best.values())
-
-
-def recommended(
-    plain: Trial, best: Sequence[Trial], target: Target, config: ShortcutConfig
-) -> Trial | None:
-    """The remedy with the least drop of those that help, None where none does.
-
-    A remedy helps where it costs at most `max_price`, leaves at most HELPS of the drop, whichever
-    side falls, and the relief of the target's side is above 0 beyond doubt. On check halves.
-    """
-    lost = worst_drop(plain.check, target.shift)
-    helping = [
-        trial
-        for trial in best
-        if price(plain.check, trial.check).value <= config.max_price
-        and worst_drop(trial.check, target.shift) <= HELPS * lost
-        and relief(plain.check, trial.check, target).low > 0
-    ]
-    return min(helping, key=lambda trial: worst_drop(trial.check, target.shift), default=None)
-
-
-def held_out(trial: Trial, judged: Judged) -> Outcomes:
-    """How right a trial's classifiers are on held-out images, under every shift."""
-    shifts = judged.shifted.views
-    return {shift: outcome(trial.fitted, trial.cuts, judged, shift) for shift in shifts}
+def held_out(trial: Trial, judged: Judged, weight: np.ndarray | None = None) -> Outcomes:
+    """How right a trial's classifiers are on held-out images, under every shift; with the weights
+    of `matching` on matched images, too."""
+    shifts = [*judged.shifted.views, EVERY]
+    found = {shift: outcome(trial.fitted, trial.cuts, judged, shift) for shift in shifts}
+    if weight is not None:
+        found[MATCHED] = outcome(trial.fitted, trial.cuts, judged, PLAIN, weight=weight)
+    return found
 
 
 def ends(name: str, interval: Interval) -> dict[str, float]:
@@ -214,27 +288,33 @@ def ends(name: str, interval: Interval) -> dict[str, float]:
 
 
 def curve(
-    remedy: str, found: Outcomes, check: Outcomes, shifts: pd.DataFrame, least: float
+    remedy: str,
+    found: Outcomes,
+    check: Outcomes,
+    shifts: pd.DataFrame,
+    goes: Mapping[str, int],
+    least: float,
 ) -> pd.DataFrame:
     """Accuracy and drop on held-out images, a row for each shift and side.
 
-    `proven`: the shift is in range, and the side falls on check halves and on held-out images.
+    A side falls where the shift is in range, and it does on check halves and on held-out images.
+    That is `proven` a shortcut where train images could teach it, else the side is `fragile`.
 
     Args:
         remedy: of the classifier.
         found: on held-out images.
         check: on check halves, empty where nothing is to be proven.
         shifts: of `read_shifts`.
+        goes: of `associations`.
         least: drop that counts.
     """
     rows = []
     for row in shifts.to_dict("records"):
         for side in (*SIDES, "balanced"):
             shift = row["shift"]
-            proven = side in SIDES and bool(row["in_range"])
-            proven = proven and all(
-                falls(each, shift, side, least) for each in (check, found) if each
-            )
+            fell = bool(check) and side in SIDES and bool(row["in_range"])
+            fell = fell and all(falls(each, shift, side, least) for each in (check, found))
+            taught = learnable(goes, row["kind"], row["strength"], side)
             rows.append(
                 {
                     "remedy": remedy,
@@ -244,66 +324,8 @@ def curve(
                     "side": side,
                     **ends("accuracy", found[shift].side(side).interval()),
                     **ends("drop", drop(found, shift, side)),
-                    "proven": proven and bool(check),
+                    "proven": fell and taught,
+                    "fragile": fell and not taught,
                 }
             )
-    return pd.DataFrame(rows)
-
-
-def comparison(
-    plain: Outcomes,
-    trials: Sequence[tuple[Trial, Outcomes]],
-    judged: Judged,
-    target: Target,
-    others: Sequence[str],
-) -> pd.DataFrame:
-    """A row for each remedy, the standard classifier first, on held-out images.
-
-    Columns: remedy, setting, accuracy of the target's side as it is and under the target, drop,
-    relief, other_side_drop, price, auroc; other_shift and other_drop: the largest drop of any side
-    under one of the other shifts.
-
-    Args:
-        plain: outcomes of the standard classifier.
-        trials: remedies with their outcomes.
-        judged: the held-out images.
-        target: what is to be cured.
-        others: shifts in range of other kinds.
-    """
-    other = next(side for side in SIDES if side != target.side)
-    rows = []
-    for trial, found in trials:
-        elsewhere = [(drop(found, shift, side).value, shift) for shift in others for side in SIDES]
-        worst = max(elsewhere, default=(np.nan, ""))
-        rows.append(
-            {
-                "remedy": trial.remedy,
-                "setting": trial.setting,
-                **ends("plain", found[PLAIN].side(target.side).interval()),
-                **ends("shifted", found[target.shift].side(target.side).interval()),
-                **ends("drop", drop(found, target.shift, target.side)),
-                **ends("relief", relief(plain, found, target)),
-                **ends("other_side_drop", drop(found, target.shift, other)),
-                **ends("balanced", found[PLAIN].balanced.interval()),
-                **ends("price", price(plain, found)),
-                **ends("auroc", auroc(trial.fitted, judged).interval()),
-                "other_drop": worst[0],
-                "other_shift": worst[1],
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def sweep(plain: Trial, trials: Sequence[Trial], target: Target) -> pd.DataFrame:
-    """Drop and price of every setting on check halves (paper, Fig. 15)."""
-    rows = [
-        {
-            "remedy": trial.remedy,
-            "setting": trial.setting,
-            **ends("drop", drop(trial.check, target.shift, target.side)),
-            "worst_drop": worst_drop(trial.check, target.shift),
-            **ends("price", price(plain.check, trial.check)),
-        }
-        for trial in (plain, *trials)
-    ]
     return pd.DataFrame(rows)

@@ -7,8 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.artifacts.gaps import DoesNotApply
-from pipeline.attribution.head import Head
-from pipeline.attribution.relevance import Codes, act_grad, linear_gradient
+from pipeline.attribution.relevance import Codes, act_grad
 
 
 class Relevance(NamedTuple):
@@ -22,20 +21,23 @@ class Relevance(NamedTuple):
     """Mean activation, 0 where off."""
 
 
-def relevance(
-    x: Float[Tensor, "n d"], codes: Codes, w: Float[Tensor, " p"], head: Head, atoms: Tensor
-) -> Relevance:
-    """Relevance of every component for a linear classifier with weights w, exact to first order.
+def relevance(gradient: Float[Tensor, "n d"], codes: Codes, atoms: Tensor) -> Relevance:
+    """Relevance of every component for a classifier, exact to first order.
+
+    Args:
+        gradient: of the classifier's output by each image's class token.
+        codes: of the images.
+        atoms: of the dictionary.
 
     Raises:
         DoesNotApply: no component has any relevance.
     """
-    slots = act_grad(linear_gradient(x, w, head), codes, atoms)
+    slots = act_grad(gradient, codes, atoms)
 
     def mean(values: Tensor) -> Tensor:
         total = torch.zeros(len(atoms), dtype=torch.float64)
         total.index_add_(0, codes.component.flatten(), values.flatten().double())
-        return total / len(x)
+        return total / len(gradient)
 
     absolute = mean(slots.abs())
     if not float(absolute.sum()) > 0:

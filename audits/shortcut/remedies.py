@@ -13,6 +13,7 @@ from audits.shortcut.classifier import fit
 from audits.shortcut.images import View, seen
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import Head
+from pipeline.attribution.relevance import linear_gradient
 from pipeline.config import ShortcutConfig
 
 STANDARD = "standard"
@@ -41,15 +42,37 @@ class Lesson:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """What is done to class tokens before the head: x less their component's part, or less their
+    part along a direction."""
+
+    of: Callable[[View], Float[Tensor, "n d"]]
+    along: Float[Tensor, " d"] | None = None
+    """Unit direction along which nothing is left, None where something is."""
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A classifier, and what is done to images before it."""
 
     model: LogisticRegression
     features: Callable[[View], Float[np.ndarray, "n p"]]
+    mixed: Float[np.ndarray, "p p"] | None = None
+    """What unit embeddings are multiplied with before it."""
+    edit: Edit | None = None
 
     def scores(self, view: View) -> Float[np.ndarray, " n"]:
         """Log-odds of the positive side, both sides taken as equally frequent."""
         return np.asarray(self.model.decision_function(self.features(view)))
+
+    def gradient(self, view: View, head: Head) -> Float[Tensor, "n d"]:
+        """Of the log-odds by class tokens."""
+        w = self.model.coef_[0] if self.mixed is None else self.mixed @ self.model.coef_[0]
+        x = view.x if self.edit is None else self.edit.of(view)
+        found = linear_gradient(x, torch.from_numpy(w).float(), head)
+        if self.edit is None or self.edit.along is None:
+            return found
+        return found - (found @ self.edit.along)[:, None] * self.edit.along
 
 
 def _as_seen(view: View) -> np.ndarray:
@@ -114,21 +137,34 @@ def direction_removed(lesson: Lesson, quantiles: tuple[float, float]) -> Fitted:
     u = torch.nn.functional.normalize(_direction(lesson, quantiles), dim=0)
     mean = lesson.view.x.mean(dim=0)
 
-    def features(view: View) -> np.ndarray:
-        along = (view.x - mean) @ u
-        return seen(view.x - along[:, None] * u, lesson.head).z
+    def edited(view: View) -> torch.Tensor:
+        return view.x - ((view.x - mean) @ u)[:, None] * u
 
-    return Fitted(fit(features(lesson.view), lesson.positive, lesson.c), features)
+    return _edited(lesson, Edit(edited, u))
 
 
 def switched_off(lesson: Lesson) -> Fitted:
     """Of every embedding the component's part taken away, x − a V: the latent twin of a cover."""
 
-    def features(view: View) -> np.ndarray:
+    def edited(view: View) -> torch.Tensor:
         activation = torch.from_numpy(lesson.activation_of(view)).float()
-        return seen(view.x - activation[:, None] * lesson.atom, lesson.head).z
+        return view.x - activation[:, None] * lesson.atom
 
-    return Fitted(fit(features(lesson.view), lesson.positive, lesson.c), features)
+    return _edited(lesson, Edit(edited))
+
+
+def _edited(lesson: Lesson, edit: Edit) -> Fitted:
+    def features(view: View) -> np.ndarray:
+        return seen(edit.of(view), lesson.head).z
+
+    return Fitted(fit(features(lesson.view), lesson.positive, lesson.c), features, edit=edit)
+
+
+def _mixed(lesson: Lesson, matrix: Float[np.ndarray, "p p"]) -> Fitted:
+    def features(view: View) -> np.ndarray:
+        return view.z @ matrix
+
+    return Fitted(fit(features(lesson.view), lesson.positive, lesson.c), features, mixed=matrix)
 
 
 def shifts_removed(lesson: Lesson, count: int) -> Fitted:
@@ -144,11 +180,7 @@ def shifts_removed(lesson: Lesson, count: int) -> Fitted:
     if len(moved) < count:
         raise DoesNotApply(f"there are {len(moved)} pairs of images, for {count} directions")
     directions = np.linalg.svd(moved, full_matrices=False)[2][:count]
-
-    def features(view: View) -> np.ndarray:
-        return view.z - (view.z @ directions.T) @ directions
-
-    return Fitted(fit(features(lesson.view), lesson.positive, lesson.c), features)
+    return _mixed(lesson, np.eye(directions.shape[1]) - directions.T @ directions)
 
 
 def shift_penalty(lesson: Lesson, strength: float) -> Fitted:
@@ -162,11 +194,7 @@ def shift_penalty(lesson: Lesson, strength: float) -> Fitted:
     moved = np.vstack([view.z - plain for view in lesson.shifted])
     values, vectors = np.linalg.eigh(moved.T @ moved / len(moved))
     root = (vectors / np.sqrt(1 + strength * values.clip(0))) @ vectors.T
-
-    def features(view: View) -> np.ndarray:
-        return view.z @ root
-
-    return Fitted(fit(features(lesson.view), lesson.positive, lesson.c), features)
+    return _mixed(lesson, root)
 
 
 def shifted_copies(lesson: Lesson) -> Fitted:

@@ -17,6 +17,8 @@ from audits.shortcut.uncertainty import Estimate, Resamples, auroc_of, mean_of, 
 from pipeline.config import ShortcutConfig
 
 SIDES = ("positive", "negative")
+EVERY = "every"
+"""All images of a part as they are, those that are not there under shifts too."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,21 @@ class Half:
 
 @dataclass(frozen=True)
 class Judged:
-    """Images that classifiers are judged on, under shifts."""
+    """Images that classifiers are judged on: a sample of them under shifts, all as they are."""
 
     shifted: Shifted
     over: Resamples
+    """Of the sample's groups."""
+    every: Images
+    over_every: Resamples
 
     @classmethod
-    def of(cls, shifted: Shifted, config: ShortcutConfig, seed: int) -> "Judged":
+    def of(cls, shifted: Shifted, every: Images, config: ShortcutConfig, seed: int) -> "Judged":
         """With the resamples of their groups."""
-        return cls(shifted, resamples(shifted.images.groups, config.bootstrap, seed))
+        over, over_every = (
+            resamples(images.groups, config.bootstrap, seed) for images in (shifted.images, every)
+        )
+        return cls(shifted, over, every, over_every)
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ def outcome(
     judged: Judged,
     shift: str,
     excluded: Bool[np.ndarray, "r n"] | None = None,
+    weight: Float[np.ndarray, " n"] | None = None,
 ) -> Outcome:
     """Accuracy of each side under a shift.
 
@@ -104,16 +113,21 @@ def outcome(
         fitted: r classifiers.
         cuts: their thresholds.
         judged: the images.
-        shift: a key of their views.
+        shift: a key of their views, or EVERY for all images as they are.
         excluded: images that a classifier is not to be judged on, for it has learnt from them.
+        weight: of each image within its side, None for all the same.
     """
-    view, positive = judged.shifted.views[shift], judged.shifted.images.positive
+    view, positive, over = (
+        (judged.every.view, judged.every.positive, judged.over_every)
+        if shift == EVERY
+        else (judged.shifted.views[shift], judged.shifted.images.positive, judged.over)
+    )
     above = np.stack([one.scores(view) > cut for one, cut in zip(fitted, cuts, strict=True)])
     right = (above == positive).astype(float)
     if excluded is not None:
         right[excluded] = np.nan
     own, others = np.where(positive, right, np.nan), np.where(positive, np.nan, right)
-    return Outcome(mean_of(own, judged.over), mean_of(others, judged.over))
+    return Outcome(mean_of(own, over, weight), mean_of(others, over, weight))
 
 
 def auroc(fitted: Sequence[Fitted], judged: Judged) -> Estimate:

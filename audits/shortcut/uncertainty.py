@@ -67,18 +67,23 @@ def resamples(groups: np.ndarray, count: int, seed: int) -> Resamples:
     return Resamples(numbers, times.astype(float))
 
 
-def mean_of(values: Float[np.ndarray, "r n"], over: Resamples) -> Estimate:
+def mean_of(
+    values: Float[np.ndarray, "r n"],
+    over: Resamples,
+    weight: Float[np.ndarray, " n"] | None = None,
+) -> Estimate:
     """Mean over images of each classifier's values, such as 1 for right and 0 for wrong.
 
     Args:
         values: NaN where a classifier is not to be judged on an image.
         over: the images' groups.
+        weight: of the images, None for all the same.
     """
-    known = np.isfinite(values)
+    counted = np.isfinite(values) * (np.ones(values.shape[1]) if weight is None else weight)
     shape = (over.times.shape[1], len(values))
     sums, counts = np.zeros(shape), np.zeros(shape)
-    np.add.at(sums, over.group, np.where(known, values, 0.0).T)
-    np.add.at(counts, over.group, known.T.astype(float))
+    np.add.at(sums, over.group, (np.where(np.isfinite(values), values, 0.0) * counted).T)
+    np.add.at(counts, over.group, counted.T)
     with np.errstate(invalid="ignore"):
         draws = (over.times @ sums) / (over.times @ counts)
         return Estimate(sums.sum(axis=0) / counts.sum(axis=0), draws.T)

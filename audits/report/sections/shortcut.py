@@ -90,6 +90,7 @@ def shortcut(
         ),
         "title": headline(name, sides, components, fall, sources.gaps.get("shortcut.suspect")),
         "summary": summary(sides, fall, remedies, metrics),
+        "fragile": [_fragile(row, sides) for row in _records(sources.shifts) if row["fragile"]],
         "fall": fall,
         "target_side": sides[metrics["target"]["side"]] if "target" in metrics else "",
         "target_component": metrics.get("target", {}).get("component"),
@@ -114,6 +115,14 @@ def first_fall(shifts: pd.DataFrame, target: Mapping[str, Any] | None) -> dict[s
     of_target = shifts["shift"].eq(target["shift"]) & shifts["side"].eq(target["side"])
     (row,) = _records(shifts[of_target & shifts["remedy"].eq(STANDARD)])
     return {**row, "words": words(row["kind"], float(row["strength"]))}
+
+
+def _fragile(row: Mapping[str, Any], sides: Mapping[str, str]) -> str:
+    before = wording.percent(row["accuracy"] + row["drop"])
+    return (
+        f"{sides[row['side']]} {words(row['kind'], float(row['strength']))} "
+        f"({before} to {wording.percent(row['accuracy'])})"
+    )
 
 
 def words(kind: str, strength: float) -> str:
@@ -208,12 +217,29 @@ def summary(
         )
     if not others:
         return f"{lost}, no remedy could be tried. {good}"
-    best = max(others, key=lambda row: float(row["relief"]))
+    matched = [row for row in others if row["recommended_matched"]]
+    best = matched[0] if matched else max(others, key=lambda row: float(row["relief"]))
+    which = (
+        "The cheapest that would, were the shortcut to earn nothing"
+        if matched
+        else "The one that brings back most"
+    )
     return (
-        f"{lost}, none of the remedies brings back half at the price that is allowed. The one that "
-        f"brings back most ({REMEDIES[best['remedy']].lower()}: {points(best['relief'])}, "
-        f"{between(best, 'relief')}) costs {points(best['price'])} points "
-        f"({between(best, 'price')}) of balanced accuracy on images as they are. {good}"
+        f"{lost}, none of the remedies brings back two thirds at the price that is allowed on "
+        f"images as they are. {which} ({REMEDIES[best['remedy']].lower()}), brings back "
+        f"{points(best['relief'])} ({between(best, 'relief')}) and costs {points(best['price'])} "
+        f"points ({between(best, 'price')}) of balanced accuracy there"
+        f"{_matched(best, fall)}. {good}"
+    )
+
+
+def _matched(row: Mapping[str, Any], fall: Mapping[str, Any]) -> str:
+    """What a remedy costs where the shortcut earns nothing, empty where that is not known."""
+    if pd.isna(row["price_matched"]):
+        return ""
+    return (
+        f", and {points(row['price_matched'])} ({between(row, 'price_matched')}) among images of "
+        f"which {KINDS[fall['kind']].lower()} does not tell the sides apart"
     )
 
 
@@ -228,6 +254,11 @@ def _remedy_row(row: Mapping[str, Any]) -> dict[str, Any]:
             f"{key}_points": f"{points(row[key])} ({between(row, key)})"
             for key in ("drop", "relief", "price")
         },
+        "price_matched_points": (
+            ""
+            if pd.isna(row["price_matched"])
+            else f"{points(row['price_matched'])} ({between(row, 'price_matched')})"
+        ),
         "other": (
             "" if not row["other_shift"] else f"{points(row['other_drop'])} ({row['other_shift']})"
         ),

@@ -325,6 +325,7 @@ def _shortcut(folder: Path, applies: bool) -> None:
             **ends("accuracy", 0.81 - drop * share),
             **ends("drop", drop * share),
             "proven": remedy == "standard" and side == "positive" and in_range,
+            "fragile": remedy == "standard" and side == "negative" and strength == 1,
         }
         for remedy, share in (("standard", 1.0), ("shift_penalty", 0.25))
         for (shift, strength, in_range), drop in drops.items()
@@ -333,6 +334,8 @@ def _shortcut(folder: Path, applies: bool) -> None:
     remedies = [
         {
             **{"remedy": remedy, "setting": setting, "recommended": remedy == "shift_penalty"},
+            **{"recommended_matched": False, "share": 0.02},
+            **ends("price_matched", -0.01),
             **ends("plain", 0.81),
             **ends("shifted", 0.81 - drop),
             **ends("drop", drop),

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from audits.report.__main__ import settings_of, write_report
+from audits.report.sections.shortcut import summary
 from pipeline.artifacts.store import write_table
 from pipeline.config import load_params
 from tests.audits.report.conftest import settings
@@ -135,6 +136,29 @@ def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
     assert "shown by red 2" in html and "λ = 100" in html and "5.5 (-4.5 to 16)" in html
     assert "red-hue in component 12, number 1 (it tells" in html
     assert "<arm>" not in (report() / "report.html").read_text()
+
+
+def test_a_remedy_for_where_the_shortcut_earns_nothing(report: Render) -> None:
+    fall = {"kind": "red"}
+    metrics = {
+        "auroc": {"value": 0.8, "low": 0.7, "high": 0.9},
+        "accuracy": {side: {"value": 0.8} for side in ("positive", "negative")},
+    }
+    row = {"remedy": "standard", "recommended": False, "recommended_matched": False}
+    for name, value in {"drop": 0.6, "relief": 0.4, "price": 0.05, "price_matched": 0.01}.items():
+        row |= {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
+    others = [
+        {**row, "remedy": "shift_penalty", "recommended_matched": True},
+        {**row, "remedy": "shifts_removed", "relief": 0.5},
+    ]
+    sides = {"positive": "bat", "negative": "the rest"}
+    told = summary(sides, fall, [row, *others], metrics)
+    assert "The cheapest that would, were the shortcut to earn nothing (what the shift" in told
+    assert "costs 5.0 points (-5.0 to 15) of balanced accuracy there, and 1.0 (-9.0 to 11)" in told
+    unknown = [{**one, "recommended_matched": False, "price_matched": None} for one in others]
+    told = summary(sides, fall, [row, *unknown], metrics)
+    assert "The one that brings back most (what the shift does projected out), brings" in told
+    assert "does not tell the sides apart" not in told
 
 
 def test_sections_that_do_not_apply_say_so(report: Render) -> None:

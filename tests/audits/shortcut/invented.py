@@ -52,6 +52,7 @@ class World:
     inputs: Inputs
     sae: Sae
     train: Images
+    held_out: Images
     shifted: tuple[Shifted, Shifted]
     shifts: pd.DataFrame
     labels: pd.DataFrame
@@ -133,4 +134,4 @@ def world(n: int, seed: int, planted: bool = True, settings: ShortcutConfig | No
             "top_images": [["a", "b"]] * COMPONENTS,
         }
     )
-    return World(inputs, sae, train, (under(train), under(held_out)), shifts, labels)
+    return World(inputs, sae, train, held_out, (under(train), under(held_out)), shifts, labels)

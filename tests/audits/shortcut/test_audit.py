@@ -13,18 +13,23 @@ from audits.shortcut.images import parts
 from audits.shortcut.remedies import STANDARD
 from audits.shortcut.trials import Judged, auroc, half_of_groups, halves
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
-from pipeline.config import ConfigError
+from pipeline.config import ConfigError, ShortcutConfig
 from tests.audits.shortcut.invented import RED, World, config, world
 
 CONFIG = config()
 FINDINGS = pd.DataFrame(columns=["component", "verdict", "mode"])
 
 
-def audited(made: World, findings: pd.DataFrame = FINDINGS, seed: int = 0) -> Results:
+def audited(
+    made: World,
+    findings: pd.DataFrame = FINDINGS,
+    seed: int = 0,
+    settings: ShortcutConfig = CONFIG,
+) -> Results:
     acquisition = pd.DataFrame({"sex": np.where(np.arange(len(made.inputs.images)) % 2, "f", "m")})
     return audit_shortcut(
         *(made.inputs, made.sae, made.labels, findings, acquisition),
-        *(made.train, made.shifted, made.shifts, CONFIG, seed, Gaps()),
+        *(made.train, made.held_out, made.shifted, made.shifts, settings, seed, Gaps()),
     )
 
 
@@ -52,13 +57,13 @@ def test_the_planted_component_is_the_first_candidate_and_called(result: Results
 def test_what_is_reported_is_what_is_true(result: Results) -> None:
     """The truth: classifiers of as many train images, of ten worlds, on 6,000 images of another."""
     large = world(18000, 99)
-    over = Judged.of(large.shifted[1], config(bootstrap=1), 0)
+    over = Judged.of(large.shifted[1], large.held_out, config(bootstrap=1), 0)
     target = proof.Target("red_1", "red", "positive")
     found: dict[str, list[float]] = {}
     for seed in range(1, 11):
         small = world(1200, seed)
         split = halves(small.train, CONFIG, seed)
-        check = Judged.of(small.shifted[0], CONFIG, seed)
+        check = Judged.of(small.shifted[0], small.train, CONFIG, seed)
         trial = proof.standard_trial(small.train, split, check)
         outcomes = proof.held_out(trial, over)
         for side in ("positive", "negative"):
@@ -83,14 +88,26 @@ def test_what_is_reported_is_what_is_true(result: Results) -> None:
 
 
 def test_a_remedy_is_recommended_that_takes_the_drop_away(result: Results) -> None:
-    table = result.tables["remedies"].set_index("remedy")
-    best = table[table["recommended"].astype(bool)].iloc[0]
-    standard = table.loc[STANDARD]
-    assert best["drop"] < 0.67 * standard["drop"] and best["relief_low"] > 0
+    """Red skin earns more than max_price here, so that nothing helps on images as they are."""
+    table = result.tables["remedies"]
+    standard = table.iloc[0]
+    assert result.metrics["recommended"] == "none" and not table["recommended"].any()
+    best = table[table["recommended_matched"].astype(bool)].iloc[0]
+    assert best["drop"] < standard["drop"] / 3 and best["relief_low"] > 0
     assert best["relief"] == pytest.approx(standard["drop"] - best["drop"])
-    assert best["price"] <= CONFIG.max_price + 0.03
-    assert result.metrics["recommended"] == best.name
-    assert set(result.tables["shifts"]["remedy"]) == {STANDARD, best.name}
+    assert best["price_matched"] < CONFIG.max_price < best["price"]
+    assert best["share"] < standard["share"] / 3
+    assert result.metrics["recommended_matched"] == best["remedy"]
+    assert set(result.tables["shifts"]["remedy"]) == {STANDARD, best["remedy"]}
+
+
+def test_a_price_that_may_be_paid_recommends_on_images_as_they_are() -> None:
+    found = audited(world(1200, 0), settings=config(max_price=0.12))
+    table = found.tables["remedies"]
+    best = table[table["recommended"].astype(bool)].iloc[0]
+    assert best["drop"] < table["drop"].iloc[0] / 3
+    assert found.metrics["recommended"] == best["remedy"]
+    assert "none" not in (found.metrics["recommended"], found.metrics["recommended_matched"])
 
 
 def test_where_nothing_is_planted_nothing_is_called_nor_recommended() -> None:
@@ -112,7 +129,7 @@ def test_held_out_images_choose_nothing() -> None:
         }
     )
     told, untold = audited(made), audited(blind)
-    same = ("target", "recommended")
+    same = ("target", "recommended", "recommended_matched")
     assert {k: told.metrics[k] for k in same} == {k: untold.metrics[k] for k in same}
     pd.testing.assert_frame_equal(told.tables["sweep"], untold.tables["sweep"])
     assert untold.tables["components"]["called"].isna().all()

@@ -7,14 +7,15 @@ import pytest
 from audits.failures.modes import KIND_MODES
 from audits.shortcut.candidates import (
     BESIDE_THE_POINT,
-    answering,
     check_kinds,
     goes_with,
     imbalance,
+    leading,
     rank_candidates,
     within,
 )
 from pipeline.artifacts.gaps import DoesNotApply
+from pipeline.config import STATISTICS
 
 
 def components(kinds: list[str | None], **columns: list) -> pd.DataFrame:
@@ -81,10 +82,39 @@ def test_imbalance_is_an_auroc() -> None:
     assert imbalance(activation, positive).tolist() == pytest.approx([0.5, 0.0])
 
 
-def test_a_shift_acts_through_the_candidate_that_answers_and_goes_with_its_colour() -> None:
-    table = rank_candidates(components(["context"] * 3), 3)
-    assert answering(table, np.array([0.1, -0.9, 0.5]), None) == 1
-    assert answering(table, np.array([0.1, -0.9, 0.8]), np.array([0.3, 0.0, -0.6])) == 2
+class TestLeading:
+    colours = np.zeros((4, len(STATISTICS)))
+
+    def test_a_shift_acts_through_the_component_that_answers_to_no_other(self) -> None:
+        # Under both, 0 moves most: it answers to neither alone.
+        moved = {
+            "patch": np.array([-0.5, -0.3, 0.0, 0.0]),
+            "jpeg": np.array([-0.5, 0.0, 0.2, 0.1]),
+        }
+        table = components([None] * 4)
+        assert leading(table, moved, self.colours) == {"patch": 1, "jpeg": 2}
+        assert leading(table, {"patch": moved["patch"]}, self.colours) == {"patch": 0}
+
+    def test_what_goes_with_the_shifts_colour_answers_to_it(self) -> None:
+        moved = {"red": np.array([0.1, -0.9, 0.8, 0.0])}
+        colours = self.colours.copy()
+        colours[:, STATISTICS.index("red")] = [0.3, 0.0, -0.6, 0.1]
+        assert leading(components([None] * 4), moved, colours) == {"red": 2}
+
+    def test_rare_rejected_and_taken_components_lead_nothing(self) -> None:
+        table = components([None] * 4, images=[9, 50, 50, 50], verdict=[None, "reject", None, None])
+        one = np.array([-0.9, -0.8, 0.2, 0.1])
+        found = leading(table, {"patch": one, "jpeg": one}, self.colours)
+        assert found == {"patch": 2, "jpeg": 3}
+        alone = table.assign(images=[9, 50, 50, 9])
+        assert leading(alone, {"patch": one, "jpeg": one}, self.colours) == {"patch": 2}
+
+
+def test_leads_come_first_and_a_persons_verdict_before_them() -> None:
+    table = components(["context"] * 4, share=[0.4, 0.3, 0.2, 0.1])
+    assert rank_candidates(table, 3, [3, 1])["component"].tolist() == [3, 1, 0]
+    judged = table.assign(verdict=[None, None, "accept", "reject"])
+    assert rank_candidates(judged, 4, [3, 1])["component"].tolist() == [2, 1, 0, 3]
 
 
 def vocabulary(*kinds: str | None) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import torch
 
 from audits.shortcut.images import seen
 from audits.shortcut.remedies import (
+    STANDARD,
     Fitted,
     Lesson,
     augmented,
@@ -65,6 +66,21 @@ def test_every_remedy_lets_the_shift_move_less(made: World, lesson: Lesson) -> N
     assert abs(left["shifted_copies", None]) < 0.6 * abs(untreated)
     assert abs(left["shift_penalty", 1e5]) < 0.05 < abs(left["shift_penalty", 100.0])
     assert abs(left["latent_augmentation", 4.0]) < abs(left["latent_augmentation", 1.0])
+
+
+def test_the_gradient_is_what_a_small_step_changes(made: World, lesson: Lesson) -> None:
+    """Across the atom: along it, what switching off takes away grows by as much as the step."""
+    view, head = made.shifted[1].views["plain"].rows(np.arange(20)), made.inputs.head
+    step = torch.randn(20, view.x.shape[1], generator=torch.Generator().manual_seed(0))
+    step = 0.01 * (step - (step @ lesson.atom)[:, None] * lesson.atom)
+    for remedy, setting in [(STANDARD, None), *settings(CONFIG)]:
+        if remedy == STANDARD:
+            fitted = standard(lesson.view, lesson.positive, lesson.c)
+        else:
+            fitted = learn(remedy, setting, lesson, CONFIG.quantiles, 0)
+        ahead, behind = (fitted.scores(seen(view.x + s, head)) for s in (step, -step))
+        found = (fitted.gradient(view, head) * step).sum(dim=1).numpy()
+        np.testing.assert_allclose(found, (ahead - behind) / 2, atol=2e-4 * np.abs(ahead).max())
 
 
 def test_a_penalty_of_nothing_is_the_standard_classifier(made: World, lesson: Lesson) -> None:

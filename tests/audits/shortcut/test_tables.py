@@ -13,7 +13,7 @@ from audits.shortcut.subgroups import subgroups
 from audits.shortcut.uncertainty import resamples
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import Head
-from pipeline.attribution.relevance import Codes
+from pipeline.attribution.relevance import Codes, linear_gradient
 from pipeline.config import AcquisitionConfig, ConfigError
 
 
@@ -70,14 +70,14 @@ def test_relevance_by_hand() -> None:
     w = torch.tensor([1.0, -1.0, 0.0])
     atoms = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
     codes = Codes(torch.tensor([[0, 1], [2, 1]]), torch.tensor([[6.0, 1.0], [9.0, 2.0]]))
-    found = relevance(x, codes, w, head, atoms)
+    found = relevance(linear_gradient(x, w, head), codes, atoms)
     # R: 6/√6 for 0; −1/√6 and −2/√6 for 1; 0 for 2.
     torch.testing.assert_close(found.share.float(), torch.tensor([6 / 9, 3 / 9, 0.0]))
     torch.testing.assert_close(found.mean.float(), torch.tensor([3.0, -1.5, 0.0]) / 6**0.5)
     torch.testing.assert_close(found.activation.float(), torch.tensor([3.0, 1.5, 4.5]))
     dead = Codes(codes.component, torch.zeros(2, 2))
     with pytest.raises(DoesNotApply, match="no component has any relevance"):
-        relevance(x, dead, w, head, atoms)
+        relevance(linear_gradient(x, w, head), dead, atoms)
 
 
 def test_activations_of_some_and_of_all_components() -> None:

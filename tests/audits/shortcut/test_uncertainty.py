@@ -63,3 +63,13 @@ def test_95_percent_intervals_hold_the_truth_in_95_percent_of_worlds() -> None:
         one = Estimate(found.value[rows], found.draws[rows]).interval()
         held += one.low <= truth <= one.high
     assert 0.93 <= held / worlds <= 0.97
+
+
+def test_weights_count_images_as_often() -> None:
+    values, groups = np.array([[1.0, 0.0, 1.0, np.nan]]), np.array([0, 1, 1, 2])
+    weight = np.array([1.0, 3.0, 0.0, 5.0])
+    found = mean_of(values, resamples(groups, 50, 0), weight)
+    assert found.value.tolist() == [0.25]
+    often = np.array([[1.0, 0.0, 0.0, 0.0, np.nan]])
+    same = mean_of(often, resamples(np.array([0, 1, 1, 1, 2]), 50, 0))
+    np.testing.assert_allclose(found.draws, same.draws)
