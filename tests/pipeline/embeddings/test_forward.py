@@ -111,7 +111,7 @@ def test_auto_takes_the_finest_half_precision_that_agrees(clip, pixels, monkeypa
 def _drifting(by_dtype):
     """Vectors of ones, with a part of them turned away in some precisions."""
 
-    def vectors(self, pixels, dtype):
+    def vectors(self, pixels, dtype, kept):
         ones = torch.ones(len(pixels), 4)
         ones[:, 0] += by_dtype.get(dtype, 0.0)
         return ones
