@@ -12,8 +12,7 @@ the size of a pool alone, neither on batches nor on ranks:
 While a pool is in use, a thread reads the next one: two pools are held at once. Where all images
 of the split fit a pool, they are read once and kept. Where they fit on a GPU, they are read once
 and kept there, in the precision in which they are stored; the order is the same. Of several ranks
-each reads all blocks of a
-pool and keeps its share of the rows.
+each reads all blocks of a pool and keeps its share of the rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

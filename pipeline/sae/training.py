@@ -218,11 +218,10 @@ class _Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.config, number, step)
             losses.append(self._step(batch))
-        # At the end, for a number asked of a GPU in a step would make the next one wait.
+        # Asked of a GPU once, for a step would wait for the one before. Not sum(), whose rounding
+        # depends on Python's version.
         total = 0.0
-        for loss in (
-            torch.stack(losses).cpu().tolist()
-        ):  # one by one; sum() rounds by Python's version
+        for loss in torch.stack(losses).cpu().tolist():
             total += loss
         return total / self.steps
 
