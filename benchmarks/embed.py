@@ -12,6 +12,7 @@ import hashlib
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def in_turns(
     before = time.perf_counter() - start
     bare: list[float] = []
 
-    def both(pixels: Tensor) -> Tensor:
+    def both(pixels: Tensor, _: Sequence[str]) -> Tensor:
         begun = time.perf_counter()
         class_tokens(clip.model, ready[len(bare)])
         bare.append(time.perf_counter() - begun)

@@ -16,9 +16,10 @@ class EmbedConfig(Section):
 
     batch_size: Count
     """Images in a forward pass; halved as often as needed on a GPU that runs out of memory."""
-    workers: Annotated[int, Field(ge=0)]
+    workers: Literal["auto"] | Annotated[int, Field(ge=0)]
     """Processes that decode images; 0 decodes in `threads` threads between forward passes, which is
-    fastest where the model runs on the same cores."""
+    fastest where the model runs on the same cores. `auto` takes 0 on the CPU, elsewhere one for
+    each of the machine's cores. It decides no byte."""
     shard_rows: Count
     """Images in one Parquet shard."""
     dtype: Literal["float16", "float32"]

@@ -21,17 +21,17 @@ import torch
 from jaxtyping import Float, Int
 from PIL import Image
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline import layout
 from pipeline.artifacts.resume import resumable, work_key
-from pipeline.artifacts.stage import begin
+from pipeline.artifacts.stage import begin, pick_device
 from pipeline.artifacts.store import SHARD_PATTERN, atomic, read_json, read_table, write_json
 from pipeline.attribution.head import Head, project, unit
 from pipeline.config import ConfigError, EmbedConfig
 from pipeline.datasets.pixels import Reading, reading_of
-from pipeline.embeddings.forward import Forward, Ran, all_tokens, split_preprocess
-from pipeline.embeddings.images import Batch, batches, runs
+from pipeline.embeddings.forward import DEVICE, Forward, Ran, all_tokens, decoders, split_preprocess
+from pipeline.embeddings.images import Batch, ahead, batches, runs
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.models.catalog import (
     Clip,
@@ -39,6 +39,7 @@ from pipeline.models.catalog import (
     class_tokens,
     head_of,
     image_embeddings,
+    image_tower,
     load_clip,
     tokens_and_embeddings,
 )
@@ -46,6 +47,8 @@ from pipeline.models.catalog import (
 COSINE_TOLERANCE = 1e-5
 STORED = {"batch_size", "shard_rows", "dtype", "spatial_tokens"}
 """Settings that decide the shards' bytes, with what `auto` becomes of device and precision."""
+AHEAD = 4
+"""Batches that are computed while a shard is being written."""
 FIRST = 8  # images on which the head is checked and the precision settled
 
 
@@ -96,13 +99,12 @@ def drawn_tokens(sha256: Sequence[str], tokens: int, count: int) -> Int[np.ndarr
 
 
 def columns_of(
-    vectors: Float[Tensor, "n *tokens d"], sha256: Sequence[str], column: str, config: EmbedConfig
+    vectors: Float[Tensor, "n *tokens d"], column: str, config: EmbedConfig
 ) -> dict[str, np.ndarray]:
     """What a shard holds of some images: `column`, and `spatial` where it is asked for.
 
     Args:
-        vectors: of each image, or its class token and all its spatial tokens.
-        sha256: the images' hashes.
+        vectors: of each image, or its class token and the spatial tokens that are kept.
         column: name of the vectors or class tokens.
         config: number of spatial tokens and precision.
 
@@ -111,9 +113,7 @@ def columns_of(
     """
     columns: dict[str, Tensor] = {column: vectors}
     if config.spatial_tokens:
-        drawn = torch.from_numpy(drawn_tokens(sha256, vectors.shape[1] - 1, config.spatial_tokens))
-        rows = torch.arange(len(vectors))[:, None]
-        columns = {column: vectors[:, 0], "spatial": vectors[rows, 1 + drawn].flatten(1)}
+        columns = {column: vectors[:, 0], "spatial": vectors[:, 1:].flatten(1)}
     stored = {name: values.to(getattr(torch, config.dtype)) for name, values in columns.items()}
     if not all(values.isfinite().all() for values in stored.values()):
         raise ValueError(
@@ -128,7 +128,7 @@ def embed_shards(
     root: Path,
     reading: Reading,
     pixels_of: Callable[[Image.Image], Tensor],
-    forward: Callable[[Tensor], Tensor],
+    forward: Callable[[Tensor, Sequence[str]], Tensor],
     column: str,
     config: EmbedConfig,
     folder: Path,
@@ -141,8 +141,8 @@ def embed_shards(
         root: the dataset's folder.
         reading: how the files' pixels are taken.
         pixels_of: a picture as a tensor.
-        forward: a stack of them to vectors [n, d], or, where config asks for spatial tokens, to
-            class token and all spatial tokens [n, 1 + t, d].
+        forward: a stack of them and the images' hashes to vectors [n, d], or, where config asks for
+            spatial tokens, to class token and the spatial tokens that are kept [n, 1 + s, d].
         column: name of the vectors or class tokens in the shards.
         config: batches, shards, spatial tokens and the precision of storage.
         folder: written to; shards in it are kept.
@@ -157,14 +157,18 @@ def embed_shards(
         if part.start // edge not in done
     ]
 
-    def table(batch: Batch, rows: range) -> pa.Table:
-        columns = columns_of(forward(batch.pixels), hashes[rows.start : rows.stop], column, config)
-        return vector_table(batch.image_ids, columns)
+    def table(batch: Batch, rows: range) -> tuple[int, pa.Table]:
+        vectors = forward(batch.pixels, hashes[rows.start : rows.stop])
+        columns = columns_of(vectors, column, config)
+        return rows.start // edge, vector_table(batch.image_ids, columns)
 
-    stream = batches(images, root, reading, pixels_of, plan, config.workers, progress)
-    pairs = zip(stream, plan, strict=True)
-    for number, shard in groupby(pairs, lambda pair: pair[1].start // edge):
-        write_vectors(folder / f"part-{number:05d}.parquet", starmap(table, shard))
+    pinned = pick_device(config.device, DEVICE) == "cuda"
+    workers = decoders(config)
+    stream = batches(images, root, reading, pixels_of, plan, workers, progress, pinned)
+    made = ahead(starmap(table, zip(stream, plan, strict=True)), AHEAD)
+    for number, shard in groupby(made, lambda pair: pair[0]):
+        tables = (table for _, table in shard)
+        write_vectors(folder / f"part-{number:05d}.parquet", tables)
 
 
 def embed_audit(
@@ -187,8 +191,16 @@ def embed_audit(
     forward = Forward(clip, tokens, normalize, config, first)
     check_head(clip.model, forward.normalized(first), head_of(clip.model))
     key = shards_key(clip, images, config, forward.ran(), ["x", None, reading])
+    grid = len(image_tower(clip.model).positional_embedding) - 1
+
+    def chosen(pixels: Tensor, sha256: Sequence[str]) -> Tensor:
+        if not config.spatial_tokens:
+            return forward(pixels)
+        drawn = torch.from_numpy(drawn_tokens(sha256, grid, config.spatial_tokens))
+        return forward(pixels, nn.functional.pad(1 + drawn, (1, 0)))  # 0 is the class token
+
     with resumable(path, key) as folder:
-        embed_shards(images, root, reading, pixels_of, forward, "x", config, folder, progress)
+        embed_shards(images, root, reading, pixels_of, chosen, "x", config, folder, progress)
     return forward.ran()
 
 
@@ -216,8 +228,12 @@ def embed_projected(
     first = first_pixels(images, root, reading, pixels_of)
     forward = Forward(clip, image_embeddings, normalize, config, first)
     key = shards_key(clip, images, config, forward.ran(), ["z", reading])
+
+    def embedded(pixels: Tensor, _: Sequence[str]) -> Tensor:
+        return forward(pixels)
+
     with resumable(path, key) as folder:
-        embed_shards(images, root, reading, pixels_of, forward, "z", config, folder, progress)
+        embed_shards(images, root, reading, pixels_of, embedded, "z", config, folder, progress)
     return forward.ran()
 
 

@@ -1,11 +1,12 @@
 """Images through a model: on which device, in which precision, in batches that fit."""
 
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import Compose, Normalize
@@ -17,6 +18,7 @@ from pipeline.models.catalog import Clip, image_tower
 
 SAFE_COSINE = 0.9999
 """Least cosine to float32 at which `precision: auto` takes half precision."""
+DEVICE = "device of these embeddings"
 HALF = (torch.float16, torch.bfloat16)
 """Half precisions that `auto` tries, the finer one first."""
 
@@ -28,6 +30,18 @@ class Ran(NamedTuple):
     precision: str
     cosine_to_float32: float
     """Least over the first images' vectors; 1 where the precision is float32."""
+
+
+def decoders(config: EmbedConfig) -> int:
+    """Processes that decode images, of `workers`.
+
+    Raises:
+        ValueError: the machine has no such device.
+    """
+    if config.workers != "auto":
+        return config.workers
+    alone = pick_device(config.device, DEVICE) != "cpu"  # the model leaves the cores alone
+    return os.cpu_count() or 1 if alone else 0
 
 
 def split_preprocess(clip: Clip) -> tuple[Callable[[Image.Image], Tensor], Normalize]:
@@ -86,7 +100,7 @@ class Forward:
             first: images to settle the precision on; a later run that goes on with the work has to
                 give the same ones.
         """
-        self.device = torch.device(pick_device(config.device, "device of these embeddings"))
+        self.device = torch.device(pick_device(config.device, DEVICE))
         # Else convolutions on CUDA round to ten bits in what is called float32.
         torch.backends.cudnn.allow_tf32 = False
         self.model = clip.model.to(self.device)
@@ -97,13 +111,20 @@ class Forward:
         self.std = torch.tensor(normalize.std, device=self.device).view(shape)
         self.dtype, self.cosine = self._settle(config.precision, first)
 
-    def __call__(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n *tokens d"]:
+    def __call__(
+        self, pixels: UInt8[Tensor, "n h w 3"], kept: Int[Tensor, "n s"] | None = None
+    ) -> Float[Tensor, "n *tokens d"]:
         """Vectors of a batch, on the CPU; the batch is halved where the device's memory is short.
+
+        Args:
+            pixels: of the images.
+            kept: where `embed` gives tokens, those of each image that come back from the device;
+                None for all.
 
         Raises:
             RuntimeError: a vector is not finite.
         """
-        vectors = self._in_parts(pixels, self.dtype)
+        vectors = self._in_parts(pixels, self.dtype, kept)
         if not vectors.isfinite().all():
             raise RuntimeError(
                 f"the model's output in {self.ran().precision} is not finite: set "
@@ -114,7 +135,9 @@ class Forward:
     @torch.inference_mode()
     def normalized(self, pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n 3 h w"]:
         """What the model sees, on its device."""
-        there = pixels.to(self.device).permute(0, 3, 1, 2)
+        # Of pinned memory the copy waits for nothing; no other kind is safe on every device.
+        there = pixels.to(self.device, non_blocking=self.device.type == "cuda")
+        there = there.permute(0, 3, 1, 2)
         # The steps of ToTensor and Normalize, in their order, so that the bits are theirs.
         scaled = there.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         return scaled.sub_(self.mean).div_(self.std)
@@ -139,13 +162,14 @@ class Forward:
             raise ValueError(f"the model's output in {wanted} is not a number: set it to float32")
         return torch.float32, 1.0
 
-    def _in_parts(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    def _in_parts(self, pixels: Tensor, dtype: torch.dtype, kept: Tensor | None = None) -> Tensor:
         """Vectors, of as many images at a time as the device's memory holds."""
         parts: list[Tensor] = []
         while (done := sum(map(len, parts))) < len(pixels):
-            part = pixels[done : done + self.batch_size]
+            rows = slice(done, done + self.batch_size)
+            part = pixels[rows]
             try:
-                parts.append(self._vectors(part, dtype))
+                parts.append(self._vectors(part, dtype, None if kept is None else kept[rows]))
                 continue
             except RuntimeError as error:
                 if not _out_of_memory(error) or len(part) == 1:
@@ -156,10 +180,14 @@ class Forward:
         return torch.cat(parts)
 
     @torch.inference_mode()
-    def _vectors(self, pixels: Tensor, dtype: torch.dtype) -> Tensor:
+    def _vectors(self, pixels: Tensor, dtype: torch.dtype, kept: Tensor | None) -> Tensor:
         half = dtype != torch.float32
         with torch.autocast(self.device.type, dtype) if half else nullcontext():
-            return self.embed(self.model, self.normalized(pixels)).float().cpu()
+            vectors = self.embed(self.model, self.normalized(pixels))
+        if kept is not None:
+            rows = torch.arange(len(vectors), device=self.device)[:, None]
+            vectors = vectors[rows, kept.to(self.device)]
+        return vectors.float().cpu()
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

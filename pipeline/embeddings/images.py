@@ -1,10 +1,11 @@
 """Images of a manifest, decoded and preprocessed in parallel."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from tqdm import tqdm
 
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
+
+Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
@@ -75,6 +78,7 @@ def batches(
     rows: Sequence[range],
     workers: int,
     progress: str,
+    pinned: bool = False,
 ) -> Iterator[Batch]:
     """Batches of a manifest's images, decoded by worker processes, or by threads where they are 0.
 
@@ -89,6 +93,7 @@ def batches(
         rows: rows of `images` in each batch.
         workers: processes that decode; the result does not depend on it.
         progress: what the progress bar says.
+        pinned: pixels lie in memory from which CUDA copies without waiting.
 
     Raises:
         OSError: an image of the manifest is missing, no longer readable or has changed; it names
@@ -99,8 +104,21 @@ def batches(
     with tqdm(total=sum(map(len, rows)), desc=progress, unit=" images") as bar:
         stream = _by_processes(dataset, rows, workers) if workers else _by_threads(dataset, rows)
         for part, pixels in zip(rows, stream, strict=True):
-            yield Batch(ids[part].tolist(), pixels)
+            yield Batch(ids[part].tolist(), pixels.pin_memory() if pinned else pixels)
             bar.update(len(part))
+
+
+def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
+    """Items in their order, up to `count` of which a thread makes while one is in use."""
+    stream, end = iter(items), object()
+    maker = ThreadPoolExecutor(1)
+    try:
+        waiting = deque(maker.submit(next, stream, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(maker.submit(next, stream, end))
+            yield cast(Item, item)
+    finally:
+        maker.shutdown(cancel_futures=True)
 
 
 def _by_processes(dataset: _Images, rows: Sequence[range], workers: int) -> Iterator[Tensor]:

@@ -91,7 +91,7 @@ def main() -> None:
         return
     # Imported late: open_clip takes seconds, and most audits have nothing to do here.
     from pipeline.embeddings.embed import first_pixels, shards_key
-    from pipeline.embeddings.forward import Forward, split_preprocess
+    from pipeline.embeddings.forward import Forward, decoders, split_preprocess
     from pipeline.embeddings.images import batches, runs
     from pipeline.embeddings.vectors import vector_table, write_vectors
     from pipeline.models.catalog import class_tokens, load_clip
@@ -106,7 +106,7 @@ def main() -> None:
     pixels_of, normalize = split_preprocess(clip)
     train = images[images["split"] == "train"]
     plan = runs(len(train), settings.batch_size)
-    seen = batches(train, root, reading, pixels_of, plan, settings.workers, "statistics")
+    seen = batches(train, root, reading, pixels_of, plan, decoders(settings), "statistics")
     found = torch.cat([statistics(batch.pixels) for batch in seen])
     moved = amounts(config.shifts, found.std(dim=0))
     first = first_pixels(images, root, reading, pixels_of)
@@ -117,7 +117,7 @@ def main() -> None:
         parts = list(enumerate(runs(len(images), settings.batch_size)))
         parts = [(number, part) for number, part in parts if number not in done]
         rows = [part for _, part in parts]
-        stream = batches(images, root, reading, pixels_of, rows, settings.workers, "perturb")
+        stream = batches(images, root, reading, pixels_of, rows, decoders(settings), "perturb")
         for (number, _), batch in zip(parts, stream, strict=True):
             columns = {"statistics": statistics(batch.pixels).numpy()} | {
                 name: forward(shifted(batch.pixels, *shift)).numpy()

@@ -10,8 +10,9 @@ the size of a pool alone, neither on batches nor on ranks:
    pool, the whole epoch is.
 
 While a pool is in use, a thread reads the next one: two pools are held at once. Where all images
-of the split fit a pool, they are read once and kept. Of several ranks each reads all blocks of a
-pool and keeps its share of the rows.
+of the split fit a pool, they are read once and kept. Where they fit on a GPU, they are read once
+and kept there, in the precision in which they are stored; the order is the same. Of several ranks
+each reads all blocks of a pool and keeps its share of the rows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,6 +33,9 @@ from pipeline.sae.row_groups import Found, Vectors
 
 POOL_BYTES = 2**30
 """Size of a pool in memory, where nothing else is asked for."""
+SHARE = 0.5
+"""Of a GPU's free memory that embeddings may take; the rest is for the training."""
+CPU = torch.device("cpu")
 ROWS = 256  # tokens that are in float64 at a time: few enough for the cache
 
 Column = Literal["x", "spatial"]
@@ -65,6 +69,7 @@ class EmbeddingBlocks:
         self._dtype = np.dtype(found.form.dtype)
         self._groups = found.groups
         self._edges = np.cumsum([0, *(len(group.rows) for group in found.groups)])
+        self._there: dict[torch.device, dict[str, Tensor]] = {}
         self.pool_rows = max(1, pool_bytes // (sum(self._sizes.values()) * self._dtype.itemsize))
         """Images in a pool at most."""
 
@@ -107,6 +112,7 @@ class EmbeddingBlocks:
         epoch: int,
         rank: int = 0,
         world: int = 1,
+        device: torch.device = CPU,
     ) -> Iterator[Batch]:
         """One epoch, in the order that the module describes.
 
@@ -121,6 +127,7 @@ class EmbeddingBlocks:
             epoch: likewise; every epoch has another order.
             rank: which share: images rank, rank + world, … of each batch.
             world: number of ranks.
+            device: where the batches are wanted.
 
         Raises:
             ValueError: fraction is not in (0, 1], or world does not divide batch_size; while
@@ -142,6 +149,14 @@ class EmbeddingBlocks:
         place = np.arange(count)
         taken = np.split(place % world == rank, np.cumsum([len(pool) for pool in pools])[:-1])
         parts = [pool[which] for pool, which in zip(pools, taken, strict=True)]
+        if self._fits_on(device):
+            return self._dealt_there(np.concatenate(parts), own, wholes, device)
+        batches = self._from_pools(parts, own, wholes)
+        return batches if device.type == "cpu" else _brought(batches, device)
+
+    def _from_pools(
+        self, parts: Sequence[np.ndarray], own: Sequence[int], wholes: Sequence[int]
+    ) -> Iterator[Batch]:
         if self._fits:
             held = map(self._read, np.split(np.concatenate(parts), np.cumsum(own)[:-1]))
             return self._dealt(iter(held), own, wholes)
@@ -227,13 +242,48 @@ class EmbeddingBlocks:
     def _batch(self, parts: Sequence[Vectors], images: int) -> Batch:
         # Copies, so that no batch keeps a pool alive.
         joined = {
-            name: torch.from_numpy(np.concatenate([part[name] for part in parts])).float()
+            name: torch.from_numpy(np.concatenate([part[name] for part in parts]))
             for name in self._sizes
         }
-        spatial = joined.get("spatial")
+        return self._as_batch(joined, images)
+
+    def _as_batch(self, stored: dict[str, Tensor], images: int) -> Batch:
+        found = {name: values.float() for name, values in stored.items()}
+        spatial = found.get("spatial")
         if spatial is not None:
             spatial = spatial.unflatten(1, (self.tokens, self.width))
-        return Batch(joined.get("x"), spatial, images)
+        return Batch(found.get("x"), spatial, images)
+
+    def _fits_on(self, device: torch.device) -> bool:
+        """Whether all images of the split are, or can be, kept on a device with the training."""
+        if device in self._there or device.type != "cuda":
+            return device in self._there
+        size = self.rows * sum(self._sizes.values()) * self._dtype.itemsize
+        return size <= SHARE * torch.cuda.mem_get_info(device)[0]
+
+    def hold(self, device: torch.device) -> dict[str, Tensor]:
+        """All images of the split on a device, in the order of the shards, from now on."""
+        if device not in self._there:
+            held = {
+                name: torch.empty(
+                    (self.rows, size), dtype=getattr(torch, self._dtype.name), device=device
+                )
+                for name, size in self._sizes.items()
+            }
+            for first, vectors in zip(self._edges[:-1], self._by_blocks(), strict=True):
+                for name, values in vectors.items():
+                    held[name][first : first + len(values)] = torch.from_numpy(values).to(device)
+            self._there[device] = held
+        return self._there[device]
+
+    def _dealt_there(
+        self, rows: np.ndarray, own: Sequence[int], wholes: Sequence[int], device: torch.device
+    ) -> Iterator[Batch]:
+        held = self.hold(device)
+        # The epoch's order at once: a batch then waits for no copy.
+        order = torch.from_numpy(rows).to(device)
+        for part, whole in zip(order.split(list(own)), wholes, strict=True):
+            yield self._as_batch({name: values[part] for name, values in held.items()}, whole)
 
     @property
     def _fits(self) -> bool:
@@ -271,6 +321,22 @@ class EmbeddingBlocks:
 def _parts(values: np.ndarray, width: int) -> Iterator[Float[Tensor, "b d"]]:
     for part in torch.from_numpy(values).reshape(-1, width).split(ROWS):
         yield part.double()
+
+
+def _brought(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on a device; while one is in use, a thread makes the next one."""
+    cuda = device.type == "cuda"
+
+    def there(values: Tensor | None) -> Tensor | None:
+        if values is None:
+            return None
+        return (values.pin_memory() if cuda else values).to(device, non_blocking=cuda)
+
+    with ThreadPoolExecutor(1) as maker:
+        following = maker.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = maker.submit(next, batches, None)
+            yield Batch(there(batch.x), there(batch.spatial), batch.images)
 
 
 def _length(vectors: Vectors) -> int:

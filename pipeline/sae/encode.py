@@ -7,7 +7,7 @@ import torch
 
 from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
-from pipeline.artifacts.stage import begin
+from pipeline.artifacts.stage import begin, pick_device
 from pipeline.artifacts.store import atomic, read_json, shards, write_shard
 from pipeline.attribution.head import cosine_outputs
 from pipeline.embeddings.vectors import read_vectors
@@ -31,7 +31,7 @@ def main() -> None:
     """Encode an audit's embeddings shard by shard, and measure the SAE on held-out images."""
     name, params = begin(__doc__)
     audit = params.audit(name)
-    sae = files.load(layout.sae(name))
+    sae = files.load(layout.sae(name)).to(pick_device(audit.sae.device, "sae.device"))
     fired = torch.zeros(len(sae.atoms), dtype=torch.bool)
     with atomic(layout.codes(name)) as folder:
         folder.mkdir(parents=True)

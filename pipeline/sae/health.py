@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
 from pipeline.attribution.relevance import Codes
 from pipeline.sae.blocks import EmbeddingBlocks
-from pipeline.sae.model import Sae
+from pipeline.sae.model import Sae, encode_blocks
 
 ROWS = 1024
 """Images that are encoded at a time."""
@@ -161,8 +161,10 @@ class Measure:
         health = Health(len(sae.atoms), fired=fired, best_class=self.best_class)
         for batch in () if self.blocks is None else self.blocks.in_order(ROWS):
             assert batch.x is not None, "blocks are of class tokens"
-            codes = sae.encode(batch.x)
-            health.add(batch.x, codes, sae.reconstruct(codes))
+            codes = sae.encode(batch.x.to(sae.atoms.device))
+            x_hat = sae.reconstruct(codes).cpu()
+            # The sums are float64, which MPS has not, and few.
+            health.add(batch.x, Codes(*(column.cpu() for column in codes)), x_hat)
         return health
 
 
@@ -172,7 +174,7 @@ def firing(sae: Sae, blocks: EmbeddingBlocks) -> np.ndarray:
     fired = np.zeros(len(sae.atoms), dtype=np.int64)
     for batch in blocks.in_order(ROWS):
         assert batch.x is not None, "blocks are of class tokens"
-        codes = sae.encode(batch.x)
+        codes = encode_blocks(sae, batch.x, ROWS)
         on = codes.component[codes.activation > 0].numpy()
         fired += np.bincount(on, minlength=len(fired))
     return fired

@@ -39,6 +39,10 @@ class Sae(nn.Module):
 
 @torch.inference_mode()
 def encode_blocks(sae: Sae, x: Float[Tensor, "n d"], rows: int = 1024) -> Codes:
-    """Codes of many images, block by block, so that [n, m] is never dense."""
-    parts = [sae.encode(block) for block in x.split(rows)]
-    return Codes(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    """Codes of many images, block by block, so that [n, m] is never dense.
+
+    They are computed on the SAE's device and come back to that of x.
+    """
+    there = sae.atoms.device
+    parts = [sae.encode(block.to(there)) for block in x.split(rows)]
+    return Codes(*(torch.cat(column).to(x.device) for column in zip(*parts, strict=True)))

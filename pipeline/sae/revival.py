@@ -35,15 +35,16 @@ def revive(
         x: tokens to draw from.
         seed: of the draw.
     """
-    sae = trainee.served().cpu()
-    error = x.cpu() - sae.reconstruct(encode_blocks(sae, x.cpu()))
-    weight = error.square().sum(dim=1)
+    sae = trainee.served()
+    x = x.to(trainee.atoms.device)
+    error = x - sae.reconstruct(encode_blocks(sae, x))
+    weight = error.square().sum(dim=1).cpu()
     index = torch.nonzero(dead).flatten()[: int((weight > 0).sum())]
     if not len(index):
         return
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.multinomial(weight.double(), len(index), generator=generator)
-    direction = torch.nn.functional.normalize(error[drawn], dim=1).to(trainee.atoms.device)
+    direction = torch.nn.functional.normalize(error[drawn.to(error.device)], dim=1)
     living = trainee.encoder_weight[~dead]
     length = float(living.norm(dim=1).mean()) if len(living) else 1.0
     trainee.atoms[index] = direction

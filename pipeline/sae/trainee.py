@@ -111,8 +111,10 @@ class Trainee(nn.Module):
         if self.config.auxk and bool(dead.any()):
             residual = (framed - framed_hat).detach()
             loss = loss + self.config.auxk * self._auxk(framed, dense, residual, dead, weight)
-        fired = torch.zeros_like(dead)
-        fired[component[activation > 0]] = True
+        # Nothing here asks the device for a number, as an index by booleans would.
+        spare = len(dead)
+        place = torch.where(activation > 0, component, spare).flatten()
+        fired = dead.new_zeros(spare + 1).index_fill_(0, place, True)[:spare]
         return Step(loss, fired, threshold.detach())
 
     @torch.no_grad()
@@ -228,9 +230,9 @@ class Trainee(nn.Module):
     def note(self, fired: Bool[Tensor, " m"], images: int, threshold: Float[Tensor, ""]) -> None:
         """Remember after a step of some images what fired and BatchTopK's threshold."""
         self.idle += images
-        self.idle[fired] = 0
-        first = bool(self.threshold.isnan())
-        self.threshold.copy_(threshold if first else self.threshold.lerp(threshold, 1 - MOMENTUM))
+        self.idle.masked_fill_(fired, 0)
+        moved = self.threshold.lerp(threshold, 1 - MOMENTUM)
+        self.threshold.copy_(torch.where(self.threshold.isnan(), threshold, moved))
 
     @torch.no_grad()
     def served(self) -> Sae:

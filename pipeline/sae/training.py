@@ -123,7 +123,7 @@ def _run(
             )
         row = {"epoch": epoch, "loss": loss, "dead_fraction": float(run.dead().float().mean())}
         if fabric.is_global_zero:
-            curves.append({**row, **measure(trainee.served().cpu())})
+            curves.append({**row, **measure(trainee.served())})
             checkpoint.save(checkpoints, trainee, optimizer, curves)
             bar.set_postfix({"loss": f"{loss:.4f}"})
         else:
@@ -181,11 +181,11 @@ def tokens(batch: Batch) -> tuple[Float[Tensor, "n d"], Float[Tensor, " n"]]:
     parts, weights = [], []
     if batch.x is not None:
         parts.append(batch.x)
-        weights.append(torch.full((len(batch.x),), 1 / batch.images))
+        weights.append(batch.x.new_full((len(batch.x),), 1 / batch.images))
     if batch.spatial is not None:
         images, count, _ = batch.spatial.shape
         parts.append(batch.spatial.flatten(0, 1))
-        weights.append(torch.full((images * count,), 1 / (batch.images * count)))
+        weights.append(batch.spatial.new_full((images * count,), 1 / (batch.images * count)))
     return torch.cat(parts), torch.cat(weights)
 
 
@@ -213,11 +213,16 @@ class _Run:
 
     def epoch(self, number: int) -> float:
         """One pass; the mean loss of its steps."""
-        total = 0.0
+        losses = []
         for step, batch in enumerate(self._batches(number), (number - 1) * self.steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.config, number, step)
-            total += self._step(batch)
+            losses.append(self._step(batch))
+        # Asked of a GPU once, for a step would wait for the one before. Not sum(), whose rounding
+        # depends on Python's version.
+        total = 0.0
+        for loss in torch.stack(losses).cpu().tolist():
+            total += loss
         return total / self.steps
 
     def start(self) -> None:
@@ -227,7 +232,7 @@ class _Run:
 
     def _framed(self) -> Iterator[Float[Tensor, "b d"]]:
         for batch in self._batches(1, alone=True):
-            x = tokens(batch)[0].to(self.fabric.device)
+            x = tokens(batch)[0]
             yield (x - self.trainee.frame_mean) / self.trainee.scale
 
     def first_tokens(self, number: int) -> Float[Tensor, "n d"]:
@@ -243,11 +248,17 @@ class _Run:
         rank, world = (0, 1) if alone else (self.fabric.global_rank, self.fabric.world_size)
         fraction = self.config.epoch_fraction
         return self.blocks.batches(
-            self.config.batch_size, fraction, self.seed, epoch, rank=rank, world=world
+            self.config.batch_size,
+            fraction,
+            self.seed,
+            epoch,
+            rank=rank,
+            world=world,
+            device=self.fabric.device,
         )
 
-    def _step(self, batch: Batch) -> float:
-        x, weight = (tensor.to(self.fabric.device) for tensor in tokens(batch))
+    def _step(self, batch: Batch) -> Tensor:
+        x, weight = tokens(batch)
         self.optimizer.zero_grad()
         step = self.module(x, weight, self.dead(), self._gather)
         # DDP takes the mean over devices of what are shares of a sum.
@@ -257,7 +268,7 @@ class _Run:
         self.optimizer.step()
         self.trainee.constrain()
         self.trainee.note(self._sum(step.fired.float()) > 0, batch.images, step.threshold)
-        return float(self._sum(step.loss.detach()))
+        return self._sum(step.loss.detach())
 
     def _sum(self, value: Tensor) -> Tensor:
         return cast(Tensor, self.fabric.all_reduce(value, reduce_op="sum"))

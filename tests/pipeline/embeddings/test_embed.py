@@ -82,7 +82,7 @@ def tokens_one_by_one(clip, images, root) -> np.ndarray:
 def brightness_shards(images, root, config, folder) -> None:
     """Shards of vectors that say how bright each image is."""
 
-    def brightness(pixels):
+    def brightness(pixels, _):
         return pixels.flatten(1).float().mean(dim=1, keepdim=True).repeat(1, 2)
 
     def pixels_of(image):
@@ -161,7 +161,7 @@ def test_class_tokens_alone_leave_no_other_column(clip, images, root, tmp_path):
 def test_numbers_too_large_for_the_precision_are_refused():
     config = EMBED.model_copy(update={"dtype": "float16"})
     with pytest.raises(ValueError, match=r"dtype of these .* float16.*7e\+04; set it to float32"):
-        columns_of(torch.tensor([[7e4, 1.0], [2.0, 3.0]]), ["0", "1"], "x", config)
+        columns_of(torch.tensor([[7e4, 1.0], [2.0, 3.0]]), "x", config)
 
 
 def test_runs_cross_no_shard():

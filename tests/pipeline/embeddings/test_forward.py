@@ -111,7 +111,7 @@ def test_auto_takes_the_finest_half_precision_that_agrees(clip, pixels, monkeypa
 def _drifting(by_dtype):
     """Vectors of ones, with a part of them turned away in some precisions."""
 
-    def vectors(self, pixels, dtype):
+    def vectors(self, pixels, dtype, kept):
         ones = torch.ones(len(pixels), 4)
         ones[:, 0] += by_dtype.get(dtype, 0.0)
         return ones
@@ -182,3 +182,19 @@ def test_what_is_not_finite_is_an_error(clip, pixels):
 
     with pytest.raises(RuntimeError, match=r"not finite: set precision of these .* to float32"):
         runner(clip, pixels, overflowing)(pixels)
+
+
+@pytest.mark.parametrize(
+    ("workers", "device", "expected"), [("auto", "cpu", 0), ("auto", "cuda", 16), (3, "cuda", 3)]
+)
+def test_workers_are_by_device_and_cores(workers, device, expected, monkeypatch):
+    monkeypatch.setattr(forward, "pick_device", lambda *_: device)
+    monkeypatch.setattr(forward.os, "cpu_count", lambda: 16)
+    assert forward.decoders(EMBED.model_copy(update={"workers": workers})) == expected
+
+
+def test_tokens_that_are_kept_are_those_asked_for(clip, pixels):
+    forward = runner(clip, pixels, all_tokens, batch_size=3)
+    kept = torch.tensor([[0, 1 + row % 4, 2] for row in range(7)])
+    rows = torch.arange(7)[:, None]
+    assert torch.equal(forward(pixels, kept), forward(pixels)[rows, kept])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.pipeline.invented_device import Held, gpu
 from tests.pipeline.sae.invented_shards import GROUP, SHARD, TOKENS, TRAIN, D, images, opened, write
 
 
@@ -112,3 +113,20 @@ def test_impossible_requests_are_refused(tmp_path):
         blocks.batches(7, 1.0, 0, 0, 0, 2)
     with pytest.raises(ValueError, match="rank is 2"):
         blocks.batches(6, 1.0, 0, 0, 2, 2)
+
+
+@pytest.mark.parametrize("pool", [9, 1000])
+def test_images_that_are_held_on_a_device_come_in_the_same_order(tmp_path, pool):
+    manifest, *_ = write(tmp_path, dtype="float16")
+    blocks = opened(tmp_path, manifest, columns=("x", "spatial"), pool=pool)
+    expected = list(blocks.batches(6, 0.7, seed=3, epoch=2))
+    with gpu() as device:
+        brought = list(blocks.batches(6, 0.7, seed=3, epoch=2, device=device))
+        blocks.hold(device)
+        held = list(blocks.batches(6, 0.7, seed=3, epoch=2, device=device))
+        for found in (brought, held):
+            for there, here in zip(found, expected, strict=True):
+                assert isinstance(there.x, Held)
+                assert torch.equal(there.x.cpu(), here.x)
+                assert torch.equal(there.spatial.cpu(), here.spatial)
+                assert there.images == here.images
