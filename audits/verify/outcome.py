@@ -1,5 +1,6 @@
 """What a verification found, for people and for programs."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from audits.verify.comparison import Judged, Part, StageOutcome, beyond
 __all__ = ["Verified"]
 
 LISTED = 12
-"""Parts of a stage that are listed."""
+"""Metrics, findings and parts of a stage that are listed; --json has all."""
 
 
 class Verified(NamedTuple):
@@ -97,21 +98,30 @@ def _parts(parts: Sequence[Part]) -> list[tuple[str, ...]]:
     # What is judged stands before pages, which follow from it.
     worst = sorted(parts, key=lambda part: part.holds is not False)
     rows = [(part.file, part.what, part.said) for part in worst[:LISTED]]
-    if len(parts) > LISTED:
-        rows.append((f"{len(parts) - LISTED} more: --json lists them", "", ""))
-    return [*rows]
+    return [*rows, *_more(parts, 3)]
 
 
-def _table(judged: Sequence[Judged]) -> tuple[Sequence[str], list[list[str]]]:
+def _more(all_of_them: Sequence[Any], columns: int) -> list[tuple[str, ...]]:
+    """A row that says how many are not listed."""
+    more = len(all_of_them) - LISTED
+    return [(f"{more} more: --json lists them", *[""] * (columns - 1))] if more > 0 else []
+
+
+def _table(judged: Sequence[Judged]) -> tuple[Sequence[str], list[tuple[str, ...]]]:
     header = ("which", "committed", "made anew", "difference", "allowed")
     rows = [
-        [
+        (
             one.name,
             figure(one.before),
             figure(one.now),
             "" if one.by is None else signed(one.by),
             one.allowed,
-        ]
-        for one in judged
+        )
+        for one in sorted(judged, key=_size)[:LISTED]
     ]
-    return header, rows
+    return header, [*rows, *_more(judged, len(header))]
+
+
+def _size(one: Judged) -> float:
+    """What differs most comes first, and before all what has no number."""
+    return -math.inf if one.by is None else -abs(one.by)

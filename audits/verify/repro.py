@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from audits.history.lock import read_lock
 from audits.verify.copy import CopyError, Plan, environment
 
 __all__ = ["LOG", "repro"]
@@ -32,6 +33,9 @@ def repro(folder: Path, planned: Plan, say: Callable[[str], None]) -> None:
             belong to the commit's code and settings.
     """
     command = [sys.executable, "-m", "dvc", "repro", "--no-run-cache", "--no-commit"]
+    # What a copy that goes on has computed already has an entry in its dvc.lock.
+    known = read_lock((folder / "dvc.lock").read_text(encoding="utf-8"))
+    begun = sum(name in known for name in planned.computed)
     began = time.monotonic()
     log = folder / LOG
     with log.open("a", encoding="utf-8") as kept:
@@ -51,9 +55,9 @@ def repro(folder: Path, planned: Plan, say: Callable[[str], None]) -> None:
                 kept.flush()
                 if started := RUNS.search(line):
                     _check(started[1], planned)
-                    number = planned.computed.index(started[1]) + 1
+                    begun += 1
                     so_far = time.monotonic() - began
-                    say(f"[{number}/{len(planned.computed)}] {started[1]}  ({so_far:.0f} s)")
+                    say(f"[{begun}/{len(planned.computed)}] {started[1]}  (after {so_far:.0f} s)")
         except BaseException:
             process.terminate()
             raise
