@@ -35,7 +35,7 @@ def repro(folder: Path, planned: Plan, say: Callable[[str], None]) -> None:
     command = [sys.executable, "-m", "dvc", "repro", "--no-run-cache", "--no-commit"]
     # What a copy that goes on has computed already has an entry in its dvc.lock.
     known = read_lock((folder / "dvc.lock").read_text(encoding="utf-8"))
-    begun = sum(name in known for name in planned.computed)
+    begun = {name for name in planned.computed if name in known}
     began = time.monotonic()
     log = folder / LOG
     with log.open("a", encoding="utf-8") as kept:
@@ -55,9 +55,9 @@ def repro(folder: Path, planned: Plan, say: Callable[[str], None]) -> None:
                 kept.flush()
                 if started := RUNS.search(line):
                     _check(started[1], planned)
-                    begun += 1
-                    so_far = time.monotonic() - began
-                    say(f"[{begun}/{len(planned.computed)}] {started[1]}  (after {so_far:.0f} s)")
+                    begun.add(started[1])
+                    count = f"{len(begun)}/{len(planned.computed)}"
+                    say(f"[{count}] {started[1]}  (after {time.monotonic() - began:.0f} s)")
         except BaseException:
             process.terminate()
             raise
@@ -72,6 +72,6 @@ def _check(stage: str, planned: Plan) -> None:
     if stage not in planned.computed:
         raise CopyError(
             f"{stage} would have to be computed, which --quick leaves as it is: it is not in DVC's "
-            "cache (dvc pull), or dvc.lock was not made of this commit's settings and inputs "
+            "cache (dvc pull), or dvc.lock was not made of this commit's code and settings "
             "(dvc repro, and commit dvc.lock). Without --quick it is computed"
         )
