@@ -13,6 +13,7 @@ COMMANDS = {
     "gate": "fail where a report is worse than the last release's",
     "review": "verdicts on an audit's findings",
     "ui": "MLflow, with links to every report",
+    "verify": "an audit made anew in a clean copy, and compared",
     "versions": "versions of an audit's dataset, and what changed",
 }
 """Name of each command, which is that of its module, and what it does."""

@@ -2,14 +2,14 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from audits.history.lock import digest, outside, read_lock, upstream
 from audits.publish.version import flatten
 from pipeline.artifacts.store import TEXTS
 
@@ -93,42 +93,19 @@ def grounds_of_lock(text: str, audit: str) -> Grounds | None:
 
     All stages that the stage `report` depends on, directly or not.
     """
-    stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
-    start = f"report@{audit}"
-    if start not in stages:
+    stages = read_lock(text)
+    target = f"report@{audit}"
+    if target not in stages:
         return None
-    made = {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", [])}
     settings: dict[str, Any] = {}
-    code: dict[str, str] = {}
-    files: dict[str, str] = {}
     outs: dict[str, str] = {}
-    waiting, seen = [start], {start}
-    while waiting:
-        stage = stages[waiting.pop()]
+    deps: dict[str, str] = {}
+    for stage in (stages[name] for name in upstream(stages, target)):
         for file, values in stage.get("params", {}).items():
-            found = flatten(values)
             prefix = "" if file == PARAMS else f"{file}: "
-            settings |= {f"{prefix}{key}": value for key, value in found.items()}
-        outs |= {out["path"]: _digest(out) for out in stage.get("outs", [])}
-        for dep in stage.get("deps", []):
-            path, digest = dep["path"], _digest(dep)
-            makers = set(_makers(path, made))
-            waiting += sorted(makers - seen)
-            seen |= makers
-            if path.startswith(CODE):
-                code[path] = digest
-            elif not makers:
-                files[path] = digest
+            settings |= {f"{prefix}{key}": value for key, value in flatten(values).items()}
+        outs |= {out["path"]: digest(out) for out in stage.get("outs", [])}
+        deps |= {dep["path"]: digest(dep) for dep in stage.get("deps", [])}
+    code = {path: found for path, found in deps.items() if path.startswith(CODE)}
+    files = {path: deps[path] for path in outside(stages, target) if path not in code}
     return Grounds(settings, code, files, outs, whole=True)
-
-
-def _digest(entry: Mapping[str, Any]) -> str:
-    """Hash of a dependency or output, whatever it is of."""
-    return str(entry.get(entry.get("hash", "md5"), ""))
-
-
-def _makers(path: str, made: Mapping[str, str]) -> Iterator[str]:
-    """Stages that make a path, what it lies in, or what lies in it."""
-    for out, stage in made.items():
-        if f"{path}/".startswith(f"{out}/") or f"{out}/".startswith(f"{path}/"):
-            yield stage

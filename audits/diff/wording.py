@@ -11,7 +11,7 @@ from audits.diff.origins import Origins, Pair
 from audits.diff.recognition import Persisting
 from audits.diff.sections import Section
 
-__all__ = ["figure", "headline", "sections", "share", "signed", "title"]
+__all__ = ["figure", "headline", "origins_section", "sections", "share", "signed", "title"]
 
 HEADLINES = re.compile(
     r"accuracy\.\w+|dataset\.images|failures\.(findings|confirmed|expected_false_flags)"
@@ -56,7 +56,7 @@ def sections(difference: Difference, everything: bool) -> list[Section]:
         Section("In short", [headline(difference)]),
         *_findings(difference, everything),
         *_metrics(difference.metrics, everything),
-        _why(difference.origins),
+        origins_section(difference.origins),
     ]
 
 
@@ -147,7 +147,8 @@ def _metric(one: Moved) -> list[str]:
     return [one.name, figure(one.before), figure(one.now), moved, low_high]
 
 
-def _why(why: Origins) -> Section:
+def origins_section(why: Origins) -> Section:
+    """What could explain it, with what could not be compared."""
     said = [f"Not compared: {what}." for what in why.unknown]
     rows = []
     if why.dataset is not None:

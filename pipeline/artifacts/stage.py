@@ -5,6 +5,7 @@ import os
 from typing import Literal
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from pipeline.config import Params, load_params
 
@@ -35,8 +36,14 @@ def begin(
 
 
 def set_threads(threads: int, seed: int) -> None:
-    """Fix the number of threads and the seed, on which the last digits of results depend."""
+    """Fix the number of threads and the seed, on which the last digits of results depend.
+
+    That of NumPy's and SciPy's linear algebra too, which by itself is the number of processors, or
+    what OMP_NUM_THREADS says: the coefficients of a logistic regression go with it. Only libraries
+    that are loaded by now are told, so call it after all imports.
+    """
     torch.set_num_threads(threads)
+    threadpool_limits(threads)
     torch.manual_seed(seed)
 
 

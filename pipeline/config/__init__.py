@@ -45,6 +45,7 @@ from pipeline.config.data import (
 from pipeline.config.gate import BudgetConfig, GateConfig, UnreviewedConfig
 from pipeline.config.params import Params, load_params
 from pipeline.config.samples import LesionsConfig, PretrainConfig, SamplesConfig, ScenesConfig
+from pipeline.config.verify import ToleranceConfig, VerifyConfig
 
 __all__ = [
     "CATALOG",
@@ -85,7 +86,9 @@ __all__ = [
     "Section",
     "ShortcutConfig",
     "StabilityConfig",
+    "ToleranceConfig",
     "UnreviewedConfig",
+    "VerifyConfig",
     "default_audit",
     "default_dataset",
     "default_embeddings",

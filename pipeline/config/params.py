@@ -25,6 +25,7 @@ from pipeline.config.data import (
 )
 from pipeline.config.gate import GateConfig
 from pipeline.config.samples import PretrainConfig, SamplesConfig
+from pipeline.config.verify import VerifyConfig
 
 
 class Params(Section):
@@ -42,6 +43,7 @@ class Params(Section):
     embeddings: dict[Name, EmbeddingsConfig]
     audits: dict[Name, AuditConfig]
     gate: GateConfig
+    verify: VerifyConfig
 
     @model_validator(mode="after")
     def _check(self) -> "Params":

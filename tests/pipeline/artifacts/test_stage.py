@@ -3,10 +3,12 @@
 import os
 from types import SimpleNamespace
 
+import numpy  # noqa: F401  (its linear algebra has threads of its own)
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.artifacts import stage
-from pipeline.artifacts.stage import pick_device, train_deterministically
+from pipeline.artifacts.stage import pick_device, set_threads, train_deterministically
 
 
 def machine(monkeypatch, cuda=False, mps=False):
@@ -47,3 +49,13 @@ def test_training_has_cublas_take_its_workspaces_in_order(monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     train_deterministically()
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+
+
+def test_the_number_of_threads_is_that_of_params_whatever_the_environment_says():
+    before = stage.torch.get_num_threads()
+    try:
+        with threadpool_limits(1):  # as OMP_NUM_THREADS=1 has it
+            set_threads(2, seed=0)
+            assert {one["num_threads"] for one in threadpool_info()} == {2}
+    finally:
+        stage.torch.set_num_threads(before)

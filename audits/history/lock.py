@@ -1,0 +1,63 @@
+"""What `dvc.lock` says of stages: which stand on which."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+__all__ = ["digest", "makers", "outside", "read_lock", "upstream"]
+
+Stages = Mapping[str, Mapping[str, Any]]
+"""Name of a stage → its entry."""
+
+
+def read_lock(text: str) -> dict[str, Any]:
+    """The stages of a `dvc.lock`."""
+    loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return dict(loaded["stages"])
+
+
+def upstream(stages: Stages, target: str) -> list[str]:
+    """A stage and all that it stands on, each after what it stands on itself.
+
+    Raises:
+        KeyError: there is no such stage.
+    """
+    made = _made(stages)
+    done: dict[str, None] = {}
+    waiting = [(target, False)]
+    while waiting:
+        name, entered = waiting.pop()
+        if name in done:
+            continue
+        if entered:
+            done[name] = None
+            continue
+        waiting.append((name, True))
+        deps = stages[name].get("deps", [])
+        found = {maker for dep in deps for maker in makers(dep["path"], made)}
+        waiting += [(maker, False) for maker in sorted(found, reverse=True)]
+    return list(done)
+
+
+def outside(stages: Stages, target: str) -> list[str]:
+    """Paths that a stage and those before it depend on and that no stage makes, in order."""
+    made = _made(stages)
+    paths = {dep["path"] for name in upstream(stages, target) for dep in stages[name]["deps"]}
+    return sorted(path for path in paths if not any(makers(path, made)))
+
+
+def digest(entry: Mapping[str, Any]) -> str:
+    """Hash of a dependency or output, whatever it is of."""
+    return str(entry.get(entry.get("hash", "md5"), ""))
+
+
+def makers(path: str, made: Mapping[str, str]) -> Iterator[str]:
+    """Stages that make a path, what it lies in, or what lies in it, by output → stage."""
+    for out, stage in made.items():
+        if f"{path}/".startswith(f"{out}/") or f"{out}/".startswith(f"{path}/"):
+            yield stage
+
+
+def _made(stages: Stages) -> dict[str, str]:
+    return {out["path"]: name for name, stage in stages.items() for out in stage.get("outs", [])}
