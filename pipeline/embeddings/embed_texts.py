@@ -6,7 +6,6 @@ from pipeline import layout
 from pipeline.artifacts.stage import begin, pick_device
 from pipeline.artifacts.store import read_json, vector_column, write_table
 from pipeline.datasets.descriptions import descriptions
-from pipeline.embeddings.forward import DEVICE
 from pipeline.embeddings.texts import FORMS, class_texts
 from pipeline.models.catalog import load_clip, text_embeddings
 
@@ -16,7 +15,8 @@ def main() -> None:
     name, params = begin(__doc__)
     audit = params.audit(name)
     clip = load_clip(layout.model(audit.model))
-    clip.model.to(pick_device(params.entry(audit.embeddings).device, DEVICE))
+    entry = audit.embeddings
+    clip.model.to(pick_device(params.entry(entry).device, f"embeddings.{entry}.device"))
     dataset = params.dataset(audit.dataset)
     classes = read_json(layout.manifest(audit.dataset) / "classes.json")
     labels, names = [c["label"] for c in classes], [c["name"] for c in classes]
