@@ -64,6 +64,7 @@ PARSED = {
     r"audit ui.*": "has to be stopped; make ui types it",
     r"audit gate scenes-tiny --against /tmp/.*": "needs that copy",
     r"audit gate --against": "an option's name",
+    r"audit verify .*": "minutes: it computes an audit again; needs DVC's cache of it",
     r"make (audit|test|setup|check)|dvc repro": "minutes; `.ci/run` types the first two",
     r"CLIP_AUDIT_PHOTOS=.*": "needs photographs and a model that are not here",
     r"dvc repro .*@.*": "runs an audit: minutes, and a dataset of one's own or a network",

@@ -100,7 +100,8 @@ def grounds_of_lock(text: str, audit: str) -> Grounds | None:
     settings: dict[str, Any] = {}
     outs: dict[str, str] = {}
     deps: dict[str, str] = {}
-    for stage in (stages[name] for name in upstream(stages, target)):
+    # Where stages that were run at other times name another value, the earliest stage's counts.
+    for stage in (stages[name] for name in reversed(upstream(stages, target))):
         for file, values in stage.get("params", {}).items():
             prefix = "" if file == PARAMS else f"{file}: "
             settings |= {f"{prefix}{key}": value for key, value in flatten(values).items()}

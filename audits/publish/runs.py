@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from audits.publish import tracking
 from audits.publish.description import NOTE, PARENT, describe, of_comparison
+from audits.publish.registry import register
 from audits.publish.version import (
     FINGERPRINT_TAG,
     Comparison,
@@ -52,10 +53,13 @@ def publish(client: "mlflow.MlflowClient", version: Version, artifacts: str | No
     run = _finished(client, experiment, version.fingerprint)
     if run is not None:
         describe(client, run, version)
+        register(client, run, version)
         return _restored(client, run, version.files)
     tag = {FINGERPRINT_TAG: version.fingerprint}
     run_id = client.create_run(experiment, tags=tag, run_name=version.audit).info.run_id
     _log(client, run_id, version)
+    run = client.get_run(run_id)
+    register(client, run, version)
     client.set_terminated(run_id, "FINISHED")
     describe(client, client.get_run(run_id), version)
     return PUBLISHED
@@ -194,11 +198,12 @@ def publish_all(
         if moved:
             where = f"artifacts of {moved} runs are looked for in {artifacts} from now on"
             print(f"{where}: the repository was moved or copied", file=sys.stderr)
-        done = [(version.audit, publish(client, version, artifacts)) for version in versions]
-        done += [
-            (f"{comparison.dataset}, comparison", publish_comparison(client, comparison, artifacts))
-            for comparison in comparisons
-        ]
+        with tracking.answering(uri):
+            done = [(version.audit, publish(client, version, artifacts)) for version in versions]
+            done += [
+                (f"{one.dataset}, comparison", publish_comparison(client, one, artifacts))
+                for one in comparisons
+            ]
         for name, said in done:
             print(tracking.without_password(f"{name}: {said}, {uri}", uri), file=sys.stderr)
         if own and (gone := tracking.lost(root)):
@@ -269,9 +274,23 @@ def run(chosen: argparse.Namespace) -> None:
         publish_all(versions, root, comparisons)
     elif chosen.dataset is not None:
         comparison = read_comparison(params, chosen.dataset)
-        publish_all(comparison.versions, root, [comparison])
+        _publish_or_later(comparison.versions, root, [comparison])
         write_json(RECEIPTS / f"{chosen.dataset}.json", comparison.receipt())
     else:
         version = read_version(params, chosen.audit)
-        publish_all([version], root)
+        _publish_or_later([version], root)
         write_json(RECEIPTS / version.dataset / f"{version.audit}.json", version.receipt())
+
+
+def _publish_or_later(
+    versions: Sequence[Version], root: Path, comparisons: Sequence[Comparison] = ()
+) -> None:
+    """Publish, and go on where a server does not answer: no result depends on it."""
+    try:
+        publish_all(versions, root, comparisons)
+    except tracking.AwayError as error:
+        print(
+            f"NOT PUBLISHED: {error}. All else goes on; `python -m audits.publish --sync` "
+            "publishes it when the server answers",
+            file=sys.stderr,
+        )

@@ -38,14 +38,19 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
+class AwayError(ConnectionError):
+    """A server that does not answer now, or stops doing so, and may later."""
+
+
 def connect(uri: str) -> "mlflow.MlflowClient":
     """A client whose store is there and initialised.
 
     Raises:
-        ConnectionError: the store cannot be reached or is of a kind that MLflow refuses; the
-            message says what to do.
+        ConnectionError: the store cannot be reached (AwayError, if it is a server) or is of a kind
+            that MLflow refuses; the message says what to do.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # Imported late: it takes seconds, and a missing report should be said at once.
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -60,8 +65,28 @@ def connect(uri: str) -> "mlflow.MlflowClient":
         said = " ".join(str(error).split())
         message = f"MLflow at {uri} cannot be used: {_remedy(uri)} ({said})"
         # MLflow's own error may hold the password too, so it is not chained.
-        raise ConnectionError(without_password(message, uri)) from None
+        kind = AwayError if is_server(uri) else ConnectionError
+        raise kind(without_password(message, uri)) from None
     return client
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """While a server is written to.
+
+    Raises:
+        AwayError: it has stopped to answer, or refuses what it is sent.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with _impatient():
+            yield
+    except (MlflowException, OSError) as error:
+        if not is_server(uri):
+            raise
+        said = " ".join(str(error).split())
+        raise AwayError(without_password(f"MLflow at {uri} failed: {said}", uri)) from None
 
 
 @contextmanager

@@ -14,6 +14,8 @@ import pandas as pd
 import yaml
 
 from audits.publish.checkout import git_state
+from audits.publish.made import existing
+from audits.publish.model import Model, read_model
 from pipeline import layout
 from pipeline.artifacts.store import read_json, read_table
 from pipeline.config import Params
@@ -54,6 +56,8 @@ class Version:
     """First line of the report."""
     findings: list[str]
     """In words, in the report's order."""
+    model: Model
+    """What is registered of it."""
 
     def receipt(self) -> dict[str, Any]:
         """What was published, the same wherever and whenever: no run id and no time."""
@@ -239,6 +243,7 @@ def read_version(params: Params, audit: str) -> Version:
         files=files,
         headline=(report / "report.md").read_text(encoding="utf-8").split("\n")[0].lstrip("# "),
         findings=[_said(row) for row in _rows(report / "findings.csv")],
+        model=read_model(params, audit),
     )
 
 
@@ -301,12 +306,3 @@ def _numbers(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def existing(path: Path, stage: str) -> Path:
-    """path, or an error that names the stage which makes it."""
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} does not exist: run `dvc repro {stage}` to make it, or `dvc pull` in a clone"
-        )
-    return path

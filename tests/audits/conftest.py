@@ -43,7 +43,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for audit in ("scenes-tiny", "scenes-large")
     ]
     for process in started:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     shutil.copytree(root, root.with_name("untouched"))
     return root

@@ -68,6 +68,7 @@ def build(clip_folder: Path) -> None:
     about = {"name": "zoo", "fingerprint": "0123" * 16, "classes": CLASSES}
     write_json(folder / "dataset.json", about | {"pixels": {"as": "shown", "bits": 8}})
     write_json(folder / "classes.json", CLASSES)
+    write_json(folder / "reading.json", {"pixels": {"as": "shown", "bits": 8}})
     ran = embed_audit(clip, manifest, Path("raw"), SHOWN, EMBED, layout.embeddings("e"), "embed")
     write_head(layout.head("e"), clip, ran, "m", "float32", head_of(clip.model))
     t = text_embeddings(clip, [entry["short"] for entry in CLASSES])

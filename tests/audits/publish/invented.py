@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from audits.publish.__main__ import main
+from audits.publish.model import Model
 from pipeline.config import (
     AuditConfig,
     DatasetConfig,
@@ -29,6 +30,7 @@ PROCESS = """
 import sys
 from audits.publish import runs
 from audits.publish.__main__ import main
+from audits.publish.model import Model
 from tests.audits.publish import invented
 runs.load_params = invented.tiny_params
 sys.argv = ["publish", "--audit", sys.argv[1]]
@@ -82,7 +84,20 @@ def write_repository(root: Path) -> None:
         (report / "provenance.json").write_text(json.dumps(provenance))
         sae = root / "data" / "saes" / audit
         sae.mkdir(parents=True)
+        for name in ("sae.safetensors", "config.json"):
+            (sae / name).write_text(f"{name} of {audit}")
+        texts = root / "data" / "texts" / f"{audit}.parquet"
+        texts.parent.mkdir(parents=True, exist_ok=True)
+        texts.write_text(f"texts of {audit}")
+        manifest = root / "data" / "manifests" / dataset
+        manifest.mkdir(parents=True, exist_ok=True)
+        (manifest / "classes.json").write_text('[{"label": "bat", "short": "bat"}]')
+        (manifest / "reading.json").write_text('{"pixels": {"as": "shown", "bits": 8}}')
         (sae / "curves.csv").write_text("epoch,loss,l0\n1,0.5,4\n2,0.25,\n3,0.125,3.5\n")
+    head = root / "data" / "heads" / "shared"
+    head.mkdir(parents=True)
+    (head / "head.safetensors").write_text("a head")
+    (head / "model.json").write_text('{"weights_sha256": "ab12"}')
     stages = {
         f"prepare@{dataset}": {
             "cmd": "prepare",
@@ -94,6 +109,12 @@ def write_repository(root: Path) -> None:
         for dataset in DATASETS.values()
     }
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+
+
+def invented_model(root: Path) -> Model:
+    """Files that are no weights, which are stored and never loaded."""
+    folder = root / "data" / "saes" / "scenes-tiny"
+    return Model({"config.json": folder / "config.json"}, {"clip": "data/models/tiny"})
 
 
 def digest(dataset: str) -> str:

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from audits.publish import runs as publish
 from audits.publish import version as versions
 from pipeline.artifacts.store import read_json
-from tests.audits.publish.invented import call, client_of, digest, runs_of
+from tests.audits.publish.invented import call, client_of, digest, invented_model, runs_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
@@ -49,7 +49,7 @@ def test_run_holds_all_of_the_version(together: Path) -> None:
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25), (3, 0.125)]
     assert len(client.get_metric_history(run.info.run_id, "train.l0")) == 2
     artifacts = {item.path for item in client.list_artifacts(run.info.run_id)}
-    assert artifacts == set(versions.REPORT_FILES)
+    assert artifacts == {*versions.REPORT_FILES, "model"}
     assert str(together / "mlartifacts") in run.info.artifact_uri
 
 
@@ -198,6 +198,7 @@ def test_more_than_a_batch_takes_are_logged(together: Path) -> None:
         files=[],
         headline="big",
         findings=[],
+        model=invented_model(together),
     )
     publish.publish_all([version], together)
     (run,) = runs_of(together, "big")

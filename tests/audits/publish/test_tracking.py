@@ -206,11 +206,6 @@ def test_database_that_a_kill_left_unfinished_is_made_anew(
         ("/srv/mlflow", "has to be a server (http://host:port) or a database (sqlite:///"),
         ("file:///srv/mlflow", "has to be a server (http://host:port) or a database (sqlite:///"),
         ("sqlite:/mlflow.db", "has to be a server (http://host:port) or a database (sqlite:///"),
-        ("http://127.0.0.1:9", "start it, or correct or unset MLFLOW_TRACKING_URI"),
-        ("http://127.0.0.1:99999", "start it, or correct or unset MLFLOW_TRACKING_URI"),
-        ("http://127.0.0.1:port", "start it, or correct or unset MLFLOW_TRACKING_URI"),
-        ("http://[::1", "start it, or correct or unset MLFLOW_TRACKING_URI"),
-        ("http://me:secret@127.0.0.1:9", "start it, or correct or unset MLFLOW_TRACKING_URI"),
         ("ftp://me:secret@nowhere/", "start it, or correct or unset MLFLOW_TRACKING_URI"),
         ("postgresql://me:secret@db/x", "start it, or correct or unset MLFLOW_TRACKING_URI"),
         ("sqlite:////proc/no/mlflow.db", "start it, or correct or unset MLFLOW_TRACKING_URI"),
@@ -230,8 +225,44 @@ def test_an_mlflow_that_cannot_be_used_is_named_with_a_remedy(
     assert not Path("data/published").exists()
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.0.0.1:9",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:port",
+        "http://[::1",
+        "http://me:secret@127.0.0.1:9",
+    ],
+)
+def test_a_server_that_is_down_stops_no_audit_and_is_caught_up_with(
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    uri: str,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv(tracking.VARIABLE, uri)
+    call(monkeypatch, "--audit", "lesions-tiny")
+    said = capsys.readouterr().err
+    shown = uri.replace("me:secret@", "")
+    assert said.startswith(f"NOT PUBLISHED: MLflow at {shown} cannot be used: start it, or correct")
+    assert "`python -m audits.publish --sync` publishes it" in said
+    assert "secret" not in said
+    receipt = Path("data/published/lesions/lesions-tiny.json")
+    without = receipt.read_bytes()
+    with pytest.raises(SystemExit, match="cannot be used: start it"):
+        call(monkeypatch, "--sync")
+    monkeypatch.delenv(tracking.VARIABLE)
+    call(monkeypatch, "--sync")
+    assert "lesions-tiny: published" in capsys.readouterr().err
+    call(monkeypatch, "--audit", "lesions-tiny")
+    assert "lesions-tiny: already published" in capsys.readouterr().err
+    assert receipt.read_bytes() == without, "DVC does not take it for another one"
+
+
 def test_a_server_that_does_not_answer_is_not_waited_for(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patience = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     monkeypatch.setattr(tracking, "PATIENCE", patience)
@@ -239,8 +270,8 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv(tracking.VARIABLE, uri)
         begun = time.monotonic()
-        with pytest.raises(SystemExit, match=f"MLflow at {uri} cannot be used: start it"):
-            call(monkeypatch, "--audit", "lesions-tiny")
+        call(monkeypatch, "--audit", "lesions-tiny")
+    assert f"NOT PUBLISHED: MLflow at {uri} cannot be used: start it" in capsys.readouterr().err
     assert time.monotonic() - begun < 20
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
 
