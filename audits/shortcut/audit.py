@@ -314,7 +314,7 @@ def audit_shortcut(
         "shifts": shift_metrics(shown),
         "remedies": remedy_metrics(compared),
         **advice,
-        "fragile": shown.loc[shown["fragile"], "shift"].drop_duplicates().tolist(),
+        "fragile": ", ".join(shown.loc[shown["fragile"], "shift"].drop_duplicates()) or "none",
         "candidates": {
             "called": int(candidates["called"].notna().sum()),
             "suspect": int(candidates["suspect"].sum()),

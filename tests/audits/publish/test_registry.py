@@ -59,7 +59,7 @@ def models(client: MlflowClient) -> dict[str, str]:
 def of_explain(image: Path, label: str) -> tuple[float, list[tuple[int, float, float, float]]]:
     audited = read_audited(params(), NAME)
     (asked,) = ask_classes([label], audited)
-    found = explain(read_picture(image, audited), asked, audited).outputs
+    found = explain(read_picture(image, audited), asked, audited, top=1).outputs
     return found.y, [(e.component, e.activation, e.relevance, e.effect) for e in found.effects]
 
 
