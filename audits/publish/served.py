@@ -49,7 +49,7 @@ class AuditModel(PythonModel):
         self.clip_folder = Path((context.model_config or {}).get("clip") or self.about["clip"])
         self.clip: Clip | None = None
 
-    # MLflow warns of a type hint that it cannot make a schema of, whenever the model is loaded.
+    # Any type hint that says what this takes is one that MLflow refuses.
     def predict(  # type: ignore[no-untyped-def]
         self, context: Any, model_input, params: Mapping[str, Any] | None = None
     ) -> pd.DataFrame:
