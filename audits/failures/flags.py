@@ -168,6 +168,12 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Basis, config: Failu
             f"none of {len(inputs.classes)} classes has 2 train images on which a component is "
             "relevant"
         )
+    if tests.unknown.all():
+        return (
+            f"the model knows the name of none of {len(inputs.classes)} classes: more than half of "
+            f"the other classes come close to each, with over {config.class_share:.0%} of their "
+            "images (failures.class_share)"
+        )
     most = max(len(rows) for rows in tests.close.candidates)
     return (
         f"a test takes {config.min_class_images} train images of another class that come close to "

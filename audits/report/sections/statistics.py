@@ -100,8 +100,8 @@ def headline(confirmed: int, hit: int, classes: int, findings: int) -> str:
 
 
 def untested(classes: int) -> str:
-    """The main sentence where there is too little to look for failures in."""
-    return f"Too few images to look for failures on {wording.counted(classes, 'class', 'classes')}"
+    """The main sentence where no failure can be looked for."""
+    return f"Failures cannot be looked for on {wording.counted(classes, 'class', 'classes')}"
 
 
 def summary(failures: Mapping[str, Any], modes: Sequence[str]) -> str:

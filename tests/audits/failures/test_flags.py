@@ -52,6 +52,9 @@ def test_a_class_whose_name_the_model_does_not_know_is_not_searched(inputs, monk
     monkeypatch.setattr("audits.failures.strikes.unknown", lambda rates, share: np.arange(3) == 0)
     with pytest.raises(DoesNotApply, match="does not know the names of 1 classes"):
         flags_of(inputs)
+    monkeypatch.setattr("audits.failures.strikes.unknown", lambda rates, share: np.arange(3) < 3)
+    with pytest.raises(DoesNotApply, match="knows the name of none of 3 classes"):
+        flags_of(inputs)
 
 
 def test_without_a_plant_nothing_comes_close_enough_to_be_tested(invent):

@@ -92,7 +92,7 @@ def test_the_report_comes_and_says_what_does_not_apply(bare: Callable[[], Path])
             "The autoencoder's health on fresh images does not apply, because there are no other",
             "Stability over seeds does not apply, because none of 64 components fires.",
             "The classifier's audit does not apply, because 0 of 4 held-out images are 'bat'.",
-            "Too few images to look for failures on three classes",
+            "Failures cannot be looked for on three classes",
             "This dataset does not allow everything to be measured (hidden concepts, failures, ",
         ):
             assert sentence in text, (name, sentence)
