@@ -138,7 +138,7 @@ def permuted(
             if not len(labels):
                 continue
             seen = see(inputs, usual, drawn, labels, within.relevance)
-            for test in compare(seen, usual, drawn, within, rng):
+            for test in compare(seen, usual, drawn, within, rng)[:2]:  # what asks within classes
                 p.append(test.p)
                 found[repeat] += len(test.strikes)
                 expected[repeat] += sum(map(len, test.permuted)) / within.permutations

@@ -1,9 +1,10 @@
 """On how many images of each class a component counts, and on how many of those that come close.
 
-A component counts on an image in one of two ways. *Excess*: its relevance is higher than on the
+A component counts on an image in one of three ways. *Excess*: its relevance is higher than on the
 class's own images (paper, Sec. 4.2b). *Stand-in*: it carries the prompt on the class's own images,
 and is as relevant here, where the class is not: a background without its object, or a word that two
-things share.
+things share. *Carrier*: it carries the prompt on the images of another class that come close, while
+on the class's own others may: dictionaries split what a model takes for one thing.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from audits.inputs import Inputs
 from audits.reference.expected import own_images
 from pipeline.config import FailuresConfig
 
-EXCESS, STAND_IN = "excess", "stand-in"
+EXCESS, STAND_IN, CARRIER = "excess", "stand-in", "carrier"
 
 
 class Counts(NamedTuple):
@@ -74,13 +75,31 @@ def hits(
     EXCESS: z above `z`. STAND_IN: relevance that is positive and above
     mean − candidate_deviations · deviation, the measure by which y makes a candidate, of a
     component that carries the class: its mean is at least `mainstay` of the largest of all.
+    CARRIER: relevance that is positive, on images of a class that the component carries in the same
+    sense, its mean taken over those of them that come close; own images where it carries any class.
     """
     carries = (mean >= config.mainstay * mean.max()) & (mean > 0)
     as_usual = (z > -config.candidate_deviations) & (seen.relevance > 0)
     return {
         EXCESS: np.flatnonzero(z > config.z),
         STAND_IN: np.flatnonzero(as_usual & carries[seen.component]),
+        CARRIER: np.flatnonzero((seen.relevance > 0) & _carries_there(seen, len(mean), config)),
     }
+
+
+def _carries_there(seen: View, components: int, config: FailuresConfig) -> np.ndarray:
+    """Whether the component of each slot [s] carries the prompt on the class of its image."""
+    labels, row = np.unique(seen.label, return_inverse=True)
+    of_slot = row[seen.unit[seen.image]]
+    near = seen.close[seen.image]
+    cells = of_slot[near] * components + seen.component[near]
+    total = np.bincount(cells, seen.relevance[near], minlength=len(labels) * components)
+    total = total.reshape(len(labels), components)
+    largest = total.max(axis=1, initial=0.0, keepdims=True)
+    carries = (total >= config.mainstay * largest) & (total > 0)
+    carries[labels == seen.position] = carries[labels != seen.position].any(axis=0)
+    there: np.ndarray = carries[of_slot, seen.component]
+    return there
 
 
 def tally(seen: View, slots: np.ndarray, components: int) -> Tally:

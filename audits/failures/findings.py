@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from audits.failures.chance import on_others, stratified
-from audits.failures.counting import EXCESS, hits, tally
+from audits.failures.counting import CARRIER, EXCESS, STAND_IN, hits, tally
 from audits.failures.expectation import Expectation, expectations, surprise
 from audits.failures.flags import Flag
 from audits.failures.mode_evidence import what_is_shown
@@ -35,6 +35,12 @@ FINDING_COLUMNS = [
     "example_ids",
 ]
 
+SAID = {
+    EXCESS: "matters more than on the class's own images",
+    STAND_IN: "carries the class's prompt as on its own images",
+    CARRIER: "carries the class's prompt, which others carry on its own images",
+}
+"""What a component does on the images of a flag."""
 EXAMPLES = 12
 """Images of a finding that stand for it, those with the strongest activation."""
 
@@ -104,8 +110,8 @@ def confirmations(
     """p-value of every flag on validation images, which had no part in finding it.
 
     The flag's own tests, with what is expected from train images and on the classes that it was
-    found on: within them all together, or of one of those that came close as a whole; 1 where no
-    image of theirs, or for EXCESS of the class itself, comes close.
+    found on: within them all together, or of one of those that came close as a whole, for CARRIER
+    the latter only; 1 where no image of theirs, or for EXCESS of the class itself, comes close.
     """
     asked: dict[int, list[Flag]] = {}
     for flag in flags:
@@ -138,8 +144,10 @@ def _confirmed(
             )
             both, close = int(counted.both[rows, j].sum()), int(counted.close[rows].sum())
             came = np.flatnonzero(np.isin(counted.labels, flag.whole))
-            routes = [stratified(both, strata), *whole[came, j]]
-            p = min(1.0, len(routes) * float(min(routes)))
+            routes = [*whole[came, j]]
+            if test != CARRIER:
+                routes.append(stratified(both, strata))
+            p = min(1.0, len(routes) * float(min(routes, default=1.0)))
             if test == EXCESS:
                 own_hits = counted.own_hits[j : j + 1]
                 p = max(p, float(on_others(own_hits, counted.own, np.array([both]), close)[0]))
@@ -245,15 +253,11 @@ def _evidence(group: list[Flag], confirmed: Mapping[Pair, float], mode: Mode) ->
 
 def _reason(flag: Flag) -> str:
     counts = flag.counts
-    said = (
-        "matters more than on the class's own images"
-        if flag.test == EXCESS
-        else "carries the class's prompt as on its own images"
-    )
     return (
         f"on {counts.other_hits} of {counts.others} images of other classes that score as high as "
-        f"the class's own, the component {said}; so it does on {counts.far_hits} of {counts.far} "
-        f"of their images that do not, and on {counts.own_hits} of {counts.own} own images"
+        f"the class's own, the component {SAID[flag.test]}; so it does on {counts.far_hits} of "
+        f"{counts.far} of their images that do not, and on {counts.own_hits} of {counts.own} own "
+        "images"
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from audits.failures.counting import EXCESS, STAND_IN, Counts
+from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
 from audits.failures.expectation import Expectation, View, expectations
 from audits.failures.strikes import Basis, Outcome, Strike, compare, prepare, see
 from audits.inputs import Inputs
@@ -28,7 +28,7 @@ class Flag(NamedTuple):
     """Class, as a row of Inputs.classes."""
     component: int
     test: str
-    """EXCESS or STAND_IN."""
+    """EXCESS, STAND_IN or CARRIER."""
     labels: tuple[int, ...]
     """The other classes on whose images it is no chance, as rows of Inputs.classes."""
     whole: tuple[int, ...]
@@ -38,7 +38,7 @@ class Flag(NamedTuple):
     Inputs.images."""
     score: float
     """Mean over them of the relevance that is too much, in units of y: what exceeds the expected
-    mean for EXCESS, all of it for STAND_IN, since the class is not there."""
+    mean for EXCESS and CARRIER, all of it for STAND_IN, since the class is not there."""
     max_z: float
     tail: float
     """Empirical tail probability of their median relevance: (r + 1)/(n + 1), r of n own images
@@ -106,9 +106,9 @@ def find_flags(
         raise DoesNotApply(_untested(inputs, classes, tests, config))
     flags: list[Flag] = []
     permuted, analytic = 0, 0.0
-    for test in (EXCESS, STAND_IN):
+    for test in (EXCESS, STAND_IN, CARRIER):
         mine = [found for found in tested if found.test == test]
-        p = np.sort(np.concatenate([found.p for found in mine]))
+        p = np.sort(np.concatenate([np.zeros(0), *(found.p for found in mine)]))
         if not len(p):
             continue
         q = false_discovery_control(p)

@@ -3,7 +3,8 @@
 For each component and each other class, chance is ruled out in one of two ways
 (`audits.failures.chance`): among the images of that class, those on which the component counts come
 close to the prompt more often; or the images of that class come close as a whole, and the component
-fires on them more than on others. *Excess* has to be no matter of the class's own images, either.
+fires on them more than on others. *Excess* has to be no matter of the class's own images, either. A
+*carrier* is asked for where a class comes close as a whole and no component strikes otherwise.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,17 @@ from scipy.sparse import csr_array
 
 from audits.failures.chance import as_a_whole, either, on_others, within
 from audits.failures.closeness import Close, close_images, look_alikes, unknown
-from audits.failures.counting import EXCESS, Counts, Tally, counts_of, firing_units, hits, tally
+from audits.failures.counting import (
+    CARRIER,
+    EXCESS,
+    STAND_IN,
+    Counts,
+    Tally,
+    counts_of,
+    firing_units,
+    hits,
+    tally,
+)
 from audits.failures.expectation import Expectation, View, surprise, view
 from audits.inputs import Inputs
 from audits.reference.expected import own_images
@@ -34,7 +45,7 @@ class Seen(NamedTuple):
     own: np.ndarray
     """Its relevance on the class's own images that come close."""
     usual: float
-    """Its expected relevance."""
+    """Its expected relevance, 0 where the class is taken to be absent."""
 
 
 class Strike(NamedTuple):
@@ -114,12 +125,24 @@ def compare(
     config: FailuresConfig,
     rng: np.random.Generator,
 ) -> list[Outcome]:
-    """Both tests of one class's components."""
+    """All tests of one class's components."""
     z = surprise(seen, expected, new=False)
-    return [
-        _tested(test, seen, expected, z, slots, tests, config, rng)
-        for test, slots in hits(seen, z, expected.mean, config).items()
+    slots = hits(seen, z, expected.mean, config)
+    carrying = slots.pop(CARRIER)
+    found = [
+        _tested(test, seen, expected, z, counted, tests, config, rng)
+        for test, counted in slots.items()
     ]
+    struck = {label for outcome in found for label in _lasting(outcome.strikes, config.min_images)}
+    return [*found, _carried(seen, expected, z, carrying, tests, struck, config)]
+
+
+def _lasting(strikes: list[Strike], least: int) -> set[int]:
+    """Classes of strikes whose component has the images that a flag takes."""
+    total: dict[int, int] = {}
+    for strike in strikes:
+        total[strike.component] = total.get(strike.component, 0) + strike.hits
+    return {strike.label for strike in strikes if total[strike.component] >= least}
 
 
 def _tested(
@@ -146,21 +169,61 @@ def _tested(
     struck = np.flatnonzero((both >= least) & (p <= config.q))
     what = _what(test, np.unique(component[struck]), seen, expected, z, slots, found)
     strikes = [
-        Strike(
-            seen.position,
-            int(component[n]),
-            test,
-            int(found.labels[row[n]]),
-            bool(whole[n] < within_class[n]),
-            float(p[n]),
-            int(both[n]),
-            what[int(component[n])],
-        )
+        _strike(test, seen, found, row[n], component[n], p[n], what, whole[n] < within_class[n])
         for n in struck
     ]
     reach = np.minimum(1, 2 * within(np.full(len(row), least), *numbers))
     permuted = _permuted(seen, slots, found, (row, component), config, rng)
     return Outcome(test, p, reach, strikes, permuted)
+
+
+def _carried(
+    seen: View,
+    expected: Expectation,
+    z: np.ndarray,
+    slots: np.ndarray,
+    tests: Basis,
+    struck: set[int],
+    config: FailuresConfig,
+) -> Outcome:
+    """Components that carry a prompt on classes that come close as a whole, but for those classes
+    that are `struck` otherwise.
+
+    A carrier is chosen of all m components by what it does on the images it is tested on, so that
+    its p-value is m times that of the class as a whole. Within a class nothing is asked, so that
+    permutations find none.
+    """
+    m = len(expected.mean)
+    found = tally(seen, slots, m)
+    asked = (found.both >= config.min_class_images) & ~np.isin(found.labels, list(struck))[:, None]
+    row, component = np.nonzero(asked)
+    p = np.minimum(1.0, m * whole_classes(seen, found, tests, config)[row, component])
+    kept = np.flatnonzero(p <= config.q)
+    what = _what(CARRIER, np.unique(component[kept]), seen, expected, z, slots, found)
+    strikes = [_strike(CARRIER, seen, found, row[n], component[n], p[n], what, True) for n in kept]
+    return Outcome(CARRIER, p, np.ones(len(p)), strikes, [[] for _ in range(config.permutations)])
+
+
+def _strike(
+    test: str,
+    seen: View,
+    found: Tally,
+    row: np.intp,
+    component: np.intp,
+    p: np.float64,
+    what: dict[int, Seen],
+    whole: bool | np.bool,
+) -> Strike:
+    return Strike(
+        seen.position,
+        int(component),
+        test,
+        int(found.labels[row]),
+        bool(whole),
+        float(p),
+        int(found.both[row, component]),
+        what[int(component)],
+    )
 
 
 def _numbers(
@@ -249,6 +312,6 @@ def _what(
             max_z=float(z[mine].max()),
             counts=counts_of(found, component),
             own=own,
-            usual=float(expected.mean[component]) if test == EXCESS else 0.0,
+            usual=0.0 if test == STAND_IN else float(expected.mean[component]),
         )
     return what

@@ -55,6 +55,7 @@ VERDICTS = {"accept": "accepted", "reject": "rejected"}
 TESTS = {
     "excess": "more relevant than on the class's own images",
     "stand-in": "as relevant as on the class's own images, without the class",
+    "carrier": "what carries the class's name on images of another class, though not on its own",
 }
 STATUS = {"new": "new", "persists": "known from the last review"}
 

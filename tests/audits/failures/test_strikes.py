@@ -8,7 +8,7 @@ import pytest
 from audits.failures import strikes as module
 from audits.failures.chance import as_a_whole, within
 from audits.failures.closeness import Close
-from audits.failures.counting import EXCESS, STAND_IN, tally
+from audits.failures.counting import CARRIER, EXCESS, STAND_IN, tally
 from audits.failures.expectation import Expectation, View
 from audits.failures.flags import _flag
 from audits.failures.strikes import Basis, Outcome, compare, whole_classes
@@ -86,7 +86,7 @@ def a_whole_class(close: int) -> tuple[View, Basis]:
 def test_a_class_that_comes_close_as_a_whole_is_flagged_by_its_component():
     seen, tests = a_whole_class(close=30)
     expected = Expectation(0, 20, 0.1, np.array([0.5, 0, 0]), np.array([0.06, 0, 0]))
-    excess, _ = compare(seen, expected, tests, CONFIG, np.random.default_rng(0))
+    excess, *_ = compare(seen, expected, tests, CONFIG, np.random.default_rng(0))
     (strike,) = excess.strikes  # component 2 is on images of all others, too
     assert (strike.component, strike.label, strike.whole) == (1, 1, True)
     assert _flag([strike]).whole == (1,)
@@ -94,7 +94,7 @@ def test_a_class_that_comes_close_as_a_whole_is_flagged_by_its_component():
     assert within(np.array([30]), 30, np.array([30]), np.array([30]))[0] == 1
     # Few of the class are not enough.
     seen, tests = a_whole_class(close=7)
-    excess, _ = compare(seen, expected, tests, CONFIG, np.random.default_rng(0))
+    excess, *_ = compare(seen, expected, tests, CONFIG, np.random.default_rng(0))
     assert excess.strikes == []
 
 
@@ -178,3 +178,33 @@ def test_a_component_that_carries_the_class_stands_in_for_it():
     assert (other.component, other.seen.rows.tolist()) == (1, list(range(22, 34)))
     assert other.p_value == pytest.approx(comb(18, 12) / comb(38, 12))  # own images
     assert other.seen.own.tolist() == [0] * 20
+
+
+def test_a_class_as_a_whole_is_flagged_by_what_carries_it_there():
+    """Component 1 is there on class 1 alone, no more than once on own images, where 0 carries."""
+    relevance = np.zeros((110, 3))
+    relevance[:20, 0] = np.linspace(0.4, 0.6, 20)
+    relevance[0, 1] = relevance[20:50, 1] = 0.3
+    relevance[20:50, 2] = 0.1  # less than half of what component 1 brings
+    near = np.arange(110) < 50
+    seen = look(relevance, range(110), [0] * 20 + [1] * 30 + [2] * 60, near)
+    tests = firing_of(seen, 3, 3)
+    # Relevance of 1 varies so much on own images that 0.3 is no excess.
+    expected = Expectation(0, 20, 0.1, np.array([0.5, 0.02, 0]), np.array([0.06, 0.2, 0.2]))
+    outcomes = compare(seen, expected, tests, CONFIG, np.random.default_rng(0))
+    found = {outcome.test: outcome for outcome in outcomes}
+    assert found[EXCESS].strikes == found[STAND_IN].strikes == []
+    (strike,) = found[CARRIER].strikes
+    assert (strike.component, strike.label, strike.whole, strike.hits) == (1, 1, True, 30)
+    assert strike.seen.usual == 0.02
+    by_class = as_a_whole(np.array([30]), np.array([30]), CONFIG.class_share)[0]
+    assert strike.p_value == pytest.approx(3 * max(by_class, 1 / comb(90, 30)))  # of 3 components
+    assert _flag([strike]).score == pytest.approx(0.28)
+    # A class of which few come close is not flagged, nor one that a component strikes otherwise.
+    few = look(relevance, range(110), [0] * 20 + [1] * 30 + [2] * 60, np.arange(110) < 27)
+    *_, carried = compare(few, expected, tests, CONFIG, np.random.default_rng(0))
+    assert carried.strikes == []
+    steady = expected._replace(mean=np.array([0.5, -0.1, 0]), std=np.array([0.06, 0.01, 0.01]))
+    excess, _, carried = compare(seen, steady, tests, CONFIG, np.random.default_rng(0))
+    assert 1 in {strike.component for strike in excess.strikes}
+    assert len(carried.p) == 0
