@@ -66,7 +66,8 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
         old, new = pairs
         sure, means = True, "atoms, else shared images"
     else:
-        width = max(int(one.findings["component"].max()) for one in (before, now)) + 1
+        used = pd.concat([one.findings["component"] for one in (before, now)])
+        width = int(used.max()) + 1 if len(used) else 1
         old, new = (_of_table(one.findings, width if same else 0) for one in (before, now))
         sure, means = same, "components, else shared example images"
         if not same:

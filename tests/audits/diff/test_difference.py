@@ -38,6 +38,14 @@ def test_a_copy_does_not_differ(before, now):
     assert found.origins.unknown == []
 
 
+def test_reports_without_a_finding(before, now):
+    every = list(now.report().findings["finding_id"])
+    now.findings(lambda table: table.head(0))
+    only(compared(before, now), fixed=every)
+    before.findings(lambda table: table.head(0))
+    only(compared(before, now))
+
+
 @pytest.mark.parametrize("gone", ["bat-171", "bow-255"])  # the latter of the last component
 def test_a_finding_that_is_gone_is_fixed(before, now, gone):
     now.findings(lambda table: table[table["finding_id"] != gone])
