@@ -11,8 +11,15 @@ from audits.failures.lexicon import Lexicon
 from audits.failures.mode_evidence import Probe
 from audits.failures.modes import Mode
 from audits.reference.expected import reference
+from pipeline.artifacts.gaps import DoesNotApply
 
 DIRECTION = np.linspace(-1, 1, 24).astype(np.float32)
+
+
+def test_classes_that_are_not_searched_are_named(inputs):
+    failures.check_known(inputs, [], 0.2)
+    with pytest.raises(DoesNotApply, match=r"names of 2 of 3 classes \(n01, n03\).*over 20%"):
+        failures.check_known(inputs, ["n01", "n03"], 0.2)
 
 
 def test_along_is_a_product(inputs, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from audits.failures import findings as module
-from audits.failures.counting import EXCESS, STAND_IN, Counts
+from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
 from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
 from audits.failures.flags import Flag, find_flags
 from audits.failures.modes import Mode, Reading
@@ -110,6 +110,15 @@ def test_the_classes_own_validation_images_may_do_so_as_well(inputs, monkeypatch
     assert found == {(0, PLANTED, EXCESS): 0.4}
     # A stand-in is there on own images.
     assert confirmations(inputs, asked[1:], *tables, CONFIG)[about(asked[1])] != 0.4
+
+
+def test_a_carrier_is_confirmed_by_the_class_as_a_whole_alone(inputs, monkeypatch):
+    carries = flag(0, PLANTED, [1], test=CARRIER, whole=(1,))
+    monkeypatch.setattr(
+        module, "whole_classes", lambda seen, found, *rest: np.full(found.hits.shape, 0.03)
+    )
+    found = confirmations(inputs, [carries], *reference(inputs), CONFIG)
+    assert found == {about(carries): 0.03}
 
 
 def test_no_candidate_or_no_own_image_confirms_nothing(inputs):

@@ -8,7 +8,7 @@ import pytest
 from audits.failures import flags as module
 from audits.failures import strikes
 from audits.failures.closeness import close_images, look_alikes
-from audits.failures.counting import EXCESS, STAND_IN
+from audits.failures.counting import CARRIER, EXCESS, STAND_IN
 from audits.failures.expectation import Expectation
 from audits.failures.flags import Flag, _flag, find_flags
 from audits.failures.strikes import Outcome
@@ -218,6 +218,13 @@ def test_each_test_is_held_to_the_rate_by_itself(inputs, monkeypatch):
     assert as_flags(monkeypatch, inputs, [more, many], CONFIG) == []
     (flag,) = as_flags(monkeypatch, inputs, [more, many], CONFIG.model_copy(update={"q": 0.07}))
     assert flag.q_value == pytest.approx(0.06)
+
+
+def test_a_carrier_is_flagged(inputs, monkeypatch):
+    (strike,) = standing_in()[EXCESS].strikes
+    found = Outcome(CARRIER, np.array([strike.p_value]), np.ones(1), [strike], [])
+    (flag,) = as_flags(monkeypatch, inputs, [found._replace(strikes=[strike])], CONFIG)
+    assert flag.component == strike.component
 
 
 def test_a_flag_takes_min_images_units(inputs, monkeypatch):

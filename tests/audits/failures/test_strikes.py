@@ -198,12 +198,25 @@ def test_a_class_as_a_whole_is_flagged_by_what_carries_it_there():
     assert (strike.component, strike.label, strike.whole, strike.hits) == (1, 1, True, 30)
     assert strike.seen.usual == 0.02
     by_class = as_a_whole(np.array([30]), np.array([30]), CONFIG.class_share)[0]
-    assert strike.p_value == pytest.approx(3 * max(by_class, 1 / comb(90, 30)))  # of 3 components
+    chance = 3 * max(by_class, 1 / comb(90, 30))  # of 3 components
+    assert strike.p_value == pytest.approx(chance, rel=1e-6, abs=0)
     assert _flag([strike]).score == pytest.approx(0.28)
     # A class of which few come close is not flagged, nor one that a component strikes otherwise.
     few = look(relevance, range(110), [0] * 20 + [1] * 30 + [2] * 60, np.arange(110) < 27)
     *_, carried = compare(few, expected, tests, CONFIG, np.random.default_rng(0))
     assert carried.strikes == []
+    # A strike on fewer images than a flag takes leaves the carrier to be asked for.
+    rare = relevance.copy()
+    rare[20:26, 2] = 0.9
+    seen_rare = look(rare, range(110), [0] * 20 + [1] * 30 + [2] * 60, near)
+    once = expected._replace(std=np.array([0.06, 0.2, 0.1]))
+    for least, asked in ((7, True), (6, False)):
+        config = CONFIG.model_copy(update={"min_images": least})
+        excess, _, carried = compare(
+            seen_rare, once, firing_of(seen_rare, 3, 3), config, np.random.default_rng(0)
+        )
+        assert [(s.component, s.hits) for s in excess.strikes] == [(2, 6)]
+        assert (len(carried.p) > 0) is asked
     steady = expected._replace(mean=np.array([0.5, -0.1, 0]), std=np.array([0.06, 0.01, 0.01]))
     excess, _, carried = compare(seen, steady, tests, CONFIG, np.random.default_rng(0))
     assert 1 in {strike.component for strike in excess.strikes}

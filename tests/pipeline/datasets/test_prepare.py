@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pipeline.artifacts.store import read_json, read_table
-from pipeline.datasets import Distractor, Listing, adapters
+from pipeline.datasets import Distractor, Listing, adapters, splits
 from pipeline.datasets.duplicates import COLUMNS as PAIR_COLUMNS
 from pipeline.datasets.manifest import COLUMNS, fingerprint
 from pipeline.datasets.pixels import reading_of
@@ -172,6 +172,20 @@ def test_releases_of_isic_with_a_picture_in_common(tmp_path: Path) -> None:
     prepare("skin", isic_config(root), 0, out, workers=1)
     alone = read_table(out / "manifest.parquet").set_index("image_id").split
     assert alone[:8].tolist() != alone[12:20].tolist()  # what it would be without
+
+
+def test_a_lesion_of_most_images_stops_prepare(tmp_path: Path, monkeypatch) -> None:
+    names = [f"i{i:02}" for i in range(12)]
+    write_2019(
+        tmp_path, [row(n, "NV") for n in names], {n: "L" if n > "i03" else "" for n in names}
+    )
+    for i in range(12):
+        picture(i).save(tmp_path / f"ISIC_2019_Training_Input/i{i:02}.jpg")
+    config = isic_config(tmp_path, splits={"train": 0.5, "val": 0.5})
+    prepare("skin", config, 0, tmp_path / "out", workers=1)  # with so few groups it is chance
+    monkeypatch.setattr(splits, "CHANCE_OFF", 0.0)
+    with pytest.raises(ValueError, match=r"'L', holds 8 of 12 images"):
+        prepare("skin", config, 0, tmp_path / "out", workers=1)
 
 
 def test_what_a_person_should_know_is_written_and_said(tmp_path: Path) -> None:
