@@ -13,8 +13,8 @@ audit: setup  ## build the sample datasets, audit them, log to MLflow
 ui: setup  ## MLflow on 127.0.0.1:5000, with links to every audit's report
 	@audit ui
 
-test: setup  ## all tests
-	pytest
+test: setup  ## all tests, a file at a time on each core
+	OMP_WAIT_POLICY=passive pytest -n logical --maxprocesses 4 --dist loadfile
 
 check: setup  ## what a commit has to pass: formatting, lints, types, fast tests
 	ruff format --check .

@@ -61,8 +61,13 @@ def embeddings(name: str) -> Path:
     return DATA / "embeddings" / name
 
 
+def planned_shifts(audit: str) -> Path:
+    """File of an audit's images that are shifted, by split, and of the shifts' strengths."""
+    return DATA / "shifts" / f"{audit}.json"
+
+
 def perturbed(audit: str) -> Path:
-    """Folder of class tokens of red-shifted images: one folder of shards for each shift."""
+    """Folder of class tokens of shifted images: shards with a column for each shift."""
     return DATA / "embeddings" / f"{audit}-perturbed"
 
 

@@ -4,12 +4,15 @@ Torch is imported inside the fixtures, so that tests without it start at once.
 """
 
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 from tests.small_repository import repository_copy, run, small_params
 
@@ -223,8 +226,19 @@ def mixtures():
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory):
-    """A small `dvc repro` of the lesions, up to their comparison; to be left as it is."""
-    folder = repository_copy(tmp_path_factory.mktemp("repository"))
-    (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
-    run(folder, "dvc", "repro", "compare@lesions")
-    return folder
+    """A small `dvc repro` of the lesions, up to their comparison; to be left as it is.
+
+    It takes minutes, so that it is run once and copied by each of the processes among which
+    pytest-xdist divides the tests.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "repository"
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.with_suffix(".made").exists():
+            folder.mkdir()
+            repository_copy(folder)
+            (folder / "params.yaml").write_text(yaml.safe_dump(small_params()), encoding="utf-8")
+            run(folder, "dvc", "repro", "compare@lesions")
+            folder.with_suffix(".made").touch()
+        own = base / "own" / "repository"
+        return shutil.copytree(folder, own, symlinks=True)

@@ -72,6 +72,13 @@ def test_the_number_of_workers_computes_nothing(changing):
     assert worked(changing, "compare@lesions") == set()
 
 
+def test_what_a_shift_is_judged_by_shifts_no_image(changing):
+    change(changing, "audits.lesions-tiny.shortcut.min_drop", 0.07)
+    # The plan is written anew and says the same.
+    done = worked(changing, "compare@lesions")
+    assert {"plan_shifts", "shortcut"} <= done and not done & COSTLY
+
+
 def test_an_audit_of_another_dataset_computes_nothing(changing):
     raw = yaml.safe_load((changing / "params.yaml").read_text(encoding="utf-8"))
     change(changing, "audits.scenes-again", raw["audits"]["scenes-tiny"])
@@ -113,12 +120,17 @@ def test_another_audit_of_a_model_on_a_dataset_shares_its_embeddings(changing):
     audit = yaml.safe_load((changing / "params.yaml").read_text())["audits"]["lesions-tiny"]
     again = audit | {"sae": audit["sae"] | {"k": 4}, "shortcut": None}
     change(changing, "audits.lesions-again", again)
+    reviews = changing / "reviews"
+    shutil.copy(reviews / "lesions-tiny.csv", reviews / "lesions-again.csv")
+    shutil.copytree(reviews / "lesions-tiny", reviews / "lesions-again")
     stages = ("perturb", "stability", "encode", "embed_texts")
     done = worked(changing, *(f"{stage}@lesions-again" for stage in stages))
-    # No red-shifted images are asked for, so that `perturb` writes an empty folder.
+    # No shifted images are asked for, so that `perturb` writes an empty folder.
     trained = {"train_sae", "train_further", "stability"}
-    assert done == trained | {"perturb", "embed_texts", "encode"}
+    assert done == trained | {"plan_shifts", "perturb", "embed_texts", "encode"}
     assert list((changing / "data/embeddings/lesions-again-perturbed").iterdir()) == []
+    rest = worked(changing, "compare@lesions")
+    assert {"failures", "report", "publish", "compare"} <= rest and not rest & COSTLY
 
 
 def test_the_name_of_a_class_is_for_texts_and_audits(changing):
@@ -136,7 +148,7 @@ def test_splits_are_for_those_who_learn(changing):
     change(changing, "datasets.lesions.splits", {"train": 0.6, "val": 0.4})
     done = worked(changing, *BEFORE_AUDITS)
     trained = {"train_sae", "train_further", "stability"}
-    assert done == trained | {"prepare", "perturb", "encode"}
+    assert done == trained | {"prepare", "plan_shifts", "perturb", "encode"}
 
 
 def test_a_comment_in_the_code_computes_nothing_that_costs_hours(changing):

@@ -1,8 +1,8 @@
 """Documented commands, typed as they stand in a fresh clone: of the repository, or of a run.
 
-Which documented commands are typed and which are parsed only, and why, is listed here; a command
-that is in neither list fails. What needs the results of `make audit` takes those of the folder that
-CLIP_AUDIT_RUN names, this one by default.
+Which documented commands are typed, here or in the walk through docs/versions.md, and which are
+parsed only, and why, is listed here; a command that is in neither list fails. What needs the
+results of `make audit` takes those of the folder that CLIP_AUDIT_RUN names, this one by default.
 """
 
 import os
@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_commands import DOCUMENTED
+from tests.test_versions_walk import TYPED as WALKED
 
 ROOT = Path(__file__).parents[1]
 RUN = Path(os.environ.get("CLIP_AUDIT_RUN", ROOT))
@@ -70,14 +71,11 @@ PARSED = {
     r"dvc repro .*@.*": "runs an audit: minutes, and a dataset of one's own or a network",
     r"dvc repro -f fetch@mine": "needs a model of one's own",
     r"audit (add|check) (birds|imagenet|objects|skin).*": "run within the process in test_commands",
-    r"audit versions (birds-tiny|lesions-tiny 7f|lesions-tiny HEAD).*|git .*|rm .*|mv .*|ls .*"
-    r"|dvc (add|import-url|update|unprotect|checkout|cache|config|remote|push|pull|fetch|metrics)"
-    r" ?.*": ("a step of docs/versions.md on a dataset and commits of one's own"),
-    r"dvc (exp run|queue) ?.*": "runs an audit, and Git must have its results",
-    r"dvc repro --pull": "needs a remote",
+    r"audit versions lesions-tiny (7f|HEAD).*": "needs commits of one's own",
+    r"dvc remote add --local -d store …": "typed without --local in the walk",
+    r"dvc fetch review": "needs results in a remote",
+    r"dvc exp run -S audits\.NAME\.KEY=V": "typed with a key in the walk",
     r"dvc commit -f.*": "takes over the data of an older checkout, which has to be there",
-    r"dvc gc --all-commits.*": "deletes from the cache what the commits of one's own do not name",
-    r"audit clean --delete": "deletes what a run of one's own has left; run within test_clean",
     r"python -m tests\.recipes \w+": "records results anew, after a number was raised",
     r"dvc repro --dry|dvc params diff|dvc exp show": "DVC's alone; read, and change nothing",
     r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*": "minutes to hours",
@@ -95,7 +93,7 @@ def only_parsed(command: str) -> bool:
 
 @pytest.mark.parametrize("command", dict.fromkeys(command for _, command in DOCUMENTED))
 def test_a_documented_command_is_typed_or_says_why_not(command):
-    assert command in IN_A_CLONE + OF_A_RUN or only_parsed(command)
+    assert command in IN_A_CLONE + OF_A_RUN + WALKED or only_parsed(command)
 
 
 @pytest.mark.parametrize("command", IN_A_CLONE + OF_A_RUN)

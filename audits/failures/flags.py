@@ -175,12 +175,13 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Basis, config: Failu
             "images (failures.class_share)"
         )
     most = max(len(rows) for rows in tests.close.candidates)
+    count, strange = len(inputs.classes), int(tests.unknown.sum())
+    names = f"; the model does not know {strange} of {count} names (failures.class_share)"
     return (
         f"a test takes {config.min_class_images} train images of another class that come close to "
         "a class (failures.min_class_images) and do not look like it (failures.look_alike), and "
-        "images of the class itself that are of 2 groups; the model does not know the names of "
-        f"{int(tests.unknown.sum())} classes (failures.class_share); of {len(inputs.classes)}, the "
-        f"most images of others that come close to one are {most}"
+        f"images of the class itself that are of 2 groups{names if strange else ''}; of "
+        f"{count} classes, the most images of others that come close to one are {most}"
     )
 
 

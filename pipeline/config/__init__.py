@@ -21,6 +21,7 @@ from pipeline.config.audits import (
     ReviewConfig,
     RobustnessConfig,
     SaeConfig,
+    Shift,
     ShortcutConfig,
     StabilityConfig,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "SamplesConfig",
     "ScenesConfig",
     "Section",
+    "Shift",
     "ShortcutConfig",
     "StabilityConfig",
     "ToleranceConfig",

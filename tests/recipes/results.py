@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from pipeline import layout
 from pipeline.artifacts.store import read_json, read_table, vector_column, write_json, write_table
 from pipeline.datasets import prepare
-from pipeline.embeddings import embed, embed_concepts, perturb
+from pipeline.embeddings import embed, embed_concepts, perturb, plan_shifts
 from pipeline.embeddings.vectors import read_embeddings, vector_table, write_vectors
 from pipeline.sae import encode, files, stability, train_further, train_sae
 from pipeline.sae.codes import read_codes
@@ -196,6 +196,7 @@ def of_embed() -> Result:
 def of_perturb() -> Result:
     """Class tokens of pictures under every shift, and what the shifts are."""
     with pictures():
+        run(plan_shifts.main, "--audit", AUDIT)
         run(perturb.main, "--audit", AUDIT)
         folder = layout.perturbed(AUDIT)
         shifts = read_table(folder / "shifts.parquet")
