@@ -152,14 +152,13 @@ def walk(repository, tmp_path_factory) -> Walk:
     folder.with_name("home").mkdir()
     write_birds(folder / "data/raw/birds")
     (folder / "vocabularies/birds.csv").write_text("term,kind\nfeathers,\na beak,\nwater,\n")
-    path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(without_scenes(yaml.safe_load(path.read_text()))))
     walk.typed("dvc add data/raw/birds")
     walk.typed("git add data/raw/birds.dvc")
     walk.do(
         "audit add birds-tiny --dataset birds --kind image_folder --root data/raw/birds "
         "--vocabulary vocabularies/birds.csv --labeler tiny --model tiny"
     )
+    path = folder / "params.yaml"
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     small = small_params()["audits"]["scenes-tiny"]
     own = {key: small[key] for key in ("sae", "stability", "probe", "label", "faithfulness")}
@@ -173,13 +172,6 @@ def walk(repository, tmp_path_factory) -> Walk:
     walk.do("git commit -qm birds")
     walk.stands_for[FIRST] = walk.hash_of_head()
     return walk
-
-
-def without_scenes(raw: dict) -> dict:
-    """Parameters of a workflow whose only sample are the lesions, which trained the model."""
-    for section in ("datasets", "embeddings", "audits"):
-        raw[section] = {k: v for k, v in raw[section].items() if not k.startswith("scenes")}
-    return raw
 
 
 def test_changing_a_dataset(walk):
