@@ -13,7 +13,6 @@ a row a stage, and exits with 1 where anything differs.
 import argparse
 import os
 import queue
-import re
 import signal
 import subprocess
 import sys
@@ -28,12 +27,11 @@ import pandas as pd
 import yaml
 
 from benchmarks.worlds import copied
+from pipeline.artifacts.store import half_written
 
 BEGINS = "Running stage '"
 TARGETS = ("report@scenes-tiny", "report@lesions-tiny")
 """Before anything is published: a run of MLflow has an id and a time of its own."""
-PARTIAL = re.compile(r"\..+-[0-9a-f]{8}(\.\w+)?")
-"""Names of what `artifacts.store.atomic` has not put into its place yet."""
 
 
 class Kill(NamedTuple):
@@ -127,12 +125,6 @@ def outputs(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def partial(folder: Path) -> list[str]:
-    """Half-written files beside what stages have written."""
-    found = (path for path in (folder / "data").rglob(".*") if PARTIAL.fullmatch(path.name))
-    return sorted(str(path.relative_to(folder)) for path in found)
-
-
 def disturb(
     undisturbed: Path, killed: Path, targets: tuple[str, ...], kills: int, seed: int
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -170,7 +162,7 @@ def disturb(
         }
         for stage, seconds in took.items()
     ]
-    return pd.DataFrame(rows), partial(killed)
+    return pd.DataFrame(rows), [str(path.relative_to(killed)) for path in half_written(killed)]
 
 
 def main() -> None:
