@@ -117,21 +117,25 @@ class TestTopImages:
             [[(2, 5.0), (1, 1.0)], [(2, 7.0)], [], [(1, 1.0), (2, 6.0)], [(2, 9.0), (4, 2.0)]]
         )
         train = torch.tensor([True, True, True, True, False])
-        top = top_images(codes, train, components=5, count=2)
+        top = top_images([(codes, train)], components=5, count=2)
         # Component 0 only stands in empty slots; 4 fires on a held-out image only.
         assert top.active_images.tolist() == [0, 2, 3, 0, 0]
         assert top.rows.tolist() == [[-1, -1], [0, 3], [1, 3], [-1, -1], [-1, -1]]
         assert top.activation.tolist() == [[0, 0], [1, 1], [7, 6], [0, 0], [0, 0]]
 
     @settings(max_examples=20, deadline=None)
-    @given(seed=st.integers(0, 99), n=st.integers(2, 30))
-    def test_is_the_dense_sort(self, seed: int, n: int) -> None:
+    @given(seed=st.integers(0, 99), n=st.integers(2, 30), at_once=st.integers(1, 9))
+    def test_is_the_dense_sort(self, seed: int, n: int, at_once: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         m, k, count = 7, 3, 4
         component = torch.stack([torch.randperm(m, generator=generator)[:k] for _ in range(n)])
         activation = torch.randint(0, 4, (n, k), generator=generator).float()
         dense = torch.zeros(n, m).scatter(1, component, activation)
-        top = top_images(Codes(component, activation), torch.ones(n, dtype=torch.bool), m, count)
+        parts = [
+            (Codes(*part), torch.ones(len(part[0]), dtype=torch.bool))
+            for part in zip(component.split(at_once), activation.split(at_once), strict=True)
+        ]
+        top = top_images(parts, m, count)
         for index in range(m):
             order = dense[:, index].argsort(descending=True, stable=True)
             order = order[dense[order, index] > 0]
