@@ -95,6 +95,14 @@ def _take_in(
     values[component[kept], place[kept]] = activation[kept]
 
 
+def among_shown(top: TopImages) -> tuple[TopImages, Int[Tensor, " shown"]]:
+    """The same with rows that count only images at the top of some component; and these images."""
+    filled = top.rows >= 0
+    shown = top.rows[filled].unique()
+    rows = torch.where(filled, torch.searchsorted(shown, top.rows), -1)
+    return top._replace(rows=rows), shown
+
+
 def alignment(
     rows: Int[Tensor, "q n"], u: Float[Tensor, "images p"], vocabulary: Vocabulary
 ) -> tuple[Float[Tensor, " q"], Int[Tensor, " q"]]:
@@ -221,13 +229,11 @@ def main() -> None:
             yield part.codes, torch.tensor((split.loc[part.image_ids] == "train").to_numpy())
 
     top = top_images(train(), sae["components"], audit.label.top_images)
-    # Of all images only those at the top of some component are looked at.
-    shown = top.rows[top.rows >= 0].unique()
-    rows = torch.where(top.rows >= 0, torch.searchsorted(shown, top.rows), -1)
+    top, shown = among_shown(top)
     ids = np.concatenate(image_ids)[shown.numpy()]
     labeler = layout.concepts_embeddings(audit.dataset)
     table = label_components(
-        top._replace(rows=rows),
+        top,
         read_labeler_embeddings(labeler, ids),
         ids,
         read_vocabulary_embeddings(labeler / "vocabulary.parquet"),

@@ -20,6 +20,7 @@ from pipeline.labels.label import (
     TopImages,
     Vocabulary,
     alignment,
+    among_shown,
     label_components,
     read_labeler_embeddings,
     read_vocabulary_embeddings,
@@ -141,6 +142,13 @@ class TestTopImages:
             order = order[dense[order, index] > 0]
             assert top.active_images[index] == len(order)
             assert [row for row in top.rows[index].tolist() if row >= 0] == order[:count].tolist()
+
+
+def test_rows_among_shown_images_are_of_the_same_images() -> None:
+    rows = torch.tensor([[7, 2], [-1, -1], [2, -1], [9, 7]])
+    found, shown = among_shown(TopImages(torch.tensor([5, 0, 1, 2]), rows, torch.ones(4, 2)))
+    assert shown.tolist() == [2, 7, 9]
+    assert found.rows.tolist() == [[1, 0], [-1, -1], [0, -1], [2, 1]]
 
 
 # Terms along the axes; the empty prompt leans towards the first.
