@@ -135,8 +135,9 @@ def repro(
 
 def _read(process: subprocess.Popen[str], lines: "queue.Queue[str | None]") -> None:
     assert process.stdout
-    for line in process.stdout:
-        lines.put(line)
+    with process.stdout as stdout:
+        for line in stdout:
+            lines.put(line)
     lines.put(None)
 
 
