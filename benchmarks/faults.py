@@ -13,7 +13,6 @@ a row a stage, and exits with 1 where anything differs.
 import argparse
 import os
 import queue
-import re
 import signal
 import subprocess
 import sys
@@ -28,12 +27,12 @@ import pandas as pd
 import yaml
 
 from benchmarks.worlds import copied
+from pipeline.artifacts.store import half_written
 
+MID_WRITE = Path(__file__).with_name("mid_write")
 BEGINS = "Running stage '"
 TARGETS = ("report@scenes-tiny", "report@lesions-tiny")
 """Before anything is published: a run of MLflow has an id and a time of its own."""
-PARTIAL = re.compile(r"\..+-[0-9a-f]{8}(\.\w+)?")
-"""Names of what `artifacts.store.atomic` has not put into its place yet."""
 
 
 class Kill(NamedTuple):
@@ -44,10 +43,41 @@ class Kill(NamedTuple):
     """Seconds from its beginning."""
 
 
+def command(targets: tuple[str, ...]) -> tuple[str, ...]:
+    """`dvc repro` that computes everything itself."""
+    return ("dvc", "repro", "--no-run-cache", *targets)
+
+
 def environment() -> dict[str, str]:
     """The environment of `dvc repro`, whose lines are wanted as they are written."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def dies_writing(folder: Path, targets: tuple[str, ...], module: str, write: int) -> bool:
+    """Run the workflow until a stage is in the middle of a write, and kill all its processes.
+
+    Args:
+        folder: a copy of the workflow.
+        targets: of `dvc repro`.
+        module: what the stage runs, such as `pipeline.embeddings.embed`.
+        write: number of its file, counted from 1, of Parquet or safetensors.
+
+    Returns:
+        Whether it was killed; else the stage has not come to that write.
+    """
+    dies = {"PYTHONPATH": str(MID_WRITE), "CLIP_AUDIT_DIES": f"{module} {write}"}
+    with (folder / "log.txt").open("ab") as log:
+        done = subprocess.run(
+            command(targets),
+            cwd=folder,
+            env=environment() | dies,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            check=False,
+        )
+    return done.returncode == -signal.SIGKILL
 
 
 def repro(
@@ -66,10 +96,9 @@ def repro(
     Raises:
         RuntimeError: it failed by itself.
     """
-    command = ("dvc", "repro", "--no-run-cache", *targets)
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            command,
+            command(targets),
             cwd=folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -106,8 +135,9 @@ def repro(
 
 def _read(process: subprocess.Popen[str], lines: "queue.Queue[str | None]") -> None:
     assert process.stdout
-    for line in process.stdout:
-        lines.put(line)
+    with process.stdout as stdout:
+        for line in stdout:
+            lines.put(line)
     lines.put(None)
 
 
@@ -125,12 +155,6 @@ def outputs(folder: Path) -> dict[str, dict[str, str]]:
         stage: {out["path"]: out["md5"] for out in entry.get("outs", [])}
         for stage, entry in lock["stages"].items()
     }
-
-
-def partial(folder: Path) -> list[str]:
-    """Half-written files beside what stages have written."""
-    found = (path for path in (folder / "data").rglob(".*") if PARTIAL.fullmatch(path.name))
-    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 def disturb(
@@ -170,7 +194,7 @@ def disturb(
         }
         for stage, seconds in took.items()
     ]
-    return pd.DataFrame(rows), partial(killed)
+    return pd.DataFrame(rows), [str(path.relative_to(killed)) for path in half_written(killed)]
 
 
 def main() -> None:

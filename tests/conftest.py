@@ -13,8 +13,24 @@ import pandas as pd
 import pytest
 import yaml
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from tests.small_repository import repository_copy, run, small_params
+
+# `pytest --hypothesis-profile=long` draws many more cases, and others each time.
+SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "suite",
+    max_examples=60,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=SLOW_IS_FINE,
+)
+settings.register_profile(
+    "long", max_examples=3000, deadline=None, suppress_health_check=SLOW_IS_FINE
+)
+settings.load_profile("suite")
 
 CLASSES = {
     "n01": "bat, small animal with wings",

@@ -29,6 +29,8 @@ def small_params() -> dict:
     raw["samples"]["scenes"] |= {"val_images": 1}
     raw["samples"]["lesions"] |= {"lesions": 120, "image_size": 48}
     raw["pretrain"] |= {"epochs": 2, "layers": 1, "text_layers": 1, "width": 64, "workers": 0}
+    for entry in raw["embeddings"].values():
+        entry |= {"batch_size": 32, "shard_rows": 64}  # several shards
     for audit in raw["audits"].values():
         audit["sae"] |= {
             "components": 64,

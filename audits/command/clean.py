@@ -18,8 +18,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the subcommand to a parser."""
     parser = commands.add_parser(
         "clean",
-        description="List what killed runs have left for later ones to go on with, and what "
-        "decoding images gave, of which DVC knows nothing. Nothing of it is needed: what is "
+        description="List what killed runs have left for later ones to go on with, what decoding "
+        "images gave, and what was being written when a process was killed (hidden folders "
+        "anywhere in the repository), of which DVC knows nothing. Nothing of it is needed: what is "
         "deleted is computed again. Work that is going on and files that the workflow has not "
         "written stay. What DVC keeps is `dvc gc`'s.",
         epilog=EXAMPLES,

@@ -32,7 +32,7 @@ def main() -> None:
     rows_of = gaps.measured("concepts.bases", lambda: bases(inputs.x, train, needed)) or {}
     unique = {basis: unique_labels(rows, u, vocabulary) for basis, rows in rows_of.items()}
     count = min(STRONGEST, needed)
-    strongest = top_images(inputs.codes, train, audit.sae.components, count).activation
+    strongest = top_images([(inputs.codes, train)], audit.sae.components, count).activation
     hidden = hidden_concepts(labels, audit.concepts)
     metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique, gaps)
     folder = layout.audit(name, "concepts")

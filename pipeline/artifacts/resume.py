@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -15,11 +16,17 @@ from filelock import FileLock, Timeout
 
 from pipeline import layout
 from pipeline.artifacts.litter import is_litter
-from pipeline.artifacts.store import SHARD_PATTERN, files_in, put_folder
+from pipeline.artifacts.store import (
+    LOCK,
+    SHARD_PATTERN,
+    files_in,
+    half_written,
+    is_write,
+    put_folder,
+)
 
 RECIPES = Path(__file__).parents[2] / "recipes.yaml"
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "pillow", "numpy", "pyarrow")
-LOCK = "lock"
 PARTS = "parts"
 FORMATS = (".parquet", ".safetensors")
 """Of all files that unfinished work consists of; whatever else lies there is somebody else's."""
@@ -100,9 +107,11 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
         RuntimeError: another process is at the same work.
     """
     with workplace(path, key) as parts:
+        for write in half_written(parts):
+            shutil.rmtree(write)
         for file in parts.iterdir():
             if _is_own(file) and not file.match(SHARD_PATTERN):
-                file.unlink()  # it was being written
+                file.unlink()  # written last, when all shards are there
         yield parts
         if strays := [file for file in parts.iterdir() if not _is_own(file)]:
             aside = Path(mkdtemp(prefix="stray-", dir=parts.parent))
@@ -112,10 +121,11 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
 
 
 class Kept(NamedTuple):
-    """Work that is kept beside DVC for later runs to go on with."""
+    """Work that lies beside DVC."""
 
     path: Path
-    """Of one output under one key, or what decoding a dataset gave."""
+    """Of one output under one key, of what decoding a dataset gave, both for later runs to go on
+    with, or of what was being written when its process was killed."""
     size: int
     """Bytes of the files that the workflow has written there."""
     in_use: bool
@@ -123,18 +133,29 @@ class Kept(NamedTuple):
 
 
 def kept() -> list[Kept]:
-    """All of it, in order."""
-    places = _root() / layout.unfinished("")
-    found = [parts.parent for parts in places.glob(f"*/*/{PARTS}") if parts.is_dir()]
-    found += [path for path in (_root() / layout.decoded("")).glob("*") if path.is_dir()]
-    return [
-        Kept(work, sum(f.stat().st_size for f in files_in(work) if _is_own(f)), _in_use(work))
+    """All of it, in order; what was being written anywhere in the repository last."""
+    unfinished, decoded = (_root() / place("") for place in (layout.unfinished, layout.decoded))
+    found = [parts.parent for parts in unfinished.glob(f"*/*/{PARTS}") if parts.is_dir()]
+    found += [path for path in decoded.glob("*") if path.is_dir()]
+    works = [
+        Kept(work, sum(_size(f) for f in files_in(work) if _is_own(f)), _in_use(work))
         for work in sorted(found)
     ]
+    writes = [
+        Kept(write, sum(map(_size, files_in(write))), _in_use(write))
+        for write in half_written(_root())
+        if not {unfinished, decoded} & set(write.parents)
+    ]
+    return works + writes
 
 
 def discard(work: Kept) -> bool:
     """Delete some work, but for files that no run has written; False where it is in use."""
+    if is_write(work.path):
+        if _in_use(work.path):
+            return False
+        shutil.rmtree(work.path)
+        return True
     if not _delete_unless_in_use(work.path):
         return False
     with suppress(OSError):  # more is kept for this output
@@ -164,8 +185,14 @@ def _delete_unless_in_use(work: Path) -> bool:
     return True
 
 
+def _size(file: Path) -> int:
+    return file.lstat().st_size
+
+
 def _delete(work: Path) -> None:
     """Delete some work, and its folders where nothing else lies in them."""
+    for write in half_written(work):
+        shutil.rmtree(write)
     for file in files_in(work):
         if _is_own(file):
             file.unlink()

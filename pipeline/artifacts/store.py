@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,39 +15,64 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from pipeline.artifacts.litter import is_litter
 
 ROW_GROUP_BYTES = 64 * 2**20
 SHARD_PATTERN = f"part-{5 * '[0-9]'}.parquet"
+LOCK = "lock"
+"""File that a process holds locked while it works in a folder."""
+WRITE = re.compile(r"\.(.+)-[0-9a-f]{8}")
 TEXTS = dict.fromkeys(("image_id", "label", "class", "finding_id", "finding_ids", "plant"), str)
 """CSV columns that are texts even where all of them look like numbers ("001")."""
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary sibling of path (file or folder), renamed to path when the block succeeds.
+    """A temporary path (of a file or folder), renamed to path when the block succeeds.
 
     What stood at path before is replaced. On an error the temporary is removed and path is
-    left as it was.
+    left as it was. It lies in a hidden folder beside path, under its own name, and beside it a lock
+    that is held as long as the process lives: `half_written` finds what killed processes have left.
 
     Raises:
         FileExistsError: a folder stands at path with files that the new one does not replace.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix stays last: writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    place = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
+    place.mkdir(parents=True)
     try:
-        yield temporary
-        if temporary.is_dir():
-            put_folder(temporary, path)
-        else:
-            os.replace(temporary, path)
+        with FileLock(place / LOCK):
+            temporary = place / path.name
+            yield temporary
+            if temporary.is_dir():
+                put_folder(temporary, path)
+            else:
+                os.replace(temporary, path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        shutil.rmtree(place)
+
+
+def half_written(folder: Path) -> list[Path]:
+    """The hidden folders of `atomic` in a folder and in those below it, in order.
+
+    Of writes that are going on and of those that were killed; it follows no link and looks into no
+    other hidden folder.
+    """
+    found = []
+    for at, folders, _ in os.walk(folder):
+        found += [Path(at, name) for name in folders if is_write(Path(at, name))]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return sorted(found)
+
+
+def is_write(folder: Path) -> bool:
+    """Whether a folder is one of `atomic`'s, by its name and by what lies in it."""
+    named = WRITE.fullmatch(folder.name)
+    if not named or folder.is_symlink():
+        return False
+    held = {name for name in os.listdir(folder) if not is_litter(name)}
+    return LOCK in held and held <= {LOCK, named[1]}
 
 
 def put_folder(new: Path, path: Path) -> None:

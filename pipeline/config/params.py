@@ -185,7 +185,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         if problems := [f"{path}, {problem}" for problem in _unclear(text)]:
             raise ConfigError("\n".join(problems))
         raw = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     try:
         return Params.model_validate(raw)

@@ -94,16 +94,32 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     file = _parquet_file(path)
     schema = file.schema_arrow
     image = schema.field("image").type if "image" in schema.names else None
-    if image is None or not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
-        raise ValueError(f"{path} needs a column image with the fields bytes and path: {schema}")
+    fields = {f.name: str(f.type).removeprefix("large_") for f in _fields(image)}
+    if fields.get("bytes") != "binary" or fields.get("path", "string") != "string":
+        raise ValueError(
+            f"{path} needs a column image with the fields bytes (binary) and perhaps path (a "
+            f"text), and has image: {image}"
+        )
     if "label" not in schema.names or not pa.types.is_integer(schema.field("label").type):
         raise ValueError(f"{path} needs a column label of integers, and has {schema.names}")
-    named = image.get_field_index("path") >= 0
-    for batch in file.iter_batches(columns=["label", *(["image.path"] if named else [])]):
+    named = "path" in fields
+    for batch in _batches(file, ["label", *(["image.path"] if named else [])], path):
         labels = batch.column("label").to_pylist()
         images = batch.column("image") if named else None
         names = images.field("path").to_pylist() if images is not None else [None] * len(labels)
         yield from map(Row, names, labels)
+
+
+def _fields(kind: pa.DataType | None) -> list[pa.Field]:
+    """Of a struct; of anything else, none."""
+    return list(kind) if kind is not None and pa.types.is_struct(kind) else []
+
+
+def _batches(file: pq.ParquetFile, columns: list[str], path: Path) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        _fail(errno.EIO, f"{path.name} is damaged: {error}", path)
 
 
 def hdf5_members(path: Path) -> Iterator[str]:
@@ -161,6 +177,10 @@ class _Parquet:
         content = images[row - self.starts[group]].as_py()
         if content is None:
             _fail(errno.EIO, f"row {row} of {self.path.name} holds no image", self.path)
+        if not isinstance(content, bytes):
+            kind = type(content).__name__
+            reason = f"row {row} of {self.path.name} holds {kind}, not the bytes of an image"
+            _fail(errno.EINVAL, reason, self.path)
         return content
 
 
@@ -265,8 +285,10 @@ def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
 def _parquet_file(path: Path) -> pq.ParquetFile:
     _must_exist(path)
     try:
-        return pq.ParquetFile(path, pre_buffer=False)
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(path, pre_buffer=False)
+        _ = file.schema_arrow.names  # which are decoded here
+        return file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         _fail(errno.EIO, f"{path.name} is no whole Parquet file: {error}", path)
 
 

@@ -1,5 +1,6 @@
 """Stage `label`: what each SAE component fires on, in words (paper, Sec. 3.2)."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +12,12 @@ from torch import Tensor
 
 from pipeline import layout
 from pipeline.artifacts.stage import begin
-from pipeline.artifacts.store import read_json, read_table, write_table
+from pipeline.artifacts.store import read_json, read_table, shards, write_table
 from pipeline.attribution.head import unit
 from pipeline.attribution.relevance import Codes
-from pipeline.embeddings.vectors import read_embeddings
+from pipeline.embeddings.vectors import read_vectors
 from pipeline.labels.clarity import clarity, polysemanticity
-from pipeline.sae.codes import read_codes
+from pipeline.sae.codes import code_shards
 
 BLOCK = 1024
 
@@ -44,26 +45,62 @@ class TopImages(NamedTuple):
 
 
 def top_images(
-    codes: Codes, eligible: Bool[Tensor, " images"], components: int, count: int
+    parts: Iterable[tuple[Codes, Bool[Tensor, "_"]]], components: int, count: int
 ) -> TopImages:
     """The `count` images with the largest activation of each component, of the eligible images.
 
-    Images of equal activation come in the order of their rows.
+    Images of equal activation come in the order of their rows, which go on from part to part.
+
+    Args:
+        parts: codes of some images, and which of these are eligible; one part is held at a time.
+        components: m.
+        count: n.
     """
-    active = (codes.activation > 0) & eligible[:, None]
-    image = active.nonzero()[:, 0].numpy()
-    component = codes.component[active].numpy()
-    activation = codes.activation[active].numpy()
-    order = np.lexsort((image, -activation, component))
-    image, component, activation = image[order], component[order], activation[order]
-    total = np.bincount(component, minlength=components)
-    place = np.arange(len(component)) - np.repeat(np.cumsum(total) - total, total)
-    kept = place < count
+    total = np.zeros(components, dtype=np.int64)
     rows = np.full((components, count), -1, dtype=np.int64)
     values = np.zeros((components, count), dtype=np.float32)
+    end = 0
+    for codes, eligible in parts:
+        active = (codes.activation > 0) & eligible[:, None]
+        image = end + active.nonzero()[:, 0].numpy()
+        component = codes.component[active].numpy()
+        activation = codes.activation[active].numpy()
+        end += len(eligible)
+        total += np.bincount(component, minlength=components)
+        # One that is no stronger than the weakest so far comes after it; empty places are 0.
+        better = activation > values[component, -1]
+        _take_in(rows, values, component[better], image[better], activation[better])
+    return TopImages(*(torch.from_numpy(array) for array in (total, rows, values)))
+
+
+def _take_in(
+    rows: np.ndarray,
+    values: np.ndarray,
+    component: np.ndarray,
+    image: np.ndarray,
+    activation: np.ndarray,
+) -> None:
+    """Put further images into the places [m, n] of the components that they fire."""
+    touched = np.unique(component)
+    places = touched.repeat(rows.shape[1]), np.tile(np.arange(rows.shape[1]), len(touched))
+    taken = rows[places] >= 0
+    component = np.concatenate([places[0][taken], component])
+    image = np.concatenate([rows[places][taken], image])
+    activation = np.concatenate([values[places][taken], activation])
+    order = np.lexsort((image, -activation, component))
+    component, image, activation = component[order], image[order], activation[order]
+    place = np.arange(len(component)) - np.searchsorted(component, component)
+    kept = place < rows.shape[1]
     rows[component[kept], place[kept]] = image[kept]
     values[component[kept], place[kept]] = activation[kept]
-    return TopImages(*(torch.from_numpy(array) for array in (total, rows, values)))
+
+
+def among_shown(top: TopImages) -> tuple[TopImages, Int[Tensor, " shown"]]:
+    """The same with rows that count only images at the top of some component; and these images."""
+    filled = top.rows >= 0
+    shown = top.rows[filled].unique()
+    rows = torch.where(filled, torch.searchsorted(shown, top.rows), -1)
+    return top._replace(rows=rows), shown
 
 
 def alignment(
@@ -153,19 +190,28 @@ def read_vocabulary_embeddings(path: Path) -> Vocabulary:
 
 
 def read_labeler_embeddings(folder: Path, image_ids: np.ndarray) -> Float[Tensor, "images p"]:
-    """The labeler's unit embeddings of these images, in their order.
+    """The labeler's unit embeddings of these images, in their order; one shard more is held.
 
     Raises:
         ValueError: an image has none.
     """
-    embeddings = read_embeddings(folder, "z")
-    places = pd.Index(embeddings.image_ids).get_indexer(image_ids)
-    if (places < 0).any():
-        missing = image_ids[places < 0]
+    wanted = pd.Index(image_ids)
+    found = np.zeros(len(wanted), dtype=bool)
+    u = torch.empty(0, 0)
+    for path in shards(folder):
+        part = read_vectors(path, "z")
+        places = wanted.get_indexer(part.image_ids)
+        asked = places >= 0
+        if not len(u):
+            u = torch.empty(len(wanted), part.values.shape[1])
+        u[places[asked]] = unit(torch.from_numpy(part.values[asked]).float())
+        found[places[asked]] = True
+    if not found.all():
+        missing = image_ids[~found]
         raise ValueError(
             f"{folder} lacks {len(missing)} images, such as {missing[0]!r}: run `dvc repro`"
         )
-    return unit(torch.from_numpy(embeddings.values[places]).float())
+    return u
 
 
 def main() -> None:
@@ -173,15 +219,23 @@ def main() -> None:
     name, params = begin(__doc__)
     audit = params.audit(name)
     sae = read_json(layout.sae(name) / "config.json")
-    image_ids, codes = read_codes(layout.codes(name), sae["slots"])
     manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     split = read_table(manifest, ["image_id", "split"]).set_index("image_id")["split"]
-    train = torch.tensor((split.loc[image_ids] == "train").to_numpy())
+    image_ids: list[np.ndarray] = []
+
+    def train() -> Iterator[tuple[Codes, Tensor]]:
+        for part in code_shards(layout.codes(name), sae["slots"]):
+            image_ids.append(part.image_ids)
+            yield part.codes, torch.tensor((split.loc[part.image_ids] == "train").to_numpy())
+
+    top = top_images(train(), sae["components"], audit.label.top_images)
+    top, shown = among_shown(top)
+    ids = np.concatenate(image_ids)[shown.numpy()]
     labeler = layout.concepts_embeddings(audit.dataset)
     table = label_components(
-        top_images(codes, train, sae["components"], audit.label.top_images),
-        read_labeler_embeddings(labeler, image_ids),
-        image_ids,
+        top,
+        read_labeler_embeddings(labeler, ids),
+        ids,
         read_vocabulary_embeddings(labeler / "vocabulary.parquet"),
     )
     write_table(layout.labels(name), table)

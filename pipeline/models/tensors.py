@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from pipeline.config import ConfigError
-from pipeline.models.folder import LOADING_ERRORS, reason
+from pipeline.models.folder import reason
 
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 """Of files of weights that are read."""
@@ -217,7 +217,7 @@ def _read_pickle(path: Path) -> Content:
     except UnpicklingError as error:
         said = _refused(error, names)
         raise ConfigError(f"{path} does not load: {said}. {ONLY_WEIGHTS}") from error
-    except LOADING_ERRORS as error:
+    except Exception as error:  # on damaged data torch's reader raises nearly everything there is
         raise ConfigError(_damaged(path, error)) from error
     return Content(data, names)
 
@@ -259,5 +259,8 @@ def _damaged(path: Path, error: BaseException) -> str:
 def _is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except Exception:  # on a damaged archive it raises much; whoever reads it says so
+        return False

@@ -1,6 +1,8 @@
 """Shards of sparse codes: the active components of each image."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,8 +40,16 @@ def codes_table(image_ids: np.ndarray, codes: Codes) -> pa.Table:
     )
 
 
-def read_codes(folder: Path, k: int) -> tuple[np.ndarray, Codes]:
-    """Image ids [n] and codes [n, k] of a folder; one shard more is held meanwhile.
+class CodeShard(NamedTuple):
+    """The images of one shard."""
+
+    image_ids: np.ndarray
+    """[rows] strings."""
+    codes: Codes
+
+
+def code_shards(folder: Path, k: int) -> Iterator[CodeShard]:
+    """Image ids and codes [rows, k] of a folder, shard by shard.
 
     Args:
         folder: of shards as `codes_table` makes them.
@@ -49,11 +59,7 @@ def read_codes(folder: Path, k: int) -> tuple[np.ndarray, Codes]:
         FileNotFoundError: the folder holds no shards.
         ValueError: an image has more.
     """
-    paths = shards(folder)
-    n = sum(pq.read_metadata(path).num_rows for path in paths)
-    component, activation = np.zeros((n, k), np.int32), np.zeros((n, k), np.float32)
-    ids, end = [], 0
-    for path in paths:
+    for path in shards(folder):
         table = pq.read_table(path).combine_chunks()
         components = table.column("component").combine_chunks()
         offsets = components.offsets.to_numpy()
@@ -62,12 +68,29 @@ def read_codes(folder: Path, k: int) -> tuple[np.ndarray, Codes]:
             raise ValueError(
                 f"{path}: an image has {lengths.max()} active components, more than {k}"
             )
-        rows = end + np.repeat(np.arange(len(table)), lengths)
+        rows = np.repeat(np.arange(len(table)), lengths)
         slots = np.arange(len(rows)) - np.repeat(offsets[:-1] - offsets[0], lengths)
+        component = np.zeros((len(table), k), np.int32)
+        activation = np.zeros((len(table), k), np.float32)
         component[rows, slots] = components.values.to_numpy()
         strengths = table.column("activation").combine_chunks()
         activation[rows, slots] = strengths.values.to_numpy()
-        ids.append(table.column("image_id").to_numpy(zero_copy_only=False))
-        end += len(table)
-    codes = Codes(torch.from_numpy(component), torch.from_numpy(activation))
-    return np.concatenate(ids), codes
+        codes = Codes(torch.from_numpy(component), torch.from_numpy(activation))
+        yield CodeShard(table.column("image_id").to_numpy(zero_copy_only=False), codes)
+
+
+def read_codes(folder: Path, k: int) -> tuple[np.ndarray, Codes]:
+    """Image ids [n] and codes [n, k] of a folder; one shard more is held meanwhile.
+
+    Arguments and errors are as of `code_shards`.
+    """
+    n = sum(pq.read_metadata(path).num_rows for path in shards(folder))
+    whole = Codes(torch.zeros(n, k, dtype=torch.int32), torch.zeros(n, k))
+    ids, end = [], 0
+    for part in code_shards(folder, k):
+        rows = slice(end, end + len(part.image_ids))
+        for held, read in zip(whole, part.codes, strict=True):
+            held[rows] = read
+        ids.append(part.image_ids)
+        end = rows.stop
+    return np.concatenate(ids), whole

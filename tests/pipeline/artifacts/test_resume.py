@@ -25,7 +25,9 @@ def elsewhere(tmp_path, monkeypatch):
 def fail_after_one_shard(path: Path, key: str) -> None:
     with pytest.raises(KeyboardInterrupt), resumable(path, key) as folder:
         (folder / "part-00000.parquet").write_text("whole")
-        (folder / ".part-00001-abc.parquet").write_text("hal")
+        (half := folder / ".part-00001.parquet-0123abcd").mkdir()
+        for name in ("lock", "part-00001.parquet"):
+            (half / name).write_text("hal")
         raise KeyboardInterrupt
 
 
