@@ -1,4 +1,4 @@
-"""A system's Chromium under Playwright, for tests that carry the marker `browser`."""
+"""A system's Chromium under Playwright, and what tests that carry the marker `browser` open."""
 
 import os
 import shutil
@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+from audits.report.__main__ import settings_of, write_report
+from pipeline.config import load_params
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROOT = Path(__file__).parents[1]
+RUN = Path(os.environ.get("CLIP_AUDIT_RUN", ROOT))
+AUDITS = ("scenes-tiny", "lesions-tiny")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 QUIET = ["--no-sandbox", "--disable-gpu"]
 """Root, as in a container, has no sandbox."""
@@ -33,11 +39,16 @@ def chromium() -> Iterator["Browser"]:
         browser.close()
 
 
-def listen(page: "Page") -> tuple[list[str], list[str]]:
-    """What a page says on the console or fails with, and the addresses that it asks for."""
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    return said, asked
+def write_finished(folder: Path) -> None:
+    """Put the results of a run's `make audit` into a folder, and its reports by today's code."""
+    if not (RUN / "data" / "audits" / "scenes-tiny" / "validate").is_dir():
+        pytest.skip(f"needs the results of `make audit` in {RUN}")
+    for name in ("data", "vocabularies"):
+        (folder / name).symlink_to(RUN / name, target_is_directory=True)
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copy(RUN / name, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        params = load_params()
+        for audit in AUDITS:
+            write_report(audit, settings_of(params, audit), params.seed)

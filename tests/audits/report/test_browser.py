@@ -1,23 +1,17 @@
 """The page as people open it: a report of a finished run in a browser, from the file."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from audits.report.__main__ import settings_of, write_report
 from audits.review.verdict_files import read_verdicts
-from pipeline.config import load_params
-from tests.browser import chromium, listen
+from tests.browser import AUDITS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).parents[3]
-RUN = Path(os.environ.get("CLIP_AUDIT_RUN", ROOT))
-AUDITS = ("scenes-tiny", "lesions-tiny")
 WIDE, NARROW = (1440, 900), (390, 844)
 A4 = 718
 """Pixels of a sheet between its margins."""
@@ -59,29 +53,8 @@ CONTRASTS = """() => {
 """Texts that can be seen, and those with less contrast than WCAG 2.2 asks of small ones (AA)."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory, browser: "Browser") -> Path:
-    """Folder with the reports of the run's results, as today's code writes them."""
-    folder = tmp_path_factory.mktemp("pages")
-    if not (RUN / "data" / "audits" / "scenes-tiny" / "validate").is_dir():
-        pytest.skip(f"needs the results of `make audit` in {RUN}")
-    (folder / "data").symlink_to(RUN / "data", target_is_directory=True)
-    params = load_params(ROOT / "params.yaml")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for audit in AUDITS:
-            write_report(audit, settings_of(params, audit), params.seed)
-    return folder / "reports"
-
-
 @pytest.fixture
-def opened(pages: Path, browser: "Browser") -> Iterator[Open]:
+def opened(finished: Path, browser: "Browser") -> Iterator[Open]:
     """Open a report; what it says on the console or asks of a network fails the test at its end."""
     ended: list[Callable[[], None]] = []
 
@@ -91,8 +64,12 @@ def opened(pages: Path, browser: "Browser") -> Iterator[Open]:
             viewport={"width": width, "height": height}, reduced_motion="reduce", **more
         )
         page = context.new_page()
-        said, asked = listen(page)
-        address = (pages / audit / "report.html").as_uri()
+        said: list[str] = []
+        asked: list[str] = []
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        address = (finished / "reports" / audit / "report.html").as_uri()
 
         def end() -> None:
             context.close()
