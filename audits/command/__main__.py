@@ -13,6 +13,7 @@ COMMANDS = {
     "completion": "a script by which a shell completes this command",
     "concepts": "the components that answer to a text or an image most, and least",
     "diff": "what differs between two reports, and what could explain it",
+    "export": "an audit's SAE, or its findings, for other tools",
     "gate": "fail where a report is worse than the last release's",
     "list": "audits, and what their last reports say",
     "review": "verdicts on an audit's findings",
