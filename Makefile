@@ -20,7 +20,7 @@ check: setup  ## what a commit has to pass: formatting, lints, types, fast tests
 	ruff format --check .
 	ruff check .
 	mypy
-	pytest -m "not slow"
+	pytest -m "not slow and not browser"
 
 format: setup
 	ruff format .

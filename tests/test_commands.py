@@ -85,6 +85,7 @@ def parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         words = [word.strip("[]") for word in words]  # options that may be left out
     while re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
+    words = words[: words.index(">")] if ">" in words else words
     program, *rest = words
     if re.fullmatch(r"(audit|dvc) \w+", command):  # its name
         rest.append("--help")

@@ -2,16 +2,22 @@
 
 import argparse
 import sys
+from collections.abc import Collection
 from importlib import import_module
+from typing import Any
 
 COMMANDS = {
     "add": "switch on an audit: a model on a dataset",
     "check": "what an audit lacks: images, words, weights",
     "clean": "what is kept beside DVC, and its sizes; --delete deletes it",
+    "completion": "a script by which a shell completes this command",
     "concepts": "the components that answer to a text or an image most, and least",
     "diff": "what differs between two reports, and what could explain it",
+    "export": "an audit's SAE, or its findings, for other tools",
     "gate": "fail where a report is worse than the last release's",
+    "list": "audits, and what their last reports say",
     "review": "verdicts on an audit's findings",
+    "status": "which stages of an audit are stale, and why",
     "ui": "MLflow, with links to every report",
     "verify": "an audit made anew in a clean copy, and compared",
     "versions": "versions of an audit's dataset, and what changed",
@@ -19,22 +25,39 @@ COMMANDS = {
 """Name of each command, which is that of its module, and what it does."""
 
 
+class _Commands(argparse._SubParsersAction):
+    """Subcommands that are said to do what COMMANDS says."""
+
+    def add_parser(self, name: str, **given: Any) -> Any:
+        return super().add_parser(name, help=COMMANDS[name], **given)
+
+
+def parser_with(loaded: Collection[str]) -> argparse.ArgumentParser:
+    """The command's parser, with the arguments of some subcommands and the names of the others.
+
+    Only the modules of these are imported: some take seconds.
+    """
+    parser = argparse.ArgumentParser(
+        prog="audit",
+        description="Switch audits on, see what they lack and how they stand, search their "
+        "components, review their findings, compare their versions, stop a release by them, and "
+        "clean up. Run it in the repository's root; `dvc repro publish@NAME` runs an audit.",
+    )
+    commands = parser.add_subparsers(
+        action=_Commands, title="commands", metavar="COMMAND", required=True
+    )
+    for name in COMMANDS:
+        if name in loaded:
+            import_module(f"audits.command.{name}").register(commands)
+        else:
+            commands.add_parser(name)
+    return parser
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one subcommand; what a user can put right is one message and exit code 1."""
     given = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(
-        prog="audit",
-        description="Switch audits on, see what they lack, search their components, review their "
-        "findings, compare their versions, stop a release by them, and clean up. Run it in the "
-        "repository's root; `dvc repro publish@NAME` runs an audit.",
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, does in COMMANDS.items():
-        # Only the module of the command that is given is imported: some take seconds.
-        if given[:1] == [name]:
-            import_module(f"audits.command.{name}").register(commands)
-        else:
-            commands.add_parser(name, help=does)
+    parser = parser_with(given[:1])
     chosen = parser.parse_args(given)
     try:
         print(chosen.run(chosen))

@@ -292,10 +292,10 @@ def _ticks(low: Number, high: Number) -> list[float]:
     ]
 
 
-def _apart(wanted: Sequence[Number], gap: Number, low: Number, high: Number) -> list[float]:
+def _apart(wanted: Sequence[Number], gap: Number, low: Number, high: Number) -> list[Number]:
     """Heights near the wanted ones, at least a gap from each other where there is room."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    placed = [0.0] * len(wanted)
+    placed: list[Number] = [0.0] * len(wanted)
     previous = low - gap
     for i in order:
         placed[i] = previous = max(wanted[i] + 4, previous + gap)

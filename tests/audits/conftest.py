@@ -1,4 +1,5 @@
-"""Fixtures of several files: an audit to be reviewed, and repositories that publish to one MLflow.
+"""Fixtures of several files: an audit to be reviewed, repositories that publish to one MLflow, and
+a browser with the reports of a finished run.
 
 MLflow is imported inside the fixtures, so that tests without it start at once.
 """
@@ -7,11 +8,35 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.audits.review.invented import AUDIT, FIRST, write_stage
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """A Chromium without a window."""
+    from tests.browser import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def finished(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the results of a finished run, and its reports by today's code."""
+    from tests.browser import write_finished
+
+    folder = tmp_path_factory.mktemp("finished")
+    write_finished(folder)
+    return folder
 
 
 @pytest.fixture

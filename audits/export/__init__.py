@@ -1,0 +1,1 @@
+"""What an audit has found, in the formats of other tools."""

@@ -1,0 +1,54 @@
+"""Findings as FiftyOne imports them: each image with a classification for each of its findings."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from audits.export.fiftyone import labels
+
+MANIFEST = pd.DataFrame(
+    {
+        "image_id": ["a.b/1", "a.b/2", "c/3"],
+        "path": ["a.b/1.png", "a.b/2.png", "c.tar/3.png"],
+        "label": ["hat", None, "cat"],
+    }
+)
+FINDINGS = pd.DataFrame(
+    {
+        "finding_id": ["bat-4", "bat-7"],
+        "class": ["bat", "bat"],
+        "component": [4, 7],
+        "component_label": ["cricket bat", "bat"],
+        "mode": ["polysemy", "typography"],
+        "confirmed": [True, False],
+        "verdict": [None, "reject"],
+        "example_ids": ["a.b/2 a.b/1", "a.b/1 c/3"],
+    }
+)
+
+
+def test_an_image_has_a_classification_for_each_of_its_findings(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / "a.b").mkdir(exist_ok=True)
+        (tmp_path / "a.b" / f"{name}.png").touch()
+    made = labels(FINDINGS, MANIFEST, tmp_path)
+    assert made["classes"] == ["bat: cricket bat", "bat: typography"]
+    # An image in an archive cannot be opened there.
+    one, two = (str(tmp_path / "a.b" / f"{name}.png") for name in "12")
+    assert list(made["labels"]) == [one, two]
+    assert [found["label"] for found in made["labels"][one]] == made["classes"]
+    assert made["labels"][two] == [
+        {
+            "label": "bat: cricket bat",
+            "attributes": {
+                "finding_id": "bat-4",
+                "class": "bat",
+                "component": 4,
+                "mode": "polysemy",
+                "confirmed": True,
+                "verdict": "",
+                "image_id": "a.b/2",
+                "labelled": "",
+            },
+        }
+    ]

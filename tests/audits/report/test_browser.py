@@ -1,0 +1,238 @@
+"""The page as people open it: a report of a finished run in a browser, from the file."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from audits.review.verdict_files import read_verdicts
+from tests.browser import AUDITS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WIDE, NARROW = (1440, 900), (390, 844)
+A4 = 718
+"""Pixels of a sheet between its margins."""
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., "Page"]
+
+CONTRASTS = """() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = numbers(colour).map((part) => {
+      const value = part / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (numbers(colour)[3] !== 0) return colour;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const poor = [];
+  let read = 0;
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (words.nextNode()) {
+    const node = words.currentNode.parentElement;
+    if (!words.currentNode.data.trim() || !node.checkVisibility()) continue;
+    const style = getComputedStyle(node);
+    const ink = node.closest("svg") ? style.fill : style.color;
+    const [one, other] = [light(ink), light(behind(node))];
+    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    read += 1;
+    if (ratio < 4.5) poor.push([words.currentNode.data.trim().slice(0, 40), ratio]);
+  }
+  return [read, poor];
+}"""
+"""Texts that can be seen, and those with less contrast than WCAG 2.2 asks of small ones (AA)."""
+
+
+@pytest.fixture
+def opened(finished: Path, browser: "Browser") -> Iterator[Open]:
+    """Open a report; what it says on the console or asks of a network fails the test at its end."""
+    ended: list[Callable[[], None]] = []
+
+    def make(audit: str, size: tuple[int, int] = WIDE, **more: Any) -> "Page":
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, reduced_motion="reduce", **more
+        )
+        page = context.new_page()
+        said: list[str] = []
+        asked: list[str] = []
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        address = (finished / "reports" / audit / "report.html").as_uri()
+
+        def end() -> None:
+            context.close()
+            assert not said
+            outside = [url for url in asked if not url.startswith(("data:", "blob:"))]
+            # Loaded anew, it asks for itself.
+            assert set(outside) == {address}
+
+        ended.append(end)
+        page.goto(address)
+        return page
+
+    yield make
+    for end in ended:
+        end()
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("audit", AUDITS)
+def test_every_section_is_led_to_and_can_be_seen(opened: Open, audit: str, size: Any) -> None:
+    page = opened(audit, size)
+    links = page.locator("nav a")
+    led = {link.get_attribute("href") for link in links.all()}
+    there = {f"#{section.get_attribute('id')}" for section in page.locator("main > section").all()}
+    assert led == there and len(there) == 9
+    for link in links.all():
+        link.click()
+        section = page.locator(str(link.get_attribute("href")))
+        heading = section.locator("h2")
+        assert heading.is_visible() and section.bounding_box()["height"] > 40  # type: ignore[index]
+        # What stays in place at the top covers no heading.
+        hit = """heading => {
+          const box = heading.getBoundingClientRect();
+          return document.elementFromPoint(box.left + 4, box.top + 4) === heading;
+        }"""
+        assert heading.evaluate(hit), heading.inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("audit", AUDITS)
+def test_nothing_hangs_over_and_all_can_be_read(
+    opened: Open, audit: str, size: Any, scheme: str
+) -> None:
+    page = opened(audit, size, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert page.evaluate("document.documentElement.scrollWidth") == size[0]
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, paper[4:-1].split(","))) > 384) == (scheme == "light")
+    read, poor = page.evaluate(CONTRASTS)
+    assert read > 300 and not poor
+
+
+@pytest.mark.parametrize("audit", AUDITS)
+def test_pictures_come_before_the_notes_and_say_what_they_show(opened: Open, audit: str) -> None:
+    page = opened(audit, (1300, 900))
+    hero = page.locator(".hero").bounding_box()
+    notes = page.locator(".limits").bounding_box()
+    assert hero is not None and notes is not None
+    assert hero["y"] < 600 and hero["y"] + hero["height"] <= notes["y"]
+    for image in page.locator("img").all():
+        assert image.get_attribute("alt")
+        assert image.evaluate("image => image.naturalWidth") > 0
+
+
+@pytest.mark.parametrize("audit", AUDITS)
+def test_a_sheet_has_all_sections_and_no_controls(opened: Open, audit: str) -> None:
+    page = opened(audit, (A4, 1000), color_scheme="dark")
+    if page.locator("#start").count():
+        page.locator("#start").click()
+    page.emulate_media(media="print")
+    for gone in ("nav", ".filter", ".start", "#review"):
+        assert not page.locator(gone).locator("visible=true").count(), gone
+    assert all(heading.is_visible() for heading in page.locator("main h2").all())
+    assert page.evaluate("document.documentElement.scrollWidth") == A4
+    # A sheet is white, whatever the screen is.
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.evaluate(CONTRASTS)[1]
+    assert page.pdf(format="A4").startswith(b"%PDF")
+
+
+def shown(page: "Page") -> list[str]:
+    cards = page.locator("article.card").locator("visible=true").all()
+    return [str(card.get_attribute("id")) for card in cards]
+
+
+def test_filters_leave_the_findings_that_they_name(opened: Open) -> None:
+    page = opened("scenes-tiny")
+    everything = shown(page)
+    buttons = page.locator(".filter button")
+    modes = [button.get_attribute("data-mode") or "" for button in buttons.all()]
+    assert modes[0] == "" and len(modes) > 3
+    together: list[str] = []
+    for button, mode in zip(buttons.all()[1:], modes[1:], strict=True):
+        button.click()
+        left = shown(page)
+        assert button.inner_text().split()[-1] == str(len(left))
+        cards = [page.locator(f"[id='{one}']") for one in left]
+        assert {card.get_attribute("data-mode") for card in cards} == {mode}
+        assert [b.get_attribute("aria-pressed") for b in buttons.all()].count("true") == 1
+        together += left
+    assert sorted(together) == sorted(everything)
+    buttons.first.click()
+    page.get_by_label("confirmed only").check()
+    confirmed = page.locator("article.card[data-confirmed='yes']")
+    assert len(shown(page)) == confirmed.count() < len(everything)
+
+
+def test_components_show_where_they_fire(opened: Open) -> None:
+    page = opened("scenes-tiny")
+    veil = page.locator("article.card .veil").first
+    opacity = "one => getComputedStyle(one).opacity"
+    assert veil.evaluate(opacity) == "0"
+    page.get_by_label("show where components fire").check()
+    assert veil.evaluate(opacity) == "1" and page.locator(".where-note").is_visible()
+
+
+def test_a_review_by_keyboard_leaves_as_csv(opened: Open, tmp_path: Path) -> None:
+    page = opened("scenes-tiny")
+    ids = shown(page)
+    at = "document.querySelector('[aria-current]').id"
+    page.locator("#start").focus()
+    page.keyboard.press("Enter")
+    # A download has no name of a reviewer without one; asked for, it takes the keyboard there.
+    page.keyboard.press("a")
+    page.get_by_role("button", name="Download CSV").click()
+    assert page.evaluate("document.activeElement.id") == "reviewer"
+    page.keyboard.type("Ada")
+    page.keyboard.press("Enter")
+    first = page.evaluate(at)
+    page.keyboard.press("j")
+    assert page.evaluate(at) != first
+    page.keyboard.press("r")
+    page.keyboard.press("n")
+    page.keyboard.type('=1+1, "no" bat')  # letters that are keys, too
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("3")
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    page.keyboard.press("u")
+    said = page.get_by_role("status")
+    assert "undone" in said.inner_text() and "3 for the CSV" in said.inner_text()
+    current = page.locator("[aria-current]").bounding_box()
+    panel = page.locator("#review").bounding_box()
+    assert current is not None and panel is not None
+    assert 0 <= current["y"] < panel["y"]
+    csv = tmp_path / "verdicts.csv"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    assert download.value.suggested_filename == "scenes-tiny.csv"
+    download.value.save_as(csv)
+    taken = read_verdicts(csv, set(ids))
+    verdicts = [(one.verdict, one.mode, one.note, one.reviewer) for one in taken.values()]
+    assert verdicts == [
+        ("accept", "", "", "Ada"),
+        ("reject", "", '\'=1+1, "no" bat', "Ada"),
+        ("accept", "typography", "", "Ada"),
+    ]
+    page.reload()
+    marked = page.locator(".mine").locator("visible=true")
+    assert marked.all_inner_texts()[0] == "here: accepted" and marked.count() == 3
+    page.locator("#start").click()
+    assert page.evaluate(at) not in taken
+    page.keyboard.press("Escape")
+    assert not page.locator("#review").is_visible()
