@@ -7,10 +7,10 @@
 Lesions of another seed are other pictures, another small CLIP, which takes most of the time, and
 another dictionary; with --model the CLIP is that of a folder. Each world is a copy of the workflow
 under --work, as in `benchmarks.worlds`. Printed is a row for each world: the rank of both planted
-shortcuts among the candidates (their best component, with its AUROC; then the best of those that are
-called a shortcut), how many candidates are called a shortcut, the shifts by which the classifier is
-only fragile, the one that it falls under most with its drop, the remedy that is recommended with its
-drop, relief and price; all on held-out images.
+shortcuts among the candidates (their best component, with its AUROC; then the best of those that
+are called a shortcut), how many candidates are called a shortcut, the shifts by which the
+classifier is only fragile, the one that it falls under most with its drop, the remedy that is
+recommended with its drop, relief and price; all on held-out images.
 """
 
 import argparse

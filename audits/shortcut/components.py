@@ -71,7 +71,7 @@ def component_table(
     }
     left = {}
     if shifted.surroundings is not None:
-        known = shifted.surroundings.notna().all(axis=1).to_numpy()
+        known = np.flatnonzero(shifted.surroundings.notna().all(axis=1))
         left = {
             part: remains(activation[known], activation_of(view.rows(known)))
             for part, view in shifted.covered.items()
