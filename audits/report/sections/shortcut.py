@@ -184,7 +184,7 @@ def surroundings(fall: Mapping[str, Any] | None) -> str:
     if fall is None or pd.isna(fall["alone"]):
         return ""
     return (
-        f"Where only what is around the object is so, and the object as it was, it loses "
+        f"Where only the surroundings are {fall['words']}, and the object is as it was, it loses "
         f"{points(fall['alone'])} points ({between(fall, 'alone')})."
     )
 

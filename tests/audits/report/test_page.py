@@ -137,7 +137,7 @@ def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
     assert "red-hue in component 5, number 2 (it tells" in html
     assert "of those called a shortcut component 12, number 1, does best, with 0.81" in html
     assert "answers to plain red" in html and "with the object covered, 20% with all around" in html
-    assert "as it was, it loses 22 points (12 to 32)" in html
+    assert "the object is as it was, it loses 22 points (12 to 32)" in html
     assert "<arm>" not in (report() / "report.html").read_text()
 
 
