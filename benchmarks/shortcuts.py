@@ -6,10 +6,11 @@
 
 Lesions of another seed are other pictures, another small CLIP, which takes most of the time, and
 another dictionary; with --model the CLIP is that of a folder. Each world is a copy of the workflow
-under --work, as in `benchmarks.worlds`. Printed is a row for each world: the
-rank of both planted shortcuts among the candidates (their best component, with its AUROC), how many
-candidates are called a shortcut, the shift that the classifier falls under most with its drop, the
-remedy that is recommended with its drop, relief and price; all on held-out images.
+under --work, as in `benchmarks.worlds`. Printed is a row for each world: the rank of both planted
+shortcuts among the candidates (their best component, with its AUROC; then the best of those that
+are called a shortcut), how many candidates are called a shortcut, the shifts by which the
+classifier is only fragile, the one that it falls under most with its drop, the remedy that is
+recommended with its drop, relief and price; all on held-out images.
 """
 
 import argparse
@@ -72,12 +73,14 @@ def figures(
     """
     row: dict[str, Any] = {}
     for plant in PLANTS:
-        row[plant] = f"{plants.loc[plant, 'rank']:.0f} ({plants.loc[plant, 'encoding_auc']:.2f})"
+        row[plant] = _place(plants, plant, "")
+        row[f"{plant}, called"] = _place(plants, plant, "called_")
     target = metrics.get("target", {})
     row |= {
         "auroc": metrics["auroc"]["value"],
         "balanced": metrics["accuracy"]["balanced"]["value"],
         "called": metrics["candidates"]["called"],
+        "fragile": metrics["fragile"],
         "target": f"{target['shift']} {target['side']}" if target else "none",
         "recommended": metrics.get("recommended", "none"),
     }
@@ -89,6 +92,11 @@ def figures(
         row |= {name: _interval(best.iloc[0], name) for name in ("relief", "price")}
         row["best_drop"] = _interval(best.iloc[0], "drop")
     return row
+
+
+def _place(plants: pd.DataFrame, plant: str, which: str) -> str:
+    rank, auc = (plants[f"{which}{name}"][plant] for name in ("rank", "encoding_auc"))
+    return "none" if pd.isna(rank) else f"{rank:.0f} ({auc:.2f})"
 
 
 def _interval(row: pd.Series, name: str) -> str:

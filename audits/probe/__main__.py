@@ -22,10 +22,13 @@ from audits.probe.answers import (
     separation,
     word_table,
 )
+from audits.probe.plain import pictures as plain_pictures
+from audits.probe.plain import plain_table
 from audits.probe.writing import grounds
 from pipeline import layout
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_json, write_json, write_table
+from pipeline.attribution.relevance import activations
 from pipeline.models.catalog import load_clip
 from pipeline.sae import files
 
@@ -46,11 +49,19 @@ def main() -> None:
     found = answers(sae.encode(x), len(sae.atoms), planned)
     by_ground = directions(x, planned)
     own = word_table(words, found, config.answer)
+    kinds, plain = zip(*plain_pictures(), strict=True)
+    codes = sae.encode(
+        embed_pictures(clip, iter(plain), len(plain), params.entry(audit.embeddings))
+    )
+    to_plain = plain_table(
+        activations(codes, len(sae.atoms)).numpy(), np.array(kinds), config.answer
+    )
     folder = layout.audit(name, "probe")
     component = np.arange(len(sae.atoms), dtype=np.int32)
     components = pd.DataFrame({"component": component, "writing": found.writing})
     write_table(folder / "components.parquet", components)
     write_table(folder / "words.parquet", own)
+    write_table(folder / "plain.parquet", to_plain)
     write_table(
         folder / "direction.parquet",
         pd.DataFrame({"writing": direction(by_ground).astype(np.float32)}),

@@ -196,13 +196,15 @@ def hero(found: list[Card]) -> list[Card]:
 
 
 def shortcut_components(sources: Sources, gallery: Gallery, count: int) -> list[dict[str, Any]]:
-    """Components of the classifier by falling relevance share, with their top images."""
+    """Candidates by rank, with the plain picture that each answers to, or null, and top images."""
     rows = _records(sources.components.sort_values("rank", kind="stable"))
+    plain = dict(zip(sources.plain["component"], sources.plain["picture"], strict=True))
     widest = max((float(row["share"]) for row in rows), default=0.0)
     return [
         {
             **row,
             "width": 100 * float(row["share"]) / widest,
+            "plain": plain.get(row["component"]),
             "images": gallery.images(row["top_images"], count, row["component"]),
         }
         for row in rows

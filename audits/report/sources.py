@@ -58,10 +58,12 @@ HIDDEN = ("component", "label", "alignment", "clarity", "group", "mean_top20", "
 COMPONENTS = (
     *("component", "label", "kind", "rank", "suspect", "called", "share", "top_images"),
     *("mean_relevance", "imbalance", "colour", "colour_statistic", "answer", "answer_shift"),
-    *("acquisition", "acquisition_column", "verdict"),
+    *("acquisition", "acquisition_column", "verdict", "object_covered", "surroundings_covered"),
 )
+PLAIN = ("component", "picture", "answer")
 SHIFTS = (
     *("remedy", "shift", "kind", "strength", "in_range", "side", "accuracy", "drop"),
+    *("alone", "alone_low", "alone_high"),
     *("proven", "fragile"),
 )
 REMEDIES = (
@@ -84,6 +86,7 @@ PLANTS = (
     "component",
     "encoding_auc",
     "rank",
+    *("called_component", "called_encoding_auc", "called_rank"),
 )
 STAGES = (
     "concepts",
@@ -172,6 +175,7 @@ class Sources:
     subgroups: pd.DataFrame
     """One row a (group, side), the worst first."""
     calibration: pd.DataFrame
+    plain: pd.DataFrame
     """One row a bin of predicted probabilities."""
     maps: pd.DataFrame
     """One row a (image, component): what each patch adds to its activation."""
@@ -221,6 +225,7 @@ def input_paths(audit: str, settings: Settings) -> dict[Path, str]:
             *("components.csv", "shifts.csv", "remedies.csv", "sweep.csv"),
             *("subgroups.csv", "calibration.csv"),
         ],
+        "probe": ["plain.parquet"],
         "maps": ["maps.parquet"],
         "validate": ["plants.csv"],
     }
@@ -273,6 +278,7 @@ def read_sources(audit: str, settings: Settings) -> Sources:
         sweep=table("shortcut", "sweep.csv", SWEEP),
         subgroups=table("shortcut", "subgroups.csv", SUBGROUPS),
         calibration=table("shortcut", "calibration.csv", CALIBRATION),
+        plain=table("probe", "plain.parquet", PLAIN),
         maps=table("maps", "maps.parquet", MAPS),
         plants=table("validate", "plants.csv", PLANTS),
         metrics=merge([images, *metrics]),

@@ -41,10 +41,10 @@ def measure(params: Params, name: str, config: ShortcutConfig, gaps: Gaps) -> Re
     audit, inputs = params.audit(name), load_inputs(params, name)
     train, held_out = parts(inputs, config)
     folder = layout.perturbed(name)
-    shifts = read_shifts(folder, config)
+    shifts, masks = read_shifts(folder), config.mask is not None
     ids = inputs.images["image_id"].to_numpy()
     shifted = [
-        read_shifted(folder, shifts["shift"].tolist(), ids[part.rows], part, inputs.head)
+        read_shifted(folder, shifts, masks, ids[part.rows], part, inputs.head)
         for part in (train, held_out)
     ]
     acquisition = pd.DataFrame(index=range(len(ids)))

@@ -16,16 +16,17 @@ from audits.shortcut.advice import (
     recommended_matched,
     sweep,
 )
-from audits.shortcut.candidates import Sample, evidence, leading, rank_candidates, within
+from audits.shortcut.candidates import leading, rank_candidates
+from audits.shortcut.components import codes_of, component_table
 from audits.shortcut.images import PLAIN, Images, Shifted, View
 from audits.shortcut.metrics import component_metrics, remedy_metrics, shift_metrics, spelled
 from audits.shortcut.proof import Outcomes, Target, Trial
-from audits.shortcut.relevance import activations, activations_of, relevance
-from audits.shortcut.remedies import STANDARD, Fitted, Lesson, standard
+from audits.shortcut.relevance import activations_of, relevance
+from audits.shortcut.remedies import STANDARD, Fitted, Lesson
 from audits.shortcut.subgroups import subgroups
+from audits.shortcut.teaching import associations
 from audits.shortcut.trials import Half, Judged, auroc, halves
 from pipeline.artifacts.gaps import Gaps
-from pipeline.attribution.relevance import Codes
 from pipeline.config import ShortcutConfig
 from pipeline.sae.model import Sae, encode_blocks
 
@@ -35,78 +36,6 @@ class Results(NamedTuple):
 
     metrics: dict[str, Any]
     tables: dict[str, pd.DataFrame]
-
-
-def verdicts(findings: pd.DataFrame, components: int) -> list[str | None]:
-    """What a person has said of each component: accept where a finding of mode spurious with it was
-    accepted, reject where all that were judged were rejected, else None."""
-    found: list[str | None] = [None] * components
-    for row in findings.dropna(subset=["verdict"]).to_dict("records"):
-        component = int(row["component"])
-        if row["verdict"] == "accept" and row["mode"] == "spurious":
-            found[component] = "accept"
-        elif row["verdict"] == "reject" and found[component] is None:
-            found[component] = "reject"
-    return found
-
-
-def codes_of(inputs: Inputs, images: Images) -> Codes:
-    """Codes of some images."""
-    rows = torch.from_numpy(images.rows)
-    return Codes(inputs.codes.component[rows], inputs.codes.activation[rows])
-
-
-def component_table(
-    inputs: Inputs,
-    sae: Sae,
-    labels: pd.DataFrame,
-    findings: pd.DataFrame,
-    acquisition: pd.DataFrame,
-    train: Images,
-    shifted: Shifted,
-    in_range: Sequence[str],
-    fallen: Sequence[str],
-    config: ShortcutConfig,
-    seed: int,
-) -> tuple[pd.DataFrame, dict[str, np.ndarray], np.ndarray]:
-    """Every component with its evidence; what each shift in range moves of the output through it
-    [m]; and Spearman with each of STATISTICS within a class [m, s]. All of train images."""
-    c = classifier.regularisation(train.view.z, train.positive, train.groups, config, seed)
-    gradient = standard(train.view, train.positive, c).gradient(train.view, inputs.head)
-    found = relevance(gradient, codes_of(inputs, train), inputs.atoms)
-    m, images = len(inputs.atoms), shifted.images
-    activation = activations(codes_of(inputs, images), m).numpy()
-    rises = {
-        shift: activations(encode_blocks(sae, shifted.views[shift].x), m).numpy().mean(axis=0)
-        - activation.mean(axis=0)
-        for shift in in_range
-    }
-    fires = found.activation > 0
-    weight = torch.where(fires, found.mean / found.activation, 0.0).numpy()
-    classes = inputs.images["label"].to_numpy()[images.rows]
-    sample = Sample(
-        activation,
-        images.positive,
-        classes,
-        shifted.statistics.to_numpy(),
-        acquisition.iloc[images.rows].reset_index(drop=True),
-        {shift: rises[shift] for shift in fallen or in_range},
-        weight,
-    )
-    named = labels.set_index("component").loc[np.arange(m)].reset_index()
-    table = evidence(sample).assign(
-        component=range(m),
-        label=named["label"],
-        kind=named["kind"],
-        top_images=[" ".join(ids) for ids in named["top_images"]],
-        verdict=pd.Series(verdicts(findings, m), dtype="object"),
-        share=found.share.numpy(),
-        mean_relevance=found.mean.numpy(),
-        mean_activation=found.activation.numpy(),
-    )
-    moved = {shift: rise * weight for shift, rise in rises.items()}
-    colours = within(activation, classes).T @ within(sample.statistics, classes)
-    return table, moved, colours
 
 
 def shares_after(
@@ -267,17 +196,18 @@ def audit_shortcut(
     Raises:
         DoesNotApply: there is no classifier to be had, or no component that it leans on.
     """
-    in_range = shifts.loc[shifts["in_range"], "shift"].tolist()
+    in_range = shifts[shifts["in_range"]]
+    acting = dict(zip(in_range["shift"], in_range["alone"].fillna(in_range["shift"]), strict=True))
     split = halves(train, config, seed)
     check = Judged.of(shifted[0], train, config, seed)
     judged = Judged.of(shifted[1], held_out, config, seed)
     plain = proof.standard_trial(train, split, check)
-    fallen = proof.fallen(plain.check, in_range, config.min_drop)
+    fallen = proof.fallen(plain.check, list(acting), config.min_drop)
     table, moves, colours = component_table(
         *(inputs, sae, labels, findings, acquisition, train, shifted[0]),
-        *(in_range, fallen, config, seed),
+        *(acting, fallen, config, seed),
     )
-    goes = proof.associations(shifted[0])
+    goes = associations(shifted[0])
     causes = proof.causes(plain.check, shifts, goes, config)
     leads = leading(table, {cause.kind: moves[cause.shift] for cause in causes}, colours)
     candidates = rank_candidates(table, config.top, list(leads.values()))

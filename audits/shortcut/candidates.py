@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from audits.auroc import auroc_of_columns
 from pipeline.artifacts.gaps import DoesNotApply
-from pipeline.config import STATISTICS
+from pipeline.config import COVERED, STATISTICS
 
 BESIDE_THE_POINT = ("background", "context", "writing")
 """Kinds of terms that have nothing to do with a class: the vocabulary's authors accept them as no
@@ -27,7 +27,7 @@ LEAST = 10
 TINY = np.finfo(float).tiny
 LEVEL = 0.05
 """Of the test that a component goes with acquisition data, over all components and columns."""
-EVIDENCE = ("beside", "share", "acquisition", "colour", "answer", "imbalance")
+EVIDENCE = ("beside", "share", "acquisition", "colour", "answer", "imbalance", "outside")
 """Columns by which components are ordered, the largest value first:
 
 - `beside`: 1 where the kind of its name is BESIDE_THE_POINT, 0 where it is another, else unknown;
@@ -38,7 +38,9 @@ EVIDENCE = ("beside", "share", "acquisition", "colour", "answer", "imbalance")
 - `answer`: how far a shift under which the classifier falls, or any in range where it falls under
   none, moves its output through the component: the rise of its mean activation times its relevance
   per activation;
-- `imbalance`: |2 AUROC − 1| between the sides.
+- `imbalance`: |2 AUROC − 1| between the sides;
+- `outside`: how much more of its activation is left where the object is covered than where the
+  surroundings are, from −1 to 1; unknown without masks.
 """
 
 
@@ -57,6 +59,18 @@ class Sample(NamedTuple):
     """Shift → how much the mean activation rises under it."""
     weight: Float[np.ndarray, " m"]
     """Relevance per activation, 0 where it never fires."""
+    left: Mapping[str, Float[np.ndarray, " m"]]
+    """COVERED → what `remains`, empty without masks."""
+
+
+def remains(
+    activation: Float[np.ndarray, "n m"], covered: Float[np.ndarray, "n m"]
+) -> Float[np.ndarray, " m"]:
+    """Share of each component's activation that is left with a part of the images covered, at most
+    1 of an image on which it fires; NaN where it fires on none."""
+    before = activation.sum(axis=0)
+    after = np.minimum(covered, activation).sum(axis=0)
+    return np.divide(after, before, out=np.full(len(before), np.nan), where=before > 0)
 
 
 def within(values: Float[np.ndarray, "n q"], classes: np.ndarray) -> Float[np.ndarray, "n q"]:
@@ -102,7 +116,7 @@ def imbalance(activation: Float[np.ndarray, "n m"], positive: Bool[np.ndarray, "
 
 def evidence(sample: Sample) -> pd.DataFrame:
     """A row for each component: images, acquisition, colour, answer and imbalance, with what each
-    is of: acquisition_column, colour_statistic, answer_shift."""
+    is of: acquisition_column, colour_statistic, answer_shift; and COVERED."""
     ranks = within(sample.activation, sample.classes)
     spearman = ranks.T @ within(sample.statistics, sample.classes)  # [m, s]
     m = np.arange(len(spearman))
@@ -117,6 +131,7 @@ def evidence(sample: Sample) -> pd.DataFrame:
             "acquisition_column": None,
             "answer": np.nan,
             "answer_shift": None,
+            **{name: sample.left.get(name, np.full(len(m), np.nan)) for name in COVERED},
         }
     )
     if len(names := list(sample.acquisition)):
@@ -156,7 +171,9 @@ def rank_candidates(table: pd.DataFrame, top: int, leads: Sequence[int] = ()) ->
     if known.empty:
         raise DoesNotApply(f"no component fires on {LEAST} of the train images that are shifted")
     beside = known["kind"].isin(BESIDE_THE_POINT).astype(float).where(known["kind"].notna())
-    ordered = known.assign(beside=beside)[list(EVIDENCE)].astype(float).abs()
+    outside = known[COVERED[0]] - known[COVERED[1]]
+    found = known.assign(beside=beside, outside=outside)[list(EVIDENCE)].astype(float)
+    ordered = found.abs().assign(outside=found["outside"])
     places = ordered.rank(ascending=False).fillna((len(known) + 1) / 2)
     first = known["verdict"].map({"accept": -1, "reject": 1}).fillna(0)
     suspect = (known["kind"].isin(BESIDE_THE_POINT) | (first < 0)) & (first <= 0)

@@ -1,5 +1,7 @@
 """Columns of the tables that the audit writes."""
 
+from pipeline.config import COVERED
+
 
 def _ends(*names: str) -> list[str]:
     """Of estimates, each with its interval of 95 %."""
@@ -10,11 +12,12 @@ COLUMNS = {
     "components": [
         *("component", "label", "kind", "verdict", "rank", "place", "suspect", "called", "share"),
         *("mean_relevance", "mean_activation", "imbalance", "colour", "colour_statistic"),
-        *("answer", "answer_shift", "acquisition", "acquisition_column", "images", "top_images"),
+        *("answer", "answer_shift", "acquisition", "acquisition_column", *COVERED, "images"),
+        "top_images",
     ],
     "shifts": [
         *("remedy", "shift", "kind", "strength", "beyond", "in_range", "side"),
-        *_ends("accuracy", "drop"),
+        *_ends("accuracy", "drop", "alone"),
         *("proven", "fragile"),
     ],
     "remedies": [

@@ -13,7 +13,7 @@ from audits.inputs import Inputs
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.artifacts.store import read_table
 from pipeline.attribution.head import Head, project, unit
-from pipeline.config import STATISTICS, ConfigError, ShortcutConfig
+from pipeline.config import COVERED, STATISTICS, SURROUNDINGS, ConfigError, ShortcutConfig
 from pipeline.embeddings.vectors import read_embeddings
 
 PLAIN = "plain"
@@ -57,8 +57,14 @@ class Shifted:
     images: Images
     statistics: pd.DataFrame
     """STATISTICS of each image as it is."""
+    surroundings: pd.DataFrame | None
+    """The same of what is around each image's object, NaN where that is not known; None without
+    masks."""
     views: dict[str, View]
-    """Shift → the images under it; PLAIN → as they are."""
+    """Shift → the images under it; PLAIN → as they are; with masks also shifts of the surroundings
+    alone."""
+    covered: dict[str, View]
+    """With masks COVERED → the images with that part covered, else empty."""
 
 
 def seen(x: Float[Tensor, "n d"], head: Head) -> View:
@@ -98,20 +104,21 @@ def parts(inputs: Inputs, config: ShortcutConfig) -> tuple[Images, Images]:
     return found[0], found[1]
 
 
-def read_shifts(folder: Path, config: ShortcutConfig) -> pd.DataFrame:
-    """A row for each shift: shift, kind, strength, beyond (null where nothing says), in_range."""
-    table = read_table(folder / "shifts.parquet")
-    return table.assign(in_range=table["beyond"].fillna(0) <= config.in_range)
+def read_shifts(folder: Path) -> pd.DataFrame:
+    """A row for each shift: shift, kind, strength, beyond (null where nothing says), in_range, and
+    alone, the shift of the surroundings alone (null where there is none)."""
+    return read_table(folder / "shifts.parquet")
 
 
 def read_shifted(
-    folder: Path, names: list[str], ids: np.ndarray, part: Images, head: Head
+    folder: Path, shifts: pd.DataFrame, masks: bool, ids: np.ndarray, part: Images, head: Head
 ) -> Shifted:
     """The images of a part that the stage `perturb` has shifted, in the order of the part.
 
     Args:
         folder: of the stage's shards.
-        names: of the shifts.
+        shifts: of `read_shifts`.
+        masks: whether there are any.
         ids: [n] image ids of the part.
         part: all its labelled images.
         head: of the model.
@@ -124,10 +131,21 @@ def read_shifted(
     which = np.flatnonzero(places >= 0)
     if not len(which):
         raise ValueError(f"{folder} has none of {len(ids)} images: run `dvc repro perturb`")
-    images = part.only(which)
-    views = {PLAIN: images.view}
-    for name in names:
+
+    def table(name: str) -> pd.DataFrame:
+        values = read_embeddings(folder, name).values[places[which]]
+        return pd.DataFrame(values, columns=list(STATISTICS))
+
+    def view(name: str) -> View:
         x = read_embeddings(folder, name).values[places[which]]
-        views[name] = seen(torch.from_numpy(x).float(), head)
-    table = pd.DataFrame(statistics.values[places[which]], columns=list(STATISTICS))
-    return Shifted(images, table, views)
+        return seen(torch.from_numpy(x).float(), head)
+
+    images = part.only(which)
+    names = [*shifts["shift"], *shifts["alone"].dropna()]
+    return Shifted(
+        images,
+        table("statistics"),
+        table(SURROUNDINGS) if masks else None,
+        {PLAIN: images.view, **{name: view(name) for name in names}},
+        {name: view(name) for name in COVERED} if masks else {},
+    )

@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.stats import mannwhitneyu
 from tqdm import tqdm
 
-from audits.shortcut.images import PLAIN, Images, Shifted
+from audits.shortcut.images import PLAIN, Images
 from audits.shortcut.remedies import STANDARD, Fitted, Lesson, Setting, learn, settings, standard
+from audits.shortcut.teaching import learnable
 from audits.shortcut.trials import (
     EVERY,
     SIDES,
@@ -30,8 +30,6 @@ from audits.shortcut.uncertainty import Interval
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
 from pipeline.config import STATISTICS, ShortcutConfig
 
-LEVEL = 0.05
-"""Of the test that a statistic goes with a side."""
 BINS = 5
 """Of a statistic, in which sides are matched."""
 
@@ -103,48 +101,18 @@ def fallen(check: Outcomes, shifts: Sequence[str], least: float) -> list[str]:
     return [shift for shift in shifts if any(falls(check, shift, side, least) for side in SIDES)]
 
 
-def associations(shifted: Shifted) -> dict[str, int]:
-    """Statistic → 1 where positive images have more of it, −1 where they have less, 0 where chance
-    would do: by a Mann-Whitney test of the groups' means, at LEVEL over all statistics.
-
-    Args:
-        shifted: train images with their statistics.
-    """
-    names = list(STATISTICS)
-    means = (
-        shifted.statistics[names]
-        .assign(group=shifted.images.groups, positive=shifted.images.positive)
-        .groupby(["group", "positive"], as_index=False)
-        .mean()
-    )
-    found = {}
-    for name in names:
-        own, others = (means.loc[means["positive"] == side, name] for side in (True, False))
-        result = mannwhitneyu(own, others)
-        more = result.statistic > len(own) * len(others) / 2
-        found[name] = (1 if more else -1) if result.pvalue < LEVEL / len(names) else 0
-    return found
-
-
-def learnable(goes: Mapping[str, int], kind: str, strength: float, side: str) -> bool:
-    """Whether train images could teach that what a shift adds speaks against a side: they have it
-    on the other side. Nothing tells of a kind without a statistic, which is taken to be so.
-
-    Args:
-        goes: of `associations`.
-        kind: of the shift.
-        strength: of the shift, below 0 the other way.
-        side: that falls.
-    """
-    towards = (1 if strength > 0 else -1) * (1 if side == "negative" else -1)
-    return kind not in goes or goes[kind] == towards
+def by_surroundings(found: Outcomes, alone: str | None, side: str, least: float) -> bool:
+    """Whether a side falls where the surroundings alone are shifted, the object being as it was;
+    true where there is no such shift, since nothing speaks against it then."""
+    return alone is None or alone not in found or falls(found, alone, side, least)
 
 
 def causes(
     check: Outcomes, shifts: pd.DataFrame, goes: Mapping[str, int], config: ShortcutConfig
 ) -> list[Target]:
     """Of each kind of shift the one in range, and the side, with the largest drop, the worst kind
-    first; kinds under which no side falls that could have been taught are left out.
+    first; kinds under which no side falls that could have been taught, or none by the surroundings,
+    are left out.
 
     Args:
         check: of the standard classifier, on check halves.
@@ -158,9 +126,12 @@ def causes(
             target = Target(row["shift"], row["kind"], side)
             lost = drop(check, target.shift, side).value
             taught = learnable(goes, target.kind, row["strength"], side)
-            if (taught and falls(check, target.shift, side, config.min_drop)) and (
-                target.kind not in found or lost > found[target.kind][0]
-            ):
+            shown = (
+                taught
+                and falls(check, target.shift, side, config.min_drop)
+                and by_surroundings(check, row["alone"], side, config.min_drop)
+            )
+            if shown and (target.kind not in found or lost > found[target.kind][0]):
                 found[target.kind] = (lost, target)
     return [target for _, target in sorted(found.values(), key=lambda one: -one[0])]
 
@@ -298,7 +269,9 @@ def curve(
     """Accuracy and drop on held-out images, a row for each shift and side.
 
     A side falls where the shift is in range, and it does on check halves and on held-out images.
-    That is `proven` a shortcut where train images could teach it, else the side is `fragile`.
+    That is `proven` a shortcut where train images could teach it and, with masks, the side falls by
+    the surroundings alone, too; else the side is `fragile`. `alone` is the drop by those, NaN
+    without masks and out of range.
 
     Args:
         remedy: of the classifier.
@@ -311,10 +284,13 @@ def curve(
     rows = []
     for row in shifts.to_dict("records"):
         for side in (*SIDES, "balanced"):
-            shift = row["shift"]
+            shift, alone = row["shift"], row["alone"]
             fell = bool(check) and side in SIDES and bool(row["in_range"])
             fell = fell and all(falls(each, shift, side, least) for each in (check, found))
-            taught = learnable(goes, row["kind"], row["strength"], side)
+            taught = learnable(goes, row["kind"], row["strength"], side) and all(
+                by_surroundings(each, row["alone"], side, least) for each in (check, found)
+            )
+            nothing = Interval(np.nan, np.nan, np.nan)
             rows.append(
                 {
                     "remedy": remedy,
@@ -324,6 +300,7 @@ def curve(
                     "side": side,
                     **ends("accuracy", found[shift].side(side).interval()),
                     **ends("drop", drop(found, shift, side)),
+                    **ends("alone", drop(found, alone, side) if alone in found else nothing),
                     "proven": fell and taught,
                     "fragile": fell and not taught,
                 }

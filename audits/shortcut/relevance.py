@@ -45,12 +45,6 @@ def relevance(gradient: Float[Tensor, "n d"], codes: Codes, atoms: Tensor) -> Re
     return Relevance(absolute / absolute.sum(), mean(slots), mean(codes.activation))
 
 
-def activations(codes: Codes, components: int) -> Float[Tensor, "n m"]:
-    """Activation of every component on each image, 0 where off."""
-    dense = torch.zeros(len(codes.component), components, dtype=codes.activation.dtype)
-    return dense.scatter_add_(1, codes.component.long(), codes.activation)
-
-
 def activations_of(codes: Codes, components: Int[Tensor, " q"]) -> Float[Tensor, "n q"]:
     """Activation of some components on each image, 0 where off."""
     match = codes.component[:, :, None] == components

@@ -21,7 +21,9 @@ SHORTCUT = "shortcut"
 
 TRUTH_COLUMNS = ["image_id", "plant", "class", "mode"]
 PLANT_COLUMNS = ["plant", "class", "mode", "images", "spurious_auc", "fallen", "found"]
-PLANT_COLUMNS += ["finding_ids", "component", "encoding_auc", "rank"]
+ENCODING = ["component", "encoding_auc", "rank"]
+CALLED = [f"called_{name}" for name in ENCODING]
+PLANT_COLUMNS += ["finding_ids", *ENCODING, *CALLED]
 
 
 def read_truth(root: Path) -> pd.DataFrame:
@@ -131,8 +133,9 @@ def plants(
     """A row for each plant: whether the model falls for it and whether the audit found it.
 
     Prompt failures have a spurious AUC over validation images and the findings right by them;
-    shortcuts have the reported component that encodes them best and its rank. What the images do
-    not allow stays null, with a gap.
+    shortcuts have the reported component that encodes them best and its rank; and the same among
+    those that the report calls a shortcut, the component that a shift acts through, where there is
+    one. What the images do not allow stays null, with a gap.
     """
     val = inputs.split("val").numpy()
     y = cosine_outputs(inputs.tokens(slice(None)), inputs.texts["short"], inputs.head).numpy()
@@ -144,7 +147,10 @@ def plants(
         if mode == SHORTCUT:
             measure = partial(encoding, inputs, shortcuts, carrying)
             if not shortcuts.empty and (best := gaps.measured(f"planted.{plant}", measure)):
-                row |= dict(zip(("component", "encoding_auc", "rank"), best, strict=True))
+                row |= dict(zip(ENCODING, best, strict=True))
+                called = shortcuts[shortcuts["called"].notna()]
+                if not called.empty:
+                    row |= dict(zip(CALLED, encoding(inputs, called, carrying), strict=True))
         else:
             own = (inputs.images["label"] == attacked).to_numpy(dtype=bool)
             position = labels.get(attacked, 0)  # a class that was left out has no images
@@ -202,7 +208,11 @@ def metrics(
     if not found.empty:
         result["shortcut"] = {
             "planted": {
-                row["plant"]: {key: row[key] for key in ("component", "encoding_auc", "rank")}
+                row["plant"]: {
+                    key: float(row[key]) if key.endswith("auc") else int(row[key])
+                    for key in (*ENCODING, *CALLED)
+                    if pd.notna(row[key])
+                }
                 for row in found.to_dict("records")
             }
         }

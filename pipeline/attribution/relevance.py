@@ -190,6 +190,12 @@ def ablation(
     return effects.masked_fill(codes.activation == 0, 0)
 
 
+def activations(codes: Codes, components: int) -> Float[Tensor, "n m"]:
+    """Activation of every component on each image, 0 where off."""
+    dense = torch.zeros(len(codes.component), components, dtype=codes.activation.dtype)
+    return dense.scatter_add_(1, codes.component.long(), codes.activation)
+
+
 def decode(codes: Codes, atoms: Float[Tensor, "m d"]) -> Float[Tensor, "n d"]:
     """Σ_j a_j V_j of each image, without the decoder's bias.
 

@@ -6,8 +6,10 @@ runs is what `params.yaml` says, so that DVC sees every change.
 """
 
 from pipeline.config.audits import (
+    COVERED,
     HUES,
     STATISTICS,
+    SURROUNDINGS,
     AcquisitionConfig,
     AuditConfig,
     ConceptsConfig,
@@ -50,9 +52,11 @@ from pipeline.config.verify import ToleranceConfig, VerifyConfig
 
 __all__ = [
     "CATALOG",
+    "COVERED",
     "HERE",
     "HUES",
     "STATISTICS",
+    "SURROUNDINGS",
     "AcquisitionConfig",
     "AuditConfig",
     "BudgetConfig",

@@ -236,6 +236,11 @@ class FaithfulnessConfig(Section):
 HUES = ("red", "green", "blue")
 STATISTICS = (*HUES, "brightness", "contrast")
 """Shifts whose strength is in standard deviations of that statistic over the train images."""
+SURROUNDINGS = "surroundings"
+"""Where masks are: column of STATISTICS of what is around the object, and the end of a shift's name
+where it acts on that alone."""
+COVERED = ("object_covered", "surroundings_covered")
+"""Columns of images of which a part is covered."""
 Shift = Literal["red", "green", "blue", "brightness", "contrast", "blur", "jpeg", "patch"]
 
 
@@ -277,6 +282,11 @@ class ShortcutConfig(Section):
     """Strengths of each shift: of hues, brightness and contrast in standard deviations over the
     train images, below 0 the other way; of blur in hundredths of the shorter side, of patch in
     units of 2.5 % of the area, of jpeg in halvings of the quality from 100."""
+    mask: str | None
+    """Where the object of an image is, so that its surroundings can be shifted and covered alone:
+    `dermoscopy` finds the lesion by a rule, `masks/{image}_segmentation.png` is a picture of the
+    dataset's own in its folder, white where the object is, {image} the image's id; null where
+    nothing says so."""
     in_range: Fraction
     """Share of the train images that a shift may take beyond what 99 % of them are; one that takes
     more is a stress and shows no shortcut. Of blur, jpeg and patch nothing tells, and they count as
@@ -304,6 +314,10 @@ class ShortcutConfig(Section):
             raise ValueError(f"positive and negative both have {both}: a class is on one side")
         if not self.quantiles[0] < self.quantiles[1]:
             raise ValueError(f"quantiles {list(self.quantiles)} must rise")
+        if self.mask not in (None, "dermoscopy") and "{image}" not in self.mask:
+            raise ValueError(
+                f"mask {self.mask!r} is neither dermoscopy, null nor a path with {{image}} in it"
+            )
         for kind, strengths in self.shifts.items():
             if strengths != sorted(set(strengths)) or 0 in strengths:
                 raise ValueError(f"shifts.{kind} {strengths} must rise and leave 0 out")

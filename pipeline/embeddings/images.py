@@ -19,6 +19,8 @@ from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
 
 Item = TypeVar("Item")
+Preprocess = Callable[[Image.Image], Tensor]
+"""RGB picture to tensor, all of one shape."""
 
 
 class Batch(NamedTuple):
@@ -35,7 +37,7 @@ class _Images(Dataset[Tensor]):
         images: pd.DataFrame,
         root: Path,
         reading: Reading,
-        preprocess: Callable[[Image.Image], Tensor],
+        preprocess: Preprocess,
     ) -> None:
         self.paths = images["path"].tolist()
         self.sha256 = images["sha256"].tolist() if "sha256" in images else None
@@ -74,7 +76,7 @@ def batches(
     images: pd.DataFrame,
     root: Path,
     reading: Reading,
-    preprocess: Callable[[Image.Image], Tensor],
+    preprocess: Preprocess,
     rows: Sequence[range],
     workers: int,
     progress: str,

@@ -49,6 +49,8 @@ def main() -> None:
         "train": images["image_id"][train].tolist(),
         "held_out": images["image_id"][~train].tolist(),
         "shifts": list(config.shifts.items()),  # pairs, since the keys of JSON are sorted
+        "in_range": config.in_range,  # those in range are tried on the surroundings alone, too
+        "mask": config.mask,
     }
     write_json(layout.planned_shifts(name), plan)
 

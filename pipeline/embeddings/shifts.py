@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from pipeline.config import HUES, STATISTICS
+from pipeline.config import COVERED, HUES, STATISTICS
 
 LUMINANCE = (0.299, 0.587, 0.114)
 BLUR = 0.01
@@ -25,19 +25,65 @@ PATCH = 0.025
 PATCH_COLOURS = ((220, 40, 40), (40, 160, 60), (40, 70, 200), (230, 200, 40))
 
 
-def statistics(pixels: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n s"]:
+def statistics(
+    pixels: UInt8[Tensor, "n h w 3"], among: Bool[Tensor, "n h w"] | None = None
+) -> Float[Tensor, "n s"]:
     """STATISTICS of each picture: three hues, brightness and contrast.
 
     Hue of a channel: log of its mean over the geometric mean of the other two. Brightness: log of
     the mean luminance. Contrast: log of the luminance's standard deviation. Logs are of 1 + value.
+
+    Args:
+        pixels: the pictures.
+        among: which pixels count, None for all; NaN where none does.
     """
     values = pixels.double()
-    logs = values.mean(dim=(1, 2)).log1p()
+    among = torch.ones(pixels.shape[:3], dtype=torch.bool) if among is None else among
+    logs = _means(values, among).log1p()
     hues = 1.5 * logs - 0.5 * logs.sum(dim=1, keepdim=True)
-    luminance = values @ torch.tensor(LUMINANCE, dtype=torch.float64)
-    brightness = luminance.mean(dim=(1, 2)).log1p()
-    contrast = luminance.std(dim=(1, 2)).log1p()
-    return torch.column_stack([hues, brightness, contrast]).float()
+    luminance = (values @ torch.tensor(LUMINANCE, dtype=torch.float64))[..., None]
+    mean = _means(luminance, among)
+    variance = _means((luminance - mean[:, None, None]) ** 2, among)
+    return torch.column_stack([hues, mean.log1p(), variance.sqrt().log1p()]).float()
+
+
+def surrounding_colour(
+    pixels: UInt8[Tensor, "n h w 3"], objects: Bool[Tensor, "n h w"]
+) -> Float[Tensor, "n 3"]:
+    """Mean colour of what is around the object of each picture, NaN where nothing is."""
+    return _means(pixels.double(), ~objects)
+
+
+def alone(
+    pixels: UInt8[Tensor, "n h w 3"],
+    moved: UInt8[Tensor, "n h w 3"],
+    objects: Bool[Tensor, "n h w"],
+) -> UInt8[Tensor, "n h w 3"]:
+    """Shifted pictures with their objects as they were."""
+    return torch.where(objects[..., None], pixels, moved)
+
+
+def covered(
+    pixels: UInt8[Tensor, "n h w 3"], objects: Bool[Tensor, "n h w"], usual: Float[Tensor, " 3"]
+) -> dict[str, UInt8[Tensor, "n h w 3"]]:
+    """COVERED → pictures with the object in the mean colour of its own surroundings, and with the
+    surroundings in the usual colour of surroundings, so that nothing of them is left.
+
+    Args:
+        pixels: the pictures.
+        objects: where the object is.
+        usual: mean colour of the train images' surroundings.
+    """
+    own = surrounding_colour(pixels, objects)
+    own = _bytes(torch.where(own.isnan(), usual, own))[:, None, None]
+    there = objects[..., None]
+    parts = torch.where(there, own, pixels), torch.where(there, pixels, _bytes(usual))
+    return dict(zip(COVERED, parts, strict=True))
+
+
+def _means(values: Float[Tensor, "n h w q"], among: Bool[Tensor, "n h w"]) -> Float[Tensor, "n q"]:
+    weight = among[..., None].double()
+    return (values * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2))
 
 
 def shifted(pixels: UInt8[Tensor, "n h w 3"], kind: str, amount: float) -> UInt8[Tensor, "n h w 3"]:

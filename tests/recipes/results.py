@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline import layout
 from pipeline.artifacts.store import read_json, read_table, vector_column, write_json, write_table
+from pipeline.config import COVERED, SURROUNDINGS
 from pipeline.datasets import prepare
 from pipeline.embeddings import embed, embed_concepts, perturb, plan_shifts
 from pipeline.embeddings.vectors import read_embeddings, vector_table, write_vectors
@@ -200,10 +201,13 @@ def of_perturb() -> Result:
         run(perturb.main, "--audit", AUDIT)
         folder = layout.perturbed(AUDIT)
         shifts = read_table(folder / "shifts.parquet")
-        found = {name: some(read_embeddings(folder, name).values) for name in shifts["shift"]}
+        names = [*shifts["shift"], *shifts["alone"].dropna(), *COVERED]
+        found = {name: some(read_embeddings(folder, name).values) for name in names}
+        around = read_embeddings(folder, SURROUNDINGS).values
         return {
             "images": read_embeddings(folder, "statistics").image_ids.tolist(),
             "statistics": some(read_embeddings(folder, "statistics").values),
+            SURROUNDINGS: some(np.nan_to_num(around, nan=-1)),
             "amount": some(shifts["amount"]),
             "beyond": some(shifts["beyond"].fillna(-1)),
             # JPEG is the library's own, and not the same bytes in every version of it.

@@ -46,7 +46,19 @@ def shortcuts(planted: Mapping[str, Mapping[str, Any]]) -> str:
     parts = [
         f"{plant} in component {entry['component']}, number {entry['rank']} (it tells "
         "the marked images apart with an AUC of "
-        f"{wording.decimal(entry['encoding_auc'], 2)})"
+        f"{wording.decimal(entry['encoding_auc'], 2)}{_called(entry)})"
         for plant, entry in sorted(planted.items())
     ]
     return f"Planted shortcuts and where they stand among the candidates: {wording.listed(parts)}."
+
+
+def _called(entry: Mapping[str, Any]) -> str:
+    """Which of the components that are called a shortcut tells the images apart best, where that is
+    another one."""
+    if entry.get("called_component") in (None, entry["component"]):
+        return ""
+    auc = wording.decimal(entry["called_encoding_auc"], 2)
+    return (
+        f"; of those called a shortcut component {entry['called_component']}, number "
+        f"{entry['called_rank']}, does best, with {auc}"
+    )

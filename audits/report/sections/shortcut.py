@@ -89,6 +89,8 @@ def shortcut(
             key=lambda row: not row["called"],
         ),
         "title": headline(name, sides, components, fall, sources.gaps.get("shortcut.suspect")),
+        "masks": bool(sources.shifts["alone"].notna().any()),
+        "surroundings": surroundings(fall),
         "summary": summary(sides, fall, remedies, metrics),
         "fragile": [_fragile(row, sides) for row in _records(sources.shifts) if row["fragile"]],
         "fall": fall,
@@ -175,6 +177,16 @@ def headline(
         return f"{shown}; by its name {label} should not decide"
     which = "" if known == count else f" the {known} that have a kind of"
     return f"{shown}; nothing suspect by name among{which} the {count} first candidates"
+
+
+def surroundings(fall: Mapping[str, Any] | None) -> str:
+    """What is left of the fall where only the surroundings are shifted, empty without masks."""
+    if fall is None or pd.isna(fall["alone"]):
+        return ""
+    return (
+        f"Where only the surroundings are {fall['words']}, and the object is as it was, it loses "
+        f"{points(fall['alone'])} points ({between(fall, 'alone')})."
+    )
 
 
 def points(fraction: float) -> str:

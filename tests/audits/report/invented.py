@@ -128,20 +128,20 @@ def _sae(data: Path) -> None:
     }
     audit = data / "audits" / AUDIT
     write_json(audit / "sae" / "metrics.json", {"sae": sae})
-    stable = pd.DataFrame(
-        {"component": [5, 12, 31, 40], "stability": [0.9, 0.25, float("nan"), 0.5]}
-    )
+    stable = pd.DataFrame({"component": [5, 12, 31, 40], "stability": [0.9, 0.25, np.nan, 0.5]})
     write_table(audit / "stability" / "components.parquet", stable)
     stability = {"seeds": 3, "components": 62, "matched_fraction": 0.6, "mean_cosine": 0.8}
     stability |= {"matched_fraction_apart": 0.55, "image_fraction": 0.15}
     write_json(audit / "stability" / "metrics.json", {"stability": stability})
     write_json(audit / "probe" / "metrics.json", {"probe": {"separation": 0.9}})
+    plain = pd.DataFrame({"component": [12], "picture": ["red"], "answer": [0.97]})
+    write_table(audit / "probe" / "plain.parquet", plain)
     labels = pd.DataFrame(
         {
             "component": [31, 5, 12],
             "label": ["x", None, "cricket bat"],
-            "alignment": [0.1, float("nan"), 0.3125],
-            "clarity": [0.2, float("nan"), 0.7],
+            "alignment": [0.1, np.nan, 0.3125],
+            "clarity": [0.2, np.nan, 0.7],
             "activations": [30, 3, 50],
             "mean_top20": [1.0, 0.1, 5.0],
             "top_images": [image_ids("bold"), [], image_ids("bat")],
@@ -313,6 +313,7 @@ def _shortcut(folder: Path, applies: bool) -> None:
     evidence = {"mean_relevance": -0.1, "imbalance": -0.3, "colour": 0.6, "answer": -0.2}
     evidence |= {"colour_statistic": "red", "answer_shift": "red_2", "acquisition": 0.0}
     evidence |= {"acquisition_column": "site", "verdict": None, "top_images": ids}
+    evidence |= {"object_covered": 0.9, "surroundings_covered": 0.2}
     components = [
         {**row, **evidence, "rank": rank, "suspect": rank == 1}
         for rank, row in enumerate(components, start=1)
@@ -324,6 +325,7 @@ def _shortcut(folder: Path, applies: bool) -> None:
             **{"beyond": 0.1, "in_range": in_range, "side": side},
             **ends("accuracy", 0.81 - drop * share),
             **ends("drop", drop * share),
+            **ends("alone", drop * share if in_range else np.nan),
             "proven": remedy == "standard" and side == "positive" and in_range,
             "fragile": remedy == "standard" and side == "negative" and strength == 1,
         }
@@ -378,15 +380,20 @@ def _maps(folder: Path, rows: list[tuple[Any, ...]]) -> None:
 def _validate(folder: Path, planted: bool, shortcut: bool) -> None:
     columns = ["plant", "class", "mode", "images", "spurious_auc", "fallen", "found", "finding_ids"]
     columns += ["component", "encoding_auc", "rank"]
+    columns += ["called_component", "called_encoding_auc", "called_rank"]
+    nothing = (None,) * 6
     rows: list[tuple[Any, ...]] = [
-        ("polysemy-bat", "bat", "polysemy", 20, 0.71, True, True, "f-0001", None, None, None),
-        ("spurious-club", "club", "spurious", 18, 0.88, True, False, "", None, None, None),
-        ("typography-bold", "bold", "typography", 22, 0.99, False, False, "", None, None, None),
+        ("polysemy-bat", "bat", "polysemy", 20, 0.71, True, True, "f-0001", *nothing),
+        ("spurious-club", "club", "spurious", 18, 0.88, True, False, "", *nothing),
+        ("typography-bold", "bold", "typography", 22, 0.99, False, False, "", *nothing),
     ]
     metrics: dict[str, Any] = {"failures": {"planted": {"recall": 0.5, "precision": 2 / 3}}}
     if shortcut:
-        rows.append(("red-hue", "bat", "shortcut", 9, None, None, None, "", 12, 0.98, 1))
-        found = {"component": 12, "encoding_auc": 0.98, "rank": 1}
+        rows.append(
+            ("red-hue", "bat", "shortcut", 9, None, None, None, "", 5, 0.98, 2, 12, 0.81, 1)
+        )
+        found = {"component": 5, "encoding_auc": 0.98, "rank": 2}
+        found |= {"called_component": 12, "called_encoding_auc": 0.81, "called_rank": 1}
         metrics["shortcut"] = {"planted": {"red-hue": found}}
     write_table(folder / "plants.csv", pd.DataFrame(rows if planted else [], columns=columns))
     write_json(folder / "metrics.json", metrics if planted else {})

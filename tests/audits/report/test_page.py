@@ -134,7 +134,10 @@ def test_headline_of_a_classifier_is_its_shortcut(report: Render) -> None:
     assert "brings back 16 (6.5 to 26), at a price of 1.0 points (-9.0 to 11)" in html
     assert "Red hue (stress at 4)" in html and "bat, remedy" in html
     assert "shown by red 2" in html and "λ = 100" in html and "5.5 (-4.5 to 16)" in html
-    assert "red-hue in component 12, number 1 (it tells" in html
+    assert "red-hue in component 5, number 2 (it tells" in html
+    assert "of those called a shortcut component 12, number 1, does best, with 0.81" in html
+    assert "answers to plain red" in html and "with the object covered, 20% with all around" in html
+    assert "the object is as it was, it loses 22 points (12 to 32)" in html
     assert "<arm>" not in (report() / "report.html").read_text()
 
 

@@ -9,7 +9,7 @@ import torch
 from audits.inputs import Inputs
 from audits.shortcut.images import PLAIN, Images, Shifted, parts, seen
 from pipeline.attribution.head import Head
-from pipeline.config import STATISTICS, ShortcutConfig
+from pipeline.config import COVERED, STATISTICS, SURROUNDINGS, ShortcutConfig
 from pipeline.embeddings.shifts import shift_name
 from pipeline.sae.model import Sae, encode_blocks
 
@@ -32,6 +32,7 @@ def config(**changes: object) -> ShortcutConfig:
         "train_images": 2000,
         "held_out_images": 2000,
         "shifts": SHIFTS,
+        "mask": None,
         "in_range": 0.25,
         "min_drop": 0.05,
         "max_price": 0.05,
@@ -65,11 +66,21 @@ def directions() -> torch.Tensor:
     return torch.linalg.qr(start).Q.T.flip(0)
 
 
-def world(n: int, seed: int, planted: bool = True, settings: ShortcutConfig | None = None) -> World:
+def world(
+    n: int,
+    seed: int,
+    planted: bool = True,
+    settings: ShortcutConfig | None = None,
+    outside: tuple[bool, bool] | None = None,
+) -> World:
     """Lesions: MEL has more of LESION; red skin, component RED, is rare with it where planted.
 
     Under `red` every image has red skin; under `blue` nothing that the classifier sees changes.
     Two images a group, of one label.
+
+    Args:
+        outside: with masks whether the shifts act by the surroundings, and whether these are red
+            where the image is; else red is the object's. None without masks.
     """
     settings = settings or config()
     rng = np.random.default_rng(seed)
@@ -114,7 +125,16 @@ def world(n: int, seed: int, planted: bool = True, settings: ShortcutConfig | No
         rows = torch.from_numpy(part.rows)
         views = {shift_name(k, 1.0): seen(moved[k][rows], head) for k in SHIFTS}
         of_part = statistics.iloc[part.rows].reset_index(drop=True)
-        return Shifted(part, of_part, {PLAIN: part.view, **views})
+        if outside is None:
+            return Shifted(part, of_part, None, {PLAIN: part.view, **views}, {})
+        acts, red_around = outside
+        views |= {
+            f"{name}_{SURROUNDINGS}": view if acts else part.view for name, view in views.items()
+        }
+        around = of_part if red_around else of_part.assign(red=0.0)
+        none = seen(embeddings(np.zeros(n), 0.0)[rows], head)
+        covered = dict(zip(COVERED, (part.view, none) if acts else (none, part.view), strict=True))
+        return Shifted(part, of_part, around, {PLAIN: part.view, **views}, covered)
 
     shifts = pd.DataFrame(
         {
@@ -123,6 +143,9 @@ def world(n: int, seed: int, planted: bool = True, settings: ShortcutConfig | No
             "strength": 1.0,
             "beyond": 0.1,
             "in_range": True,
+            "alone": None
+            if outside is None
+            else [f"{shift_name(k, 1.0)}_{SURROUNDINGS}" for k in SHIFTS],
         }
     )
     kinds: list[str | None] = [None, None, "lesion", None, "context", None]

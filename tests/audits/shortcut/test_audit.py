@@ -1,19 +1,21 @@
 """The whole audit on embeddings with a shortcut of known direction, effect and interval."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from audits.shortcut import proof
-from audits.shortcut.audit import Results, audit_shortcut, verdicts
+from audits.shortcut.audit import Results, audit_shortcut
 from audits.shortcut.columns import COLUMNS
+from audits.shortcut.components import verdicts
 from audits.shortcut.images import parts
 from audits.shortcut.remedies import STANDARD
 from audits.shortcut.trials import Judged, auroc, half_of_groups, halves
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
-from pipeline.config import ConfigError, ShortcutConfig
+from pipeline.config import COVERED, ConfigError, ShortcutConfig
 from tests.audits.shortcut.invented import RED, World, config, world
 
 CONFIG = config()
@@ -52,6 +54,34 @@ def test_the_planted_component_is_the_first_candidate_and_called(result: Results
     assert first["answer_shift"] == "red_1" and first["acquisition"] == 0
     assert result.tables["components"]["called"].notna().sum() == 1
     assert result.metrics["target"] == {"shift": "red_1", "side": "positive", "component": RED}
+
+
+def under(found: Results, shift: str) -> pd.DataFrame:
+    """The standard classifier's sides under a shift."""
+    table = found.tables["shifts"]
+    return table[(table["remedy"] == STANDARD) & (table["shift"] == shift)].set_index("side")
+
+
+def test_a_shortcut_by_the_surroundings_is_called_with_masks() -> None:
+    found = audited(world(1200, 0, outside=(True, True)))
+    first = found.tables["components"].iloc[0]
+    assert first["component"] == RED and first["called"] == "red_1"
+    assert first[COVERED[0]] == pytest.approx(1) and first[COVERED[1]] == pytest.approx(0, abs=0.1)
+    red = under(found, "red_1")
+    assert red["alone"].tolist() == pytest.approx(red["drop"].tolist())
+    assert red.loc["positive", "proven"] and found.metrics["fragile"] == "none"
+
+
+@pytest.mark.parametrize("outside", [(False, True), (True, False)])
+def test_what_is_of_the_object_alone_is_fragile(outside: tuple[bool, bool]) -> None:
+    """No fall by the surroundings alone, or none that surroundings of train images could teach."""
+    found = audited(world(1200, 0, outside=outside))
+    assert found.tables["components"]["called"].isna().all() and found.tables["remedies"].empty
+    assert found.metrics["fragile"] == "red_1" and "target" not in found.metrics
+    red = under(found, "red_1")
+    lost = red.loc["positive", "drop"]
+    assert lost > 0.15
+    assert red.loc["positive", "alone"] == pytest.approx(lost if outside[0] else 0)
 
 
 def test_what_is_reported_is_what_is_true(result: Results) -> None:
@@ -125,7 +155,7 @@ def test_held_out_images_choose_nothing() -> None:
     blind = World(
         **{
             **made.__dict__,
-            "shifted": (made.shifted[0], type(held)(held.images, held.statistics, views)),
+            "shifted": (made.shifted[0], replace(held, views=views)),
         }
     )
     told, untold = audited(made), audited(blind)

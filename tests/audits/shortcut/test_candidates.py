@@ -12,10 +12,11 @@ from audits.shortcut.candidates import (
     imbalance,
     leading,
     rank_candidates,
+    remains,
     within,
 )
 from pipeline.artifacts.gaps import DoesNotApply
-from pipeline.config import STATISTICS
+from pipeline.config import COVERED, STATISTICS
 
 
 def components(kinds: list[str | None], **columns: list) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def components(kinds: list[str | None], **columns: list) -> pd.DataFrame:
         "images": [50] * rows,
         **dict.fromkeys(("share", "acquisition", "colour", "answer", "imbalance"), [0.1] * rows),
     }
-    return pd.DataFrame(table | columns)
+    return pd.DataFrame(table | dict.fromkeys(COVERED, [np.nan] * rows) | columns)
 
 
 def test_the_kinds_are_those_that_findings_go_by() -> None:
@@ -39,9 +40,9 @@ def test_the_rank_is_by_the_mean_of_places_and_of_nothing_else() -> None:
     kinds = ["lesion", "background", None]
     table = components(kinds, share=[0.9, 0.2, 0.1], colour=[0.0, -0.3, 0.2])
     found = rank_candidates(table, 3)
-    # Places: beside 2 1 and the middle, share 1 2 3, colour 3 1 2, three ties of 2.
+    # Places: beside 2 1 and the middle, share 1 2 3, colour 3 1 2, four ties of 2.
     assert found["component"].tolist() == [1, 0, 2]
-    assert found["place"].tolist() == pytest.approx([10 / 6, 12 / 6, 13 / 6])
+    assert found["place"].tolist() == pytest.approx([12 / 7, 14 / 7, 15 / 7])
     assert found["rank"].tolist() == [1, 2, 3]
     assert found["suspect"].tolist() == [True, False, False]
     more = rank_candidates(table.assign(share=[900, 0.2, 0.1]), 3)
@@ -53,6 +54,19 @@ def test_unknown_evidence_is_the_middle_and_rare_components_are_none() -> None:
     assert rank_candidates(table, 3)["component"].tolist() == [0, 2]
     with pytest.raises(DoesNotApply, match="no component fires on 10"):
         rank_candidates(table.assign(images=9), 3)
+
+
+def test_what_is_left_with_the_object_covered_comes_before_what_is_in_it() -> None:
+    object_covered, surroundings_covered = COVERED
+    both = {object_covered: [0.1, 0.9, 0.5], surroundings_covered: [0.9, 0.1, 0.5]}
+    assert rank_candidates(components([None] * 3, **both), 3)["component"].tolist() == [1, 2, 0]
+
+
+def test_what_remains_by_hand() -> None:
+    before = np.array([[2.0, 0.0, 0.0], [2.0, 1.0, 0.0]])
+    after = np.array([[1.0, 5.0, 3.0], [9.0, 0.5, 0.0]])
+    # Of 4 are left 1 and, of an image where it rose, all 2; where it fires on nothing, nothing is.
+    np.testing.assert_allclose(remains(before, after), [0.75, 0.5, np.nan])
 
 
 def test_a_persons_verdict_overrides() -> None:

@@ -1,12 +1,15 @@
 """Whether train images could teach a shortcut, and what a remedy costs where it earns nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from audits.shortcut.images import PLAIN, Images, Shifted, View
-from audits.shortcut.proof import BINS, Target, associations, learnable, matching
+from audits.shortcut.proof import BINS, Target, by_surroundings, matching
+from audits.shortcut.teaching import associations, learnable
 from audits.shortcut.trials import Judged
 from audits.shortcut.uncertainty import resamples
 from pipeline.artifacts.gaps import DoesNotApply
@@ -21,7 +24,7 @@ def judged(red: np.ndarray, positive: np.ndarray) -> Judged:
     images = Images(np.arange(n), positive, np.arange(n), view)
     statistics = pd.DataFrame(0.0, index=range(n), columns=list(STATISTICS)).assign(red=red)
     over = resamples(images.groups, 2, 0)
-    return Judged(Shifted(images, statistics, {PLAIN: view}), over, images, over)
+    return Judged(Shifted(images, statistics, None, {PLAIN: view}, {}), over, images, over)
 
 
 def test_the_other_side_is_weighted_to_be_as_red() -> None:
@@ -60,7 +63,7 @@ def test_images_of_one_group_count_once() -> None:
     sample = judged(np.where(positive, 0.0, 1.0) + np.linspace(0, 0.1, 400), positive).shifted
     few = Images(sample.images.rows, positive, np.arange(400) // 100, sample.images.view)
     assert associations(sample)["red"] == -1
-    assert associations(Shifted(few, sample.statistics, sample.views))["red"] == 0
+    assert associations(replace(sample, images=few))["red"] == 0
 
 
 def test_a_shift_makes_a_side_look_like_the_other() -> None:
@@ -73,3 +76,18 @@ def test_a_shift_makes_a_side_look_like_the_other() -> None:
         goes, "blue", 2.0, "negative"
     )
     assert learnable(goes, "patch", 1.0, "negative")
+
+
+def test_with_masks_what_goes_with_a_side_is_of_the_surroundings() -> None:
+    positive = np.arange(400) < 200
+    sample = judged(np.where(positive, -1.0, 0.0) + np.linspace(0, 0.1, 400), positive).shifted
+    around = sample.statistics.assign(red=np.linspace(0, 1, 400)[::-1])
+    around.loc[::3] = np.nan  # nothing is known of the surroundings of every third
+    assert associations(replace(sample, surroundings=around))["red"] == 1
+    with pytest.raises(DoesNotApply, match="nothing around the object"):
+        associations(replace(sample, surroundings=around.assign(red=np.nan)))
+
+
+def test_nothing_speaks_against_a_fall_where_surroundings_are_not_shifted_alone() -> None:
+    assert by_surroundings({}, None, "positive", 0.05)
+    assert by_surroundings({}, "red_1_surroundings", "positive", 0.05)

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from audits.shortcut.acquisition import read_acquisition
-from audits.shortcut.relevance import activations, activations_of, relevance
+from audits.shortcut.relevance import activations_of, relevance
 from audits.shortcut.subgroups import subgroups
 from audits.shortcut.uncertainty import resamples
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import Head
-from pipeline.attribution.relevance import Codes, linear_gradient
+from pipeline.attribution.relevance import Codes, activations, linear_gradient
 from pipeline.config import AcquisitionConfig, ConfigError
 
 

@@ -120,7 +120,7 @@ def truth_of(inputs, mode: str) -> pd.DataFrame:
 
 
 def test_a_plant_the_model_falls_for_and_the_audit_found(inputs):
-    shortcuts = pd.DataFrame(columns=["component", "rank"])
+    shortcuts = pd.DataFrame(columns=["component", "rank", "called"])
     right = {"n01-23": "p", "n02-4": None}
     table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts, Gaps())
     row = table.iloc[0]
@@ -155,7 +155,7 @@ def test_the_share_of_right_modes_is_over_right_findings():
 
 
 def test_without_a_right_finding_there_is_no_share_of_right_modes(inputs):
-    shortcuts = pd.DataFrame(columns=["component", "rank"])
+    shortcuts = pd.DataFrame(columns=["component", "rank", "called"])
     right = {"n01-23": None}
     table = plants(inputs, truth_of(inputs, "polysemy"), right, shortcuts, Gaps())
     planted = metrics(table, right, {"n01-23": "polysemy"})["failures"]["planted"]
@@ -180,7 +180,7 @@ def test_the_stage_takes_modes_from_the_review(inputs, tmp_path, monkeypatch):
     write_table(review / "findings.csv", findings)
     evidence = zip(findings["finding_id"], images, strict=True)
     write_json(review / "evidence.json", {name: {"images": shown} for name, shown in evidence})
-    shortcuts = pd.DataFrame(columns=["component", "rank"])
+    shortcuts = pd.DataFrame(columns=["component", "rank", "called"])
     write_table(layout.audit("a", "shortcut") / "components.csv", shortcuts)
     stage.main()
     planted = read_json(layout.audit("a", "validate") / "metrics.json")["failures"]["planted"]
@@ -189,11 +189,20 @@ def test_the_stage_takes_modes_from_the_review(inputs, tmp_path, monkeypatch):
 
 
 def test_a_shortcut_has_its_component_and_rank(inputs):
-    shortcuts = pd.DataFrame({"component": [7, PLANTED], "rank": [1, 2]})
-    table = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts, Gaps())
-    assert metrics(table, {}, {}) == {
-        "shortcut": {"planted": {"p": {"component": PLANTED, "encoding_auc": 1.0, "rank": 2}}}
-    }
+    shortcuts = pd.DataFrame({"component": [7, PLANTED], "rank": [1, 2], "called": None})
+    best = {"component": PLANTED, "encoding_auc": 1.0, "rank": 2}
+
+    def found(called: list[str | None]) -> dict[str, object]:
+        reported = shortcuts.assign(called=called)
+        table = plants(inputs, truth_of(inputs, "shortcut"), {}, reported, Gaps())
+        return metrics(table, {}, {})["shortcut"]["planted"]["p"]
+
+    assert found([None, None]) == best
+    assert found(["red_1", "red_2"]) == best | {f"called_{key}": best[key] for key in best}
+    other = found(["red_1", None])
+    assert {key: other[key] for key in best} == best
+    assert (other["called_component"], other["called_rank"]) == (7, 1)
+    assert other["called_encoding_auc"] < 1
     without = plants(inputs, truth_of(inputs, "shortcut"), {}, shortcuts.iloc[:0], Gaps())
     assert metrics(without, {}, {}) == {}
 
@@ -213,7 +222,7 @@ def test_plants_that_the_images_do_not_show_stay_without_figures(inputs):
     nobody = replace(inputs, images=train)
     other = truth.assign(plant="q", mode="shortcut")
     gone = truth.assign(plant="r", **{"class": "n09"})
-    shortcuts, gaps = pd.DataFrame({"component": [PLANTED], "rank": [1]}), Gaps()
+    shortcuts, gaps = pd.DataFrame({"component": [PLANTED], "rank": [1], "called": None}), Gaps()
     table = plants(nobody, pd.concat([truth, other, gone]), {"f": "p"}, shortcuts, gaps)
     assert table["plant"].tolist() == ["p", "q", "r"]
     assert table[["spurious_auc", "fallen", "component"]].isna().all(axis=None)

@@ -43,6 +43,10 @@ def test_the_shipped_params_load():
             "peer_deviations 1.0 is less than candidate_deviations 1.5",
         ),
         (
+            lambda raw: raw["audits"]["lesions-tiny"]["shortcut"].update(mask="masks"),
+            "mask 'masks' is neither dermoscopy, null nor a path with {image} in it",
+        ),
+        (
             lambda raw: raw["audits"]["lesions-tiny"]["shortcut"].update(quantiles=[0.9, 0.4]),
             "quantiles [0.9, 0.4] must rise",
         ),

@@ -69,7 +69,8 @@ def test_strengths_are_in_the_train_images_own_spread() -> None:
 def test_a_shift_out_of_the_train_images_range_is_seen_as_one() -> None:
     settings = config(shifts={"red": [1, 8], "patch": [1]})
     found = torch.randn(4000, 5, generator=torch.Generator().manual_seed(0))
-    table = description(settings.shifts, found, amounts(settings.shifts, found.std(dim=0)))
+    moved = amounts(settings.shifts, found.std(dim=0))
+    table = description(settings.shifts, found, moved, 0.25, False)
     assert table["shift"].tolist() == ["red_1", "red_8", "patch_1"]
     near, far, unknown = table["beyond"]
     # Beyond the quantile of 0.995, 2.58 deviations: as often as a normal number is above 1.58.
