@@ -77,3 +77,12 @@ def test_any_parquet_file_is_read_or_named(content: bytes) -> None:
                 assert isinstance(read_bytes(root, f"train.parquet#{row}"), bytes)
             except OSError as error:
                 assert "train.parquet" in str(error)
+
+
+@pytest.mark.parametrize("kind", IMAGES[2:])
+def test_images_of_a_wrong_type_are_refused(kind: pa.DataType, tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    image = pa.array([_value(kind)], kind)
+    pq.write_table(pa.table({"image": image, "label": pa.array([1])}), path)
+    with pytest.raises(ValueError, match=r"train\.parquet needs a column image with the fields"):
+        list(parquet_rows(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
@@ -64,6 +64,8 @@ def contents(draw: st.DrawFn) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's, of damaged files
+@example(content=b"J", suffix=".bin")
+@example(content=WHOLE[6][:-60] + b"\0" + WHOLE[6][-59:], suffix=".pt")
 @given(content=contents(), suffix=st.sampled_from(SUFFIXES))
 def test_any_file_is_read_as_data_or_named(content: bytes, suffix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
