@@ -12,7 +12,7 @@ from tests.browser import AUDITS
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-WIDE, NARROW = (1440, 900), (390, 844)
+WIDE, MIDDLE, NARROW = (1440, 900), (1000, 900), (390, 844)
 A4 = 718
 """Pixels of a sheet between its margins."""
 
@@ -87,7 +87,7 @@ def opened(finished: Path, browser: "Browser") -> Iterator[Open]:
         end()
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("size", [WIDE, MIDDLE, NARROW], ids=["wide", "middle", "narrow"])
 @pytest.mark.parametrize("audit", AUDITS)
 def test_every_section_is_led_to_and_can_be_seen(opened: Open, audit: str, size: Any) -> None:
     page = opened(audit, size)
@@ -95,17 +95,20 @@ def test_every_section_is_led_to_and_can_be_seen(opened: Open, audit: str, size:
     led = {link.get_attribute("href") for link in links.all()}
     there = {f"#{section.get_attribute('id')}" for section in page.locator("main > section").all()}
     assert led == there and len(there) == 9
-    for link in links.all():
-        link.click()
-        section = page.locator(str(link.get_attribute("href")))
-        heading = section.locator("h2")
-        assert heading.is_visible() and section.bounding_box()["height"] > 40  # type: ignore[index]
-        # What stays in place at the top covers no heading.
-        hit = """heading => {
-          const box = heading.getBoundingClientRect();
-          return document.elementFromPoint(box.left + 4, box.top + 4) === heading;
-        }"""
-        assert heading.evaluate(hit), heading.inner_text()
+    # What stays in place at the top covers no heading, with its note or without.
+    hit = """heading => {
+      const box = heading.getBoundingClientRect();
+      return document.elementFromPoint(box.left + 4, box.top + 4) === heading;
+    }"""
+    for noted in (False, True):
+        page.get_by_label("show where components fire").set_checked(noted)
+        for link in links.all():
+            link.click()
+            section = page.locator(str(link.get_attribute("href")))
+            heading = section.locator("h2")
+            assert heading.is_visible()
+            assert section.bounding_box()["height"] > 40  # type: ignore[index]
+            assert heading.evaluate(hit), heading.inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
