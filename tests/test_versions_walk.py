@@ -152,6 +152,8 @@ def walk(repository, tmp_path_factory) -> Walk:
     folder.with_name("home").mkdir()
     write_birds(folder / "data/raw/birds")
     (folder / "vocabularies/birds.csv").write_text("term,kind\nfeathers,\na beak,\nwater,\n")
+    leave_lesions(folder)
+    walk.do("dvc add data/raw/lesions data/sources/lesions.json data/models/tiny")
     walk.typed("dvc add data/raw/birds")
     walk.typed("git add data/raw/birds.dvc")
     walk.do(
@@ -172,6 +174,25 @@ def walk(repository, tmp_path_factory) -> Walk:
     walk.do("git commit -qm birds")
     walk.stands_for[FIRST] = walk.hash_of_head()
     return walk
+
+
+def leave_lesions(folder: Path) -> None:
+    """Take what makes the samples and the model out, and the scenes, which were never audited."""
+    path = folder / "dvc.yaml"
+    dag = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for made in ("sample", "pretrain"):
+        del dag["stages"][made]
+    path.write_text(yaml.safe_dump(dag), encoding="utf-8")
+    path = folder / "params.yaml"
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section, key in (
+        ("datasets", "scenes"),
+        ("embeddings", "scenes-tiny"),
+        ("audits", "scenes-tiny"),
+    ):
+        del raw[section][key]
+    raw["pretrain"]["datasets"] = ["lesions"]
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
 
 
 def test_changing_a_dataset(walk):
