@@ -170,6 +170,7 @@ def walk(repository, tmp_path_factory) -> Walk:
     walk.do("git add -A")
     walk.do("git commit -qm 'Before birds'")
     walk.typed("dvc repro publish@birds-tiny")
+    walk.do("dvc repro publish_comparison@birds publish_comparison@lesions")
     walk.do("git add -A")
     walk.do("git commit -qm birds")
     walk.stands_for[FIRST] = walk.hash_of_head()

@@ -64,12 +64,17 @@ def states(names: list[str]) -> list[dict[str, Any]]:
     from networkx import descendants, topological_sort
 
     try:
-        with Repo() as repo:
+        with Repo() as repo, repo.lock:
             graph = repo.index.graph
             order = [stage.addressing for stage in reversed(list(topological_sort(graph)))]
             of = {stage.addressing: stage for stage in graph}
-            changed = repo.status([f"publish@{name}" for name in names], with_deps=True)
             below = {at: {one.addressing for one in descendants(graph, of[at])} for at in of}
+            # `Repo.status` of several targets looks again at each stage that they share.
+            targets = [f"publish@{name}" for name in names]
+            asked = {s.addressing for at in targets for s in repo.stage.collect(at, with_deps=True)}
+            changed = {}
+            for at in asked:
+                changed |= of[at].status()
     except DvcException as error:
         raise ConfigError(f"DVC cannot say how the stages stand: {error}") from error
     found = []
