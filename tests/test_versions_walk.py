@@ -47,6 +47,7 @@ class Walk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.left = set(TYPED)
         self.stands_for = {
             "/srv/dvc-store": str(folder.with_name("store")),
             "/srv/dvc-cache": str(folder.with_name("cache")),
@@ -79,6 +80,7 @@ class Walk:
     def typed(self, command: str, *, where: Path | None = None) -> str:
         """As `do`, of what the page says."""
         assert command in TYPED
+        self.left.discard(command)
         return self.do(command, where=where)
 
     def hash_of_head(self) -> str:
@@ -120,7 +122,6 @@ TYPED = (
     "dvc queue status",
     "dvc exp show",
     "dvc gc --all-commits --dry",
-    "dvc gc --all-commits",
     "audit clean",
     "audit clean --delete",
     "dvc import-url /mnt/birds data/raw/birds",
@@ -166,9 +167,10 @@ def walk(repository, tmp_path_factory) -> Walk:
     own = {key: small[key] for key in ("sae", "stability", "probe", "label", "faithfulness")}
     raw["audits"]["birds-tiny"] |= own
     path.write_text(yaml.safe_dump(raw), encoding="utf-8")
-    walk.typed("dvc remote add -d store /srv/dvc-store")
     walk.do("git add -A")
     walk.do("git commit -qm 'Before birds'")
+    walk.typed("dvc remote add -d store /srv/dvc-store")
+    walk.typed('git commit .dvc/config -m "Where the data lie"')
     walk.typed("dvc repro publish@birds-tiny")
     walk.do("dvc repro publish_comparison@birds publish_comparison@lesions")
     walk.do("git add -A")
@@ -249,7 +251,7 @@ def test_sharing(walk):
     assert "report.html" in walk.typed("ls reports/birds-tiny", where=clone)
     walk.do("python -m audits.publish --sync", where=clone)
     assert (clone / "mlflow.db").exists()
-    assert "Running stage" not in walk.do("dvc repro --pull publish@birds-tiny", where=clone)
+    assert "Running stage" not in walk.typed("dvc repro --pull", where=clone)
 
 
 def test_varying_settings(walk):
@@ -296,3 +298,7 @@ def test_getting_data_in(walk, tmp_path):
     assert picture.is_symlink() or picture.stat().st_nlink > 1
     walk.typed("dvc unprotect data/raw/birds", where=where)
     assert not picture.is_symlink() and picture.stat().st_nlink == 1
+
+
+def test_all_is_typed_that_is_said_to_be(walk):
+    assert walk.left == set(), "after all tests of this file"
