@@ -82,6 +82,7 @@ PARSED = {
     r"audit versions lesions-tiny (7f|HEAD).*": "needs commits of one's own",
     r"dvc remote add --local -d store …": "typed without --local in the walk",
     r"dvc gc --all-commits": "asks before it deletes; typed with --force in the walk",
+    r"dvc repro --pull": "typed with a target in the walk",
     r"dvc fetch review": "needs results in a remote",
     r"dvc exp run -S audits\.NAME\.KEY=V": "typed with a key in the walk",
     r"dvc commit -f.*": "takes over the data of an older checkout, which has to be there",
