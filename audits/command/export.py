@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from audits.export import fiftyone, sae_lens
 from pipeline import layout
-from pipeline.artifacts.store import atomic, read_json, read_table, write_json
+from pipeline.artifacts.store import TEXTS, atomic, read_json, read_table, write_json
 from pipeline.config import Params, load_params
 from pipeline.sae import files
 
@@ -89,12 +89,17 @@ def export_findings(params: Params, name: str, folder: Path) -> str:
         OSError: the audit has no report yet.
     """
     audit = params.audit(name)
-    findings = pd.read_csv(layout.report(name) / "findings.csv")
+    # Ids that look like numbers ("001") are texts, a single one, too.
+    texts = TEXTS | {"example_ids": str}
+    findings = pd.read_csv(layout.report(name) / "findings.csv", dtype=texts)
     manifest = read_table(
         layout.manifest(audit.dataset) / "manifest.parquet", ["image_id", "path", "label"]
     )
-    found = fiftyone.labels(findings, manifest, params.dataset(audit.dataset).root)
+    found, left_out = fiftyone.labels(findings, manifest, params.dataset(audit.dataset).root)
     write_json(folder / "labels.json", found)
     # FiftyOne wants one; the labels have the paths already.
     write_json(folder / "data.json", {})
-    return f"{folder}: {len(found['labels'])} images of {len(findings)} findings"
+    said = f"{folder}: {len(found['labels'])} images of {len(findings)} findings"
+    if left_out:
+        said += f"; {len(left_out)} left out, which are no files, such as {left_out[0]}"
+    return said

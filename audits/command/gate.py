@@ -46,10 +46,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _run(arguments: argparse.Namespace) -> str:
     params = load_params()
-    names = list(params.audits)
-    if arguments.name is not None:
-        params.audit(arguments.name)
-        names = [arguments.name]
+    names = params.chosen(arguments.name)
     against = arguments.against or params.gate.against
     checks = list(_checks(params, names, against))
     stopping = failed(checks, params.gate)

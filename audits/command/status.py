@@ -36,12 +36,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _run(arguments: argparse.Namespace) -> str:
-    params = load_params()
-    names = list(params.audits)
-    if arguments.name is not None:
-        params.audit(arguments.name)
-        names = [arguments.name]
-    found = states(names)
+    found = states(load_params().chosen(arguments.name))
     if arguments.json:
         # Imported late: tables take half a second that the words do without.
         from pipeline.artifacts.store import json_text
@@ -72,7 +67,7 @@ def states(names: list[str]) -> list[dict[str, Any]]:
             # `Repo.status` of several targets looks again at each stage that they share.
             targets = [f"publish@{name}" for name in names]
             asked = {s.addressing for at in targets for s in repo.stage.collect(at, with_deps=True)}
-            changed = {}
+            changed: dict[str, Any] = {}
             for at in asked:
                 changed |= of[at].status()
     except DvcException as error:

@@ -175,8 +175,9 @@ class Sources:
     subgroups: pd.DataFrame
     """One row a (group, side), the worst first."""
     calibration: pd.DataFrame
-    plain: pd.DataFrame
     """One row a bin of predicted probabilities."""
+    plain: pd.DataFrame
+    """One row a component that answers to a plain picture."""
     maps: pd.DataFrame
     """One row a (image, component): what each patch adds to its activation."""
     plants: pd.DataFrame

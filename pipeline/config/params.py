@@ -127,6 +127,17 @@ class Params(Section):
             raise ConfigError(f"params.yaml has no audits.{name}; it has {sorted(self.audits)}")
         return self.audits[name]
 
+    def chosen(self, name: str | None) -> list[str]:
+        """The audit of that name, or all where none is given.
+
+        Raises:
+            ConfigError: params.yaml has none of that name.
+        """
+        if name is None:
+            return list(self.audits)
+        self.audit(name)
+        return [name]
+
     def dataset(self, name: str) -> DatasetConfig:
         """The dataset of that name.
 

@@ -31,7 +31,8 @@ def test_an_image_has_a_classification_for_each_of_its_findings(tmp_path: Path) 
     for name in ("1", "2"):
         (tmp_path / "a.b").mkdir(exist_ok=True)
         (tmp_path / "a.b" / f"{name}.png").touch()
-    made = labels(FINDINGS, MANIFEST, tmp_path)
+    made, left_out = labels(FINDINGS, MANIFEST, tmp_path)
+    assert left_out == ["c/3"]
     assert made["classes"] == ["bat: cricket bat", "bat: typography"]
     # An image in an archive cannot be opened there.
     one, two = (str(tmp_path / "a.b" / f"{name}.png") for name in "12")

@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.config import ModelConfig
+
 VISION = {
     "hidden_size": 48,
     "intermediate_size": 80,
@@ -49,6 +51,11 @@ PREPROCESSOR = {
     "rescale_factor": 0.00392156862745098,
     "size": {"shortest_edge": 32},
 }
+
+
+def entry(folder: Path) -> ModelConfig:
+    """A model that lies in a folder."""
+    return ModelConfig(name=f"local-dir:{folder}")
 
 
 def configuration(vision: dict | None = None, text: dict | None = None) -> dict:
