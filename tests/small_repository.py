@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from tests import warm_python
+
 ROOT = Path(__file__).parents[1]
 CODE = (
     "pipeline",
@@ -55,10 +57,16 @@ def small_params() -> dict:
     return raw
 
 
+def environment() -> dict[str, str]:
+    """Of commands typed in a copy; the `python` of its stages starts at once."""
+    kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    first = (str(warm_python.folder()), str(Path(sys.executable).parent))
+    own = {"PATH": os.pathsep.join((*first, kept["PATH"])), "DVC_NO_ANALYTICS": "1"}
+    return kept | own
+
+
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, (
         f"{' '.join(command)}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     )

@@ -3,6 +3,7 @@
 Which documented commands are typed, here or in the walk through docs/versions.md, and which are
 parsed only, and why, is listed here; a command that is in neither list fails. What needs the
 results of `make audit` takes those of the folder that CLIP_AUDIT_RUN names, this one by default.
+What takes minutes to hours is typed where CLIP_AUDIT_HOURS is set.
 """
 
 import os
@@ -24,7 +25,7 @@ from tests.test_versions_walk import TYPED as WALKED
 ROOT = Path(__file__).parents[1]
 RUN = Path(os.environ.get("CLIP_AUDIT_RUN", ROOT))
 MADE = ("data", "mlflow.db", "mlartifacts")
-NAMES = {"NAME": "scenes-tiny", "FILE": "~/Downloads/scenes-tiny.csv"}
+NAMES = {"NAME": "scenes-tiny", "FILE": "~/Downloads/scenes-tiny.csv", "DIR": "work"}
 """What stands for a name of one's own."""
 PORT = 5000
 PATIENCE = 240  # seconds in which MLflow has to answer
@@ -33,6 +34,10 @@ IN_A_CLONE = (
     "audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion2b",
     'python -c "import open_clip; print(open_clip.list_pretrained())"',
     "dvc status",
+    "dvc repro --dry",
+    "audit completion bash",
+    "audit completion bash > ~/.local/share/bash-completion/completions/audit",
+    "audit completion zsh > ~/.zfunc/_audit",
     "audit list",
     "audit list --json",
     "audit diff HEAD",
@@ -66,15 +71,26 @@ OF_A_RUN = (
     "audit versions NAME",
     "audit versions lesions-tiny",
     "dvc status -d publish@lesions-tiny",
+    "dvc repro prepare",
+    "dvc repro shortcut@lesions-tiny",
+    "dvc repro publish@NAME",
+    "python -m audits.compare --dataset NAME",
+    "audit gate scenes-tiny --against /tmp/was/reports",
+    "dvc commit -f",
+    "dvc commit -f sample check_texts",
+    "dvc commit -f pretrain embed perturb train_sae train_further stability",
 )
+HOURS = r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*|audit verify .*|make check"
+"""Minutes to hours each."""
+BROUGHT = r"PHOTOS|FOLDER|ROOT|OLD|photos|\[|sae_training|gpu$"
+"""In those of HOURS that need what is not here (other libraries, a GPU), or say what may be
+left out."""
 PARSED = {
     r"make (ui)": "typed by a test of its own, for it has to be stopped",
     r"audit ui.*": "has to be stopped; make ui types it",
-    r"audit gate scenes-tiny --against /tmp/.*": "needs that copy",
-    r"audit completion .*": "writes into folders of one's own shell; run within test_completion",
     r"audit gate --against": "an option's name",
-    r"audit verify .*": "minutes: it computes an audit again; needs DVC's cache of it",
-    r"make (audit|test|setup|check)|dvc repro": "minutes; `.ci/run` types the first two",
+    HOURS: "minutes to hours, typed where they are asked for; the rest needs what is not here",
+    r"make (audit|test|setup)|dvc repro": "minutes; `.ci/run` types the first two",
     r"CLIP_AUDIT_PHOTOS=.*": "needs photographs and a model that are not here",
     r"dvc repro .*@.*": "runs an audit: minutes, and a dataset of one's own or a network",
     r"dvc repro -f fetch@mine": "needs a model of one's own",
@@ -85,16 +101,20 @@ PARSED = {
     r"dvc repro --pull": "typed with a target in the walk",
     r"dvc fetch review": "needs results in a remote",
     r"dvc exp run -S audits\.NAME\.KEY=V": "typed with a key in the walk",
-    r"dvc commit -f.*": "takes over the data of an older checkout, which has to be there",
+    r"dvc commit -f embed@birds-tiny .*": "needs an audit of one's own; others are typed",
     r"python -m tests\.recipes \w+": "records results anew, after a number was raised",
-    r"dvc repro --dry|dvc params diff|dvc exp show": "DVC's alone; read, and change nothing",
-    r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*": "minutes to hours",
-    r"python -m audits.compare --dataset NAME": "runs as a stage in every `make audit`",
     r"pip install .*": "needs a network",
     r"source .*": "changes the shell that it is typed in",
     r"(audit|dvc) \w+( \w+)?": "a command's name",
 }
 """Commands that are parsed only, and why."""
+
+
+OF_HOURS = [
+    command
+    for command in dict.fromkeys(command for _, command in DOCUMENTED)
+    if re.fullmatch(HOURS, command) and not re.search(BROUGHT, command)
+]
 
 
 def only_parsed(command: str) -> bool:
@@ -142,6 +162,7 @@ def run(tmp_path_factory) -> Path:
         else:
             shutil.copy(RUN / name, where / name)
     shutil.copy(where / "data/raw/scenes/val/bat/00003.jpg", where / "photo.jpg")
+    shutil.copytree(where / "reports", where / "tmp/was/reports")
     downloads = where / "home" / "Downloads"
     downloads.mkdir(parents=True)
     verdicts = (where / "reviews" / "scenes-tiny.csv").read_bytes()
@@ -153,7 +174,8 @@ def run(tmp_path_factory) -> Path:
 def shell(where: Path) -> dict[str, str]:
     path = f"{where / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     home = where / "home"
-    home.mkdir(exist_ok=True)
+    for folder in (".local/share/bash-completion/completions", ".zfunc"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
     own = {"PATH": path, "PYTHONPATH": str(where), "HOME": str(home), "COLUMNS": "200"}
     return {**os.environ, **own, "DVC_NO_ANALYTICS": "1"}
 
@@ -162,6 +184,7 @@ def type_in(where: Path, command: str) -> str:
     """What a command prints, typed in a folder with nobody at the keyboard; it has to succeed."""
     for name, value in NAMES.items():
         command = re.sub(rf"\b{name}\b", value, command)
+    command = command.replace("/tmp/", f"{where}/tmp/")
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=where,
@@ -187,6 +210,13 @@ def test_a_command_is_typed_after_a_run(run, command):
     type_in(run, command)
     if page := re.search(r"--html (\S+)", command):
         assert "<html" in (run / page[1]).read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("CLIP_AUDIT_HOURS" not in os.environ, reason="takes hours")
+@pytest.mark.parametrize("command", OF_HOURS)
+def test_a_command_of_hours_is_typed_where_asked_for(run, command):
+    type_in(run, command)
 
 
 @pytest.fixture

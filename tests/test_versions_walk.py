@@ -4,11 +4,9 @@ Tests follow one another on one repository, as the sections do. Hashes and folde
 for those of the walk.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.small_repository import ROOT, small_params
+from tests.small_repository import ROOT, environment, small_params
 from tests.test_commands import DOCUMENTED
 
 pytestmark = pytest.mark.slow
@@ -54,11 +52,9 @@ class Walk:
             "/mnt/birds": str(folder.with_name("mnt") / "birds"),
         }
         own = {"PYTHONPATH": str(folder), "HOME": str(folder.with_name("home"))}
-        own |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         for who in ("AUTHOR", "COMMITTER"):
             own |= {f"GIT_{who}_NAME": "Ann", f"GIT_{who}_EMAIL": "ann@example.org"}
-        kept = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-        self.environment = kept | own | {"DVC_NO_ANALYTICS": "1", "COLUMNS": "200"}
+        self.environment = environment() | own | {"COLUMNS": "200"}
 
     def do(self, command: str, *, where: Path | None = None) -> str:
         """What a command prints, on both channels; it has to succeed."""
