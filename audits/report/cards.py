@@ -141,7 +141,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         stability=wording.decimal(float(row["stability"])),
         recurrence=wording.recurrence(*(_present(row[name]) for name in RECURRENCE)),
         label_fit=wording.decimal(float(named["alignment"]), 2),
-        worth=names.worth(named),
+        worth=names.worth(named.to_dict()),
         clarity=wording.decimal(float(named["clarity"]), 2),
         forms=tuple((form, float(auc[form])) for form in wording.FORMS if form in auc),
         labelled=_labels(row["example_ids"], gallery),
@@ -209,7 +209,7 @@ def shortcut_components(sources: Sources, gallery: Gallery, count: int) -> list[
             **row,
             "width": 100 * float(row["share"]) / widest,
             "plain": plain.get(row["component"]),
-            "none_fits": names.none_fits(named.loc[row["component"]]),
+            "none_fits": names.none_fits(named.loc[row["component"]].to_dict()),
             "images": gallery.images(row["top_images"], count, row["component"]),
         }
         for row in rows
@@ -229,7 +229,7 @@ def hidden_groups(sources: Sources, gallery: Gallery, count: int) -> list[dict[s
         shown = [
             {
                 **row,
-                "worth": names.worth(named.loc[row["component"]]),
+                "worth": names.worth(named.loc[row["component"]].to_dict()),
                 "images": gallery.images(row["top_images"], count, row["component"]),
             }
             for row in rows[:CONCEPTS_A_GROUP]

@@ -106,7 +106,7 @@ def label_components(
                 image_ids[row[row >= 0]].astype(object).tolist() for row in top.rows.numpy()
             ],
             "runners_up": [[] for _ in top.active_images],
-            "margins": [np.zeros(0) for _ in top.active_images],
+            "margins": [[] for _ in top.active_images],
         }
     )
     if not len(rows):
@@ -125,9 +125,12 @@ def label_components(
     for column, source in (("label", "term"), ("kind", "kind")):
         table.loc[where, column] = vocabulary.terms[source].iloc[named_by.term.numpy()].to_numpy()
     terms = vocabulary.terms["term"].to_numpy(dtype=object)
-    for at, runners_up, margin in zip(where, named_by.runners_up, named_by.margin, strict=True):
-        table.at[at, "runners_up"] = terms[runners_up.numpy()].tolist()
-        table.at[at, "margins"] = margin.double().numpy()
+    for column, lists in (
+        ("runners_up", terms[named_by.runners_up.numpy()].tolist()),
+        ("margins", named_by.margin.tolist()),
+    ):
+        of_row = dict(zip(where.tolist(), lists, strict=True))
+        table[column] = [of_row.get(row, []) for row in range(len(table))]
     return table
 
 

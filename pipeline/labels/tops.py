@@ -30,6 +30,7 @@ class Tops:
         self._total = np.zeros(components, dtype=np.int64)
         self._rows = np.full((components, count), -1, dtype=np.int64)
         self._values = np.zeros((components, count), dtype=np.float32)
+        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def add(self, codes: Codes, eligible: Bool[Tensor, "_"], first: int) -> None:
         """Take in the eligible images of a part whose rows go on from `first`."""
@@ -41,15 +42,23 @@ class Tops:
         self._total += np.bincount(component, minlength=len(self._total))
         # One that is no stronger than the weakest so far comes after it; empty places are 0.
         better = value > self._values[component, -1]
-        self._take_in(component[better], image[better], value[better])
+        self._waiting.append((component[better], image[better], value[better]))
+        # Taking in goes over all places, so it waits until as many images have come.
+        if sum(len(part[0]) for part in self._waiting) >= self._rows.size:
+            self._take_in()
 
     def found(self) -> TopImages:
         """What has come so far."""
+        self._take_in()
         return TopImages(
             *(torch.from_numpy(array) for array in (self._total, self._rows, self._values))
         )
 
-    def _take_in(self, component: np.ndarray, image: np.ndarray, value: np.ndarray) -> None:
+    def _take_in(self) -> None:
+        if not self._waiting:
+            return
+        component, image, value = (np.concatenate(p) for p in zip(*self._waiting, strict=True))
+        self._waiting = []
         rows, values = self._rows, self._values
         touched = np.unique(component)
         places = touched.repeat(rows.shape[1]), np.tile(np.arange(rows.shape[1]), len(touched))

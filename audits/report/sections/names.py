@@ -18,7 +18,7 @@ def worth(named: Mapping[str, Any]) -> str:
 
 def none_fits(named: Mapping[str, Any]) -> bool:
     """Whether a component's name was measured and does not fit."""
-    return pd.notna(named["name_fits"]) and not named["name_fits"]
+    return bool(pd.notna(named["name_fits"]) and not named["name_fits"])
 
 
 def sentences(concepts: Mapping[str, Any]) -> list[str]:

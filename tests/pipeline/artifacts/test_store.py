@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.artifacts.store import (
+    TEXTS,
     atomic,
     json_text,
     read_json,
@@ -76,6 +77,17 @@ def test_table_round_trip(tmp_path, suffix):
     table = pd.DataFrame({"name": ["NA", "b"], "value": [0.25, 3.0]})
     write_table(tmp_path / f"t{suffix}", table)
     pd.testing.assert_frame_equal(read_table(tmp_path / f"t{suffix}"), table, check_dtype=False)
+
+
+@pytest.mark.parametrize("column", TEXTS)
+def test_an_id_that_looks_like_a_number_stays_a_text(tmp_path, column):
+    """A finding may have one example, and a folder of images number them."""
+    write_table(
+        tmp_path / "t.csv", pd.DataFrame({column: ["007", None, "1e3"], "images": [1, 1, 1]})
+    )
+    read = read_table(tmp_path / "t.csv")
+    assert [read[column][0], read[column][2]] == ["007", "1e3"]
+    assert pd.isna(read[column][1]) and read["images"].tolist() == [1, 1, 1]
 
 
 def test_a_missing_file_is_named(tmp_path):
