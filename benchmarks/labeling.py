@@ -54,7 +54,7 @@ def made(folder: Path, images: int, components: int, names: int) -> None:
             write_vectors(labeler / f"part-{number:05d}.parquet", [table])
         ids = [image for shard in _ids(images) for image in shard]
         split = np.where(rng.random(images) < 0.75, "train", "val")
-        manifest = pd.DataFrame({"image_id": ids, "split": split})
+        manifest = pd.DataFrame({"image_id": ids, "split": split, "group_id": ids})
         write_table(layout.manifest(DATASET) / "manifest.parquet", manifest)
         terms = {"term": ["", *(f"term {n}" for n in range(names))], "kind": [None] * (names + 1)}
         t = rng.standard_normal((names + 1, WIDTH), dtype=np.float32)

@@ -3,13 +3,15 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from PIL import Image
 
-from benchmarks import failures, worlds
+from benchmarks import failures, names, worlds
 from benchmarks.sheets import Pictures, write_sheets
 from pipeline.artifacts.store import write_json, write_table
 
@@ -147,3 +149,41 @@ def test_findings_of_no_plant_are_shown_first(tmp_path):
     assert order == sorted(order)
     with Image.open(tmp_path / "sheets" / "f3.png") as sheet:
         assert sheet.getpixel((5 + 3 * 96, sheet.height - 300)) == (200, 0, 0)
+
+
+class TestNames:
+    """Six held-out images: two of each class, on the last of which "bat" is written."""
+
+    classes: ClassVar = [
+        {"label": "cricket_bat", "short": "bat", "name": "bat, club"},
+        {"label": "sun", "short": "sun", "name": "sun"},
+        {"label": "moon", "short": "moon", "name": "moon"},
+    ]
+    images = pd.DataFrame(
+        {"image_id": list("abcdef"), "label": ["cricket_bat"] * 2 + ["sun"] * 2 + ["moon"] * 2}
+    )
+    truth = pd.DataFrame({"image_id": ["f"], "class": ["cricket_bat"], "mode": ["typography"]})
+
+    def test_things_and_what_they_may_be_called(self):
+        called, right, shown = names.things(self.images, self.classes, self.truth)
+        assert called == ["cricket_bat", "cricket_bat written", "sun", "moon"]
+        assert right[0] == {"cricket bat", "bat", "club"}
+        assert right[1] == right[0] | {"writing"}
+        assert shown.sum(axis=0).tolist() == [2, 1, 2, 2]
+
+    def test_a_component_is_judged_by_what_it_tells_best(self):
+        called, right, shown = names.things(self.images, self.classes, self.truth)
+        activation = np.zeros((6, 4))
+        activation[:2, 0] = 1, 2  # bats
+        activation[[2, 5], 1] = 1  # one sun and the writing: tells neither
+        activation[5, 2] = 3  # the writing
+        activation[4:, 3] = 1, 1  # moons
+        auroc = names.told(activation, shown)
+        assert auroc[0, 0] == 1 and auroc[1, 1] == pytest.approx(0.9)
+        labels = pd.DataFrame(
+            {"component": [1, 0, 2, 3], "label": ["sun", "Club", "Writing", None]}
+        )
+        table = names.judged(labels, auroc, called, right)
+        assert table["thing"].to_dict() == {0: "cricket_bat", 2: "cricket_bat written", 3: "moon"}
+        assert table["right"].to_dict() == {0: True, 2: True, 3: False}
+        assert names.share(table) == "2 of 3 named right = 0.667"

@@ -6,6 +6,8 @@ from collections.abc import Collection
 from importlib import import_module
 from typing import Any
 
+from audits.output import readable_in_part, show
+
 COMMANDS = {
     "add": "switch on an audit: a model on a dataset",
     "check": "what an audit lacks: images, words, weights",
@@ -58,11 +60,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one subcommand; what a user can put right is one message and exit code 1."""
     given = sys.argv[1:] if arguments is None else arguments
     parser = parser_with(given[:1])
-    chosen = parser.parse_args(given)
-    try:
-        print(chosen.run(chosen))
-    except (OSError, ValueError) as error:
-        sys.exit(f"audit {chosen.command}: {error}")
+    with readable_in_part():
+        chosen = parser.parse_args(given)
+        try:
+            show(chosen.run(chosen))
+        except BrokenPipeError:
+            raise
+        except (OSError, ValueError) as error:
+            sys.exit(f"audit {chosen.command}: {error}")
 
 
 if __name__ == "__main__":

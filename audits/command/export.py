@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
-import pandas as pd
 from safetensors.torch import save_file
 
 from audits.export import fiftyone, sae_lens
 from pipeline import layout
-from pipeline.artifacts.store import TEXTS, atomic, read_json, read_table, write_json
+from pipeline.artifacts.store import atomic, read_json, read_table, write_json
 from pipeline.config import Params, load_params
 from pipeline.sae import files
 
@@ -73,7 +72,8 @@ def export_sae(params: Params, name: str, folder: Path) -> str:
         "audit": name,
     }
     labels = read_table(layout.labels(name))
-    labels["top_images"] = labels["top_images"].map(list)
+    for column in ("top_images", "runners_up", "margins"):
+        labels[column] = labels[column].map(list)
     write_json(folder / "cfg.json", sae_lens.config(sae, about))
     with atomic(folder / "sae_weights.safetensors") as temporary:
         save_file(sae_lens.tensors(sae), temporary)
@@ -89,9 +89,7 @@ def export_findings(params: Params, name: str, folder: Path) -> str:
         OSError: the audit has no report yet.
     """
     audit = params.audit(name)
-    # Ids that look like numbers ("001") are texts, a single one, too.
-    texts = TEXTS | {"example_ids": str}
-    findings = pd.read_csv(layout.report(name) / "findings.csv", dtype=texts)
+    findings = read_table(layout.report(name) / "findings.csv")
     manifest = read_table(
         layout.manifest(audit.dataset) / "manifest.parquet", ["image_id", "path", "label"]
     )

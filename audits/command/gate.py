@@ -12,6 +12,7 @@ from audits.diff.sections import markdown, text
 from audits.gate.budgets import Check, failed, gate
 from audits.gate.outcome import as_json, junit, sections, summary
 from audits.history.versions import WORKSPACE
+from audits.output import show
 from pipeline import layout
 from pipeline.artifacts.store import atomic, json_text
 from pipeline.config import Params, load_params
@@ -63,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> str:
     if arguments.json:
         shown = json_text(as_json(checks, stopping, against))
     if stopping:
-        print(shown)
+        show(shown)
         sys.exit(1)
     return shown
 

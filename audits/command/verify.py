@@ -11,6 +11,7 @@ from audits.diff.places import find_reports
 from audits.diff.sections import text
 from audits.history.lock import read_lock
 from audits.history.versions import at, git
+from audits.output import show
 from audits.verify.comparison import findings, metrics, stage
 from audits.verify.copy import CopyError, make_copy, plan
 from audits.verify.outcome import Verified
@@ -84,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> str:
     else:
         _say(f"the copy is kept: {folder}")
     if not found.holds:
-        print(said)
+        show(said)
         sys.exit(1)
     return said
 

@@ -8,12 +8,14 @@ from audits.concepts.hidden import (
     summarise,
     unique_labels,
 )
+from audits.concepts.names import summarise_names
 from audits.inputs import load_inputs
 from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_table, write_table
-from pipeline.labels.label import read_labeler_embeddings, read_vocabulary_embeddings, top_images
+from pipeline.labels.label import read_labeler_embeddings, read_vocabulary_embeddings
+from pipeline.labels.tops import top_images
 
 
 def main() -> None:
@@ -35,6 +37,7 @@ def main() -> None:
     strongest = top_images([(inputs.codes, train)], audit.sae.components, count).activation
     hidden = hidden_concepts(labels, audit.concepts)
     metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique, gaps)
+    metrics["names"] = summarise_names(labels, gaps)
     folder = layout.audit(name, "concepts")
     write_table(folder / "hidden.csv", hidden)
     gaps.write_metrics(folder / "metrics.json", {"concepts": metrics})

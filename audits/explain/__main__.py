@@ -10,6 +10,7 @@ from audits.explain.page import page
 from audits.explain.record import record
 from audits.explain.sources import ask_classes, ask_prompts, read_audited, read_picture
 from audits.explain.table import table
+from audits.output import show
 from audits.report.gallery import Gallery
 from pipeline.artifacts.stage import set_threads
 from pipeline.artifacts.store import atomic, json_text
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Explain one image; what a user can put right is one message and exit code 1."""
     chosen = parser().parse_args(arguments)
     try:
-        print(run(chosen))
+        show(run(chosen))
     except (OSError, ValueError) as error:
         sys.exit(f"explain: {error}")
 

@@ -49,6 +49,10 @@ class Component:
     """What the vocabulary says of its label, see `pipeline.embeddings.texts.Term`."""
     alignment: float | None
     """How well the label fits; None where there is none."""
+    name_auroc: float | None
+    """How well the label tells the images on which it fires; None where it is not measured."""
+    name_fits: bool | None
+    """Whether that is better than names of other components do; None likewise."""
     clarity: float | None
     """How alike its top images are: 1 the same, about 0 unrelated."""
     stability: float | None
@@ -141,6 +145,8 @@ def _component(effect: Effect, asked: Asked, audited: Audited) -> Component:
         label=_present(row["label"]),
         kind=_present(row["kind"]),
         alignment=_present(row["alignment"]),
+        name_auroc=_present(row["name_auroc"]),
+        name_fits=None if pd.isna(row["name_fits"]) else bool(row["name_fits"]),
         clarity=_present(row["clarity"]),
         stability=next((value for value in stability if value is not None), None),
         findings=tuple(_findings(effect.component, asked, audited)),

@@ -55,6 +55,8 @@ def _component(component: Component) -> dict[str, Any]:
         "label": component.label,
         "kind": component.kind,
         "alignment": component.alignment,
+        "name_auroc": component.name_auroc,
+        "name_fits": component.name_fits,
         "clarity": component.clarity,
         "stability": component.stability,
         "findings": [

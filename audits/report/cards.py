@@ -8,7 +8,7 @@ import pandas as pd
 
 from audits.report import wording
 from audits.report.gallery import Gallery, Thumbnail
-from audits.report.sections import review
+from audits.report.sections import names, review
 from audits.report.sources import Sources
 
 HERO = 4
@@ -66,6 +66,8 @@ class Card:
     """How often it is found again, with its interval."""
     label_fit: str
     """Alignment of the component's label with its top images."""
+    worth: str
+    """How well the label tells the images that fire the component, see `names.worth`."""
     clarity: str
     forms: tuple[tuple[str, float], ...]
     """Prompt form and spurious AUC."""
@@ -139,6 +141,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         stability=wording.decimal(float(row["stability"])),
         recurrence=wording.recurrence(*(_present(row[name]) for name in RECURRENCE)),
         label_fit=wording.decimal(float(named["alignment"]), 2),
+        worth=names.worth(named.to_dict()),
         clarity=wording.decimal(float(named["clarity"]), 2),
         forms=tuple((form, float(auc[form])) for form in wording.FORMS if form in auc),
         labelled=_labels(row["example_ids"], gallery),
@@ -199,12 +202,14 @@ def shortcut_components(sources: Sources, gallery: Gallery, count: int) -> list[
     """Candidates by rank, with the plain picture that each answers to, or null, and top images."""
     rows = _records(sources.components.sort_values("rank", kind="stable"))
     plain = dict(zip(sources.plain["component"], sources.plain["picture"], strict=True))
+    named = sources.labels.set_index("component")
     widest = max((float(row["share"]) for row in rows), default=0.0)
     return [
         {
             **row,
             "width": 100 * float(row["share"]) / widest,
             "plain": plain.get(row["component"]),
+            "none_fits": names.none_fits(named.loc[row["component"]].to_dict()),
             "images": gallery.images(row["top_images"], count, row["component"]),
         }
         for row in rows
@@ -217,11 +222,16 @@ def hidden_groups(sources: Sources, gallery: Gallery, count: int) -> list[dict[s
         ["mean_top20", "component"], ascending=[False, True], kind="stable"
     )
     order = table.groupby("group")["clarity"].mean().sort_values(ascending=False)
+    named = sources.labels.set_index("component")
     groups = []
     for group in order.index:
         rows = _records(table[table["group"] == group])
         shown = [
-            {**row, "images": gallery.images(row["top_images"], count, row["component"])}
+            {
+                **row,
+                "worth": names.worth(named.loc[row["component"]].to_dict()),
+                "images": gallery.images(row["top_images"], count, row["component"]),
+            }
             for row in rows[:CONCEPTS_A_GROUP]
         ]
         groups.append({"group": wording.CLARITY[group], "total": len(rows), "components": shown})

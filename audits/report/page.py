@@ -9,7 +9,7 @@ from jinja2 import Environment
 from audits.names import distinct_names
 from audits.report import cards, limits, wording
 from audits.report.gallery import Gallery
-from audits.report.sections import gaps, planted, review, robustness, statistics
+from audits.report.sections import gaps, names, planted, review, robustness, statistics
 from audits.report.sections.faithfulness import faithfulness
 from audits.report.sections.health import health
 from audits.report.sections.pixels import pixels
@@ -27,10 +27,10 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
 
     The Markdown holds nothing that differs between two equal runs: no commit, no versions.
     """
-    names = distinct_names(sources.dataset["classes"])
+    called = distinct_names(sources.dataset["classes"])
     reading = reading_of(sources.dataset)
     maps = Maps(sources.maps, sources.model["preprocessing"])
-    gallery = Gallery(sources.manifest, settings.root, reading, names, settings.thumbnail, maps)
+    gallery = Gallery(sources.manifest, settings.root, reading, called, settings.thumbnail, maps)
     facts = context(sources, settings, gallery)
     html = _environment(html=True).get_template("report.html.j2")
     markdown = _environment(html=False).get_template("report.md.j2")
@@ -82,6 +82,7 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
         "methods": wording.METHODS,
         "ablation": metrics.get("faithfulness", {}).get("ablation_correlation", {}),
         "hidden": hidden,
+        "names": names.sentences(metrics["concepts"]),
         "health": health(sources, settings.k),
         "plants": planted.plants(sources),
         "excluded": sources.dataset["excluded"],

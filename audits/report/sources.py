@@ -25,7 +25,7 @@ CURVES = (
 )
 DENSITY = ("epoch", "low", "high", "count")
 STABILITY = ("component", "stability")
-LABELS = ("component", "alignment", "clarity")
+LABELS = ("component", "alignment", "clarity", "name_auroc", "name_fits")
 FINDINGS = (
     "finding_id",
     "class",
@@ -148,7 +148,8 @@ class Sources:
     stability: pd.DataFrame
     """One row a component: how well it is found again from other seeds."""
     labels: pd.DataFrame
-    """One row a component: how well its label fits, how clear it is."""
+    """One row a component: how well its label fits, how clear it is, and what its label is worth on
+    images that had no say in it."""
     findings: pd.DataFrame
     """With the modes and verdicts of persons where there are any."""
     evidence: dict[str, Any]

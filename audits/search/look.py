@@ -13,6 +13,7 @@ from torch import Tensor
 
 from audits.explain.sources import Audited, ask_prompts, read_audited, read_picture
 from audits.report import wording
+from audits.report.sections.names import worth
 from audits.search.answers import Shown, before_top_k, ends, fit, shown_by
 from pipeline import layout
 from pipeline.attribution.relevance import logit_lens
@@ -32,6 +33,10 @@ activation: before the top k, below 0 where the image speaks against the compone
 it is among the components of the image.""",
 }
 """What is ranked by, and what the table says of it."""
+
+
+KNOWN = ("label", "kind", "alignment", "name_auroc", "name_fits", "clarity", "stability")
+"""What an answer says of a component."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ def _component(library: Library, answer: Answer, component: int) -> dict[str, An
     audited = library.audited
     known = audited.labels.loc[component]
     paths = audited.manifest.set_index("image_id")["path"]
-    about = {key: known[key] for key in ("label", "kind", "alignment", "clarity", "stability")}
+    about = {key: known[key] for key in KNOWN}
     findings = [
         finding
         for finding, evidence in audited.evidence.items()
@@ -194,6 +199,7 @@ def _row(component: dict[str, Any]) -> dict[str, str]:
         "component": str(component["component"]),
         **scores,
         "label": component["label"] or "(no label)",
+        "name AUROC": worth(component),
         "clarity": wording.decimal(component["clarity"], 2),
         "stability": wording.decimal(component["stability"], 2),
         "finding": " ".join(component["findings"]) or "-",

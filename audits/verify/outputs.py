@@ -7,6 +7,7 @@ from typing import Any
 
 from audits.history.lock import digest
 from audits.history.versions import at, git
+from pipeline.artifacts.store import files_in
 
 __all__ = ["Committed", "Files", "made_in"]
 
@@ -61,5 +62,4 @@ def made_in(folder: Path, path: str) -> Files | None:
         return {path: where.read_bytes}
     if not where.is_dir():
         return None
-    found = sorted(file for file in where.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): file.read_bytes for file in found}
+    return {file.relative_to(folder).as_posix(): file.read_bytes for file in files_in(where)}

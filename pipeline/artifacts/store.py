@@ -1,5 +1,6 @@
 """Reading and writing files so that a file that exists is whole."""
 
+import errno
 import json
 import math
 import os
@@ -24,8 +25,29 @@ SHARD_PATTERN = f"part-{5 * '[0-9]'}.parquet"
 LOCK = "lock"
 """File that a process holds locked while it works in a folder."""
 WRITE = re.compile(r"\.(.+)-[0-9a-f]{8}")
-TEXTS = dict.fromkeys(("image_id", "label", "class", "finding_id", "finding_ids", "plant"), str)
-"""CSV columns that are texts even where all of them look like numbers ("001")."""
+TEXTS = dict.fromkeys(
+    (
+        *("image_id", "label", "class", "finding_id", "finding_ids", "plant"),
+        *("component_label", "example_ids", "top_images"),
+    ),
+    str,
+)
+"""CSV columns that are texts even where all of them look like numbers ("001"), or where one id that
+does stands alone."""
+FULL = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the quota on this disk is used up: free some space",
+    errno.EFBIG: "no file may become that large here: raise `ulimit -f`, or take another disk",
+}
+"""Why a file cannot be written any further, and what to do."""
+CLOSED = {
+    errno.EROFS: "this disk can only be read: mount it writable",
+    errno.EACCES: "you may not write there: change the rights of the folder",
+    errno.EPERM: "you may not write there: change the rights of the folder",
+}
+"""Why none can be begun or put into its place."""
+CODE = re.compile(r"\b(?:os error|errno) (\d+)\b")
+"""How libraries that are not Python's name a fault of the system in their messages."""
 
 
 @contextmanager
@@ -38,19 +60,40 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Raises:
         FileExistsError: a folder stands at path with files that the new one does not replace.
+        OSError: the disk is full, or may not be written; the message says what to do.
     """
     place = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    place.mkdir(parents=True)
+    with _remedied(path, FULL | CLOSED):
+        place.mkdir(parents=True)
     try:
         with FileLock(place / LOCK):
             temporary = place / path.name
-            yield temporary
-            if temporary.is_dir():
-                put_folder(temporary, path)
-            else:
-                os.replace(temporary, path)
+            # Rights are not asked about here: the block may read elsewhere.
+            with _remedied(path, FULL):
+                yield temporary
+            with _remedied(path, FULL | CLOSED):
+                if temporary.is_dir():
+                    put_folder(temporary, path)
+                else:
+                    os.replace(temporary, path)
     finally:
         shutil.rmtree(place)
+
+
+@contextmanager
+def _remedied(path: Path, known: Mapping[int, str]) -> Iterator[None]:
+    """Say of a fault of the disk which file it hit, what is left and what to do."""
+    try:
+        yield
+    except Exception as error:
+        found = CODE.search(str(error))
+        code = error.errno if isinstance(error, OSError) else None
+        code = code or (int(found[1]) if found else 0)
+        if code not in known:
+            raise
+        raise OSError(
+            code, f"{known[code]}, and run this again. Nothing there was changed", str(path)
+        ) from error
 
 
 def half_written(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.artifacts.litter import is_litter
 from pipeline.config import DatasetConfig
 from pipeline.datasets import (
     Listing,
@@ -110,7 +111,7 @@ def _layout(root: Path) -> tuple[str, str]:
 def _content(root: Path) -> str:
     if not root.is_dir():
         return "is no folder" if root.exists() else "does not exist"
-    names = sorted(path.name for path in root.iterdir())
+    names = sorted(path.name for path in root.iterdir() if not is_litter(path.name))
     if not names:
         return "is empty"
     return f"holds {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if names[5:] else "")

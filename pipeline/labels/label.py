@@ -1,6 +1,6 @@
 """Stage `label`: what each SAE component fires on, in words (paper, Sec. 3.2)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +11,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline import layout
+from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_json, read_table, shards, write_table
 from pipeline.attribution.head import unit
 from pipeline.attribution.relevance import Codes
 from pipeline.embeddings.vectors import read_vectors
+from pipeline.labels import quality
 from pipeline.labels.clarity import clarity, polysemanticity
+from pipeline.labels.tops import TopImages, Tops, active, among_shown, by_chance
 from pipeline.sae.codes import code_shards
+from pipeline.sae.halves import half
 
 BLOCK = 1024
+RUNNERS_UP = 5
+"""Terms beside a name that show how clear a choice it was."""
 
 
 class Vocabulary(NamedTuple):
@@ -33,80 +39,23 @@ class Vocabulary(NamedTuple):
     """Unit text embedding [p] of the empty prompt."""
 
 
-class TopImages(NamedTuple):
-    """The most activating images of each component."""
+class Alignment(NamedTuple):
+    """The terms that describe each group of images best."""
 
-    active_images: Int[Tensor, " m"]
-    """How many images have a non-zero activation."""
-    rows: Int[Tensor, "m n"]
-    """Images by falling activation; −1 in the places that a component cannot fill."""
-    activation: Float[Tensor, "m n"]
-    """Their activations, 0 in those places."""
-
-
-def top_images(
-    parts: Iterable[tuple[Codes, Bool[Tensor, "_"]]], components: int, count: int
-) -> TopImages:
-    """The `count` images with the largest activation of each component, of the eligible images.
-
-    Images of equal activation come in the order of their rows, which go on from part to part.
-
-    Args:
-        parts: codes of some images, and which of these are eligible; one part is held at a time.
-        components: m.
-        count: n.
-    """
-    total = np.zeros(components, dtype=np.int64)
-    rows = np.full((components, count), -1, dtype=np.int64)
-    values = np.zeros((components, count), dtype=np.float32)
-    end = 0
-    for codes, eligible in parts:
-        active = (codes.activation > 0) & eligible[:, None]
-        image = end + active.nonzero()[:, 0].numpy()
-        component = codes.component[active].numpy()
-        activation = codes.activation[active].numpy()
-        end += len(eligible)
-        total += np.bincount(component, minlength=components)
-        # One that is no stronger than the weakest so far comes after it; empty places are 0.
-        better = activation > values[component, -1]
-        _take_in(rows, values, component[better], image[better], activation[better])
-    return TopImages(*(torch.from_numpy(array) for array in (total, rows, values)))
-
-
-def _take_in(
-    rows: np.ndarray,
-    values: np.ndarray,
-    component: np.ndarray,
-    image: np.ndarray,
-    activation: np.ndarray,
-) -> None:
-    """Put further images into the places [m, n] of the components that they fire."""
-    touched = np.unique(component)
-    places = touched.repeat(rows.shape[1]), np.tile(np.arange(rows.shape[1]), len(touched))
-    taken = rows[places] >= 0
-    component = np.concatenate([places[0][taken], component])
-    image = np.concatenate([rows[places][taken], image])
-    activation = np.concatenate([values[places][taken], activation])
-    order = np.lexsort((image, -activation, component))
-    component, image, activation = component[order], image[order], activation[order]
-    place = np.arange(len(component)) - np.searchsorted(component, component)
-    kept = place < rows.shape[1]
-    rows[component[kept], place[kept]] = image[kept]
-    values[component[kept], place[kept]] = activation[kept]
-
-
-def among_shown(top: TopImages) -> tuple[TopImages, Int[Tensor, " shown"]]:
-    """The same with rows that count only images at the top of some component; and these images."""
-    filled = top.rows >= 0
-    shown = top.rows[filled].unique()
-    rows = torch.where(filled, torch.searchsorted(shown, top.rows), -1)
-    return top._replace(rows=rows), shown
+    score: Float[Tensor, " q"]
+    """s of the best term."""
+    term: Int[Tensor, " q"]
+    """The best term, as a row of the vocabulary."""
+    runners_up: Int[Tensor, "q r"]
+    """The next best, five where there are as many."""
+    margin: Float[Tensor, "q r"]
+    """How much better the best is than each of them: a difference of cosines."""
 
 
 def alignment(
     rows: Int[Tensor, "q n"], u: Float[Tensor, "images p"], vocabulary: Vocabulary
-) -> tuple[Float[Tensor, " q"], Int[Tensor, " q"]]:
-    """Best alignment s of each group of images with a term, and the term's row (paper, Eq. 2).
+) -> Alignment:
+    """Best alignment s of each group of images with a term, and the next best (paper, Eq. 2).
 
     s(t) = cos(x̄, t) − cos(x̄, t_empty), x̄ the mean of the unit embeddings u of the group's images;
     in [-2, 2], negative where the empty prompt fits better than every term.
@@ -114,13 +63,16 @@ def alignment(
     Raises:
         ValueError: the embeddings of a group cancel out.
     """
-    best, terms = [], []
+    found = []
+    count = min(RUNNERS_UP, len(vocabulary.t) - 1)
     for block in rows.split(BLOCK):
         mean = unit(u[block].mean(dim=1))
-        value, term = (mean @ vocabulary.t.T).max(dim=1)
-        best.append(value - mean @ vocabulary.empty)
-        terms.append(term)
-    return torch.cat(best), torch.cat(terms)
+        cosine = mean @ vocabulary.t.T
+        value, term = cosine.max(dim=1)
+        rest = cosine.scatter(1, term[:, None], -torch.inf).topk(count, dim=1)
+        margin = value[:, None] - rest.values
+        found.append((value - mean @ vocabulary.empty, term, rest.indices, margin))
+    return Alignment(*(torch.cat(part) for part in zip(*found, strict=True)))
 
 
 def label_components(
@@ -133,8 +85,9 @@ def label_components(
 
     Columns: component, label, kind, alignment (`alignment`), clarity, polysemanticity,
     activations (count of images), mean_top20 (mean activation of its n top images), top_images
-    (ids by falling activation). A component that fires on fewer than n images has no label, and
-    NaN for what is measured on n images.
+    (ids by falling activation), runners_up and margins (the next best terms, and by how much the
+    label is better). A component that fires on fewer than n images has no label, and NaN for what
+    is measured on n images.
     """
     n = top.rows.shape[1]
     named = top.active_images >= n
@@ -152,15 +105,17 @@ def label_components(
             "top_images": [
                 image_ids[row[row >= 0]].astype(object).tolist() for row in top.rows.numpy()
             ],
+            "runners_up": [[] for _ in top.active_images],
+            "margins": [[] for _ in top.active_images],
         }
     )
     if not len(rows):
         return table
     where = np.flatnonzero(named.numpy())
-    score, term = alignment(rows, u, vocabulary)
+    named_by = alignment(rows, u, vocabulary)
     blocks = rows.split(BLOCK)
     measured = {
-        "alignment": score,
+        "alignment": named_by.score,
         "clarity": torch.cat([clarity(u[block]) for block in blocks]),
         "polysemanticity": torch.cat([polysemanticity(u[block]) for block in blocks]),
         "mean_top20": top.activation[named].mean(dim=1),
@@ -168,7 +123,14 @@ def label_components(
     for column, values in measured.items():
         table.loc[where, column] = values.double().numpy()
     for column, source in (("label", "term"), ("kind", "kind")):
-        table.loc[where, column] = vocabulary.terms[source].iloc[term.numpy()].to_numpy()
+        table.loc[where, column] = vocabulary.terms[source].iloc[named_by.term.numpy()].to_numpy()
+    terms = vocabulary.terms["term"].to_numpy(dtype=object)
+    for column, lists in (
+        ("runners_up", terms[named_by.runners_up.numpy()].tolist()),
+        ("margins", named_by.margin.tolist()),
+    ):
+        of_row = dict(zip(where.tolist(), lists, strict=True))
+        table[column] = [of_row.get(row, []) for row in range(len(table))]
     return table
 
 
@@ -214,29 +176,127 @@ def read_labeler_embeddings(folder: Path, image_ids: np.ndarray) -> Float[Tensor
     return u
 
 
+class Taken(NamedTuple):
+    """What one pass over an audit's codes leaves."""
+
+    top: TopImages
+    """Of the train images."""
+    halves: list[TopImages]
+    """Of either half of the train images; none where there are no halves."""
+    drawn: TopImages
+    """Any images that fire each component, drawn by chance; the activation is no activation."""
+    background: Codes
+    """Of the images asked for."""
+
+
+def take_up(
+    parts: Iterable[Codes],
+    train: Bool[Tensor, " images"],
+    halves: list[Tensor],
+    background: Int[np.ndarray, " s"],
+    size: tuple[int, int],
+) -> Taken:
+    """Go over codes, part by part.
+
+    Args:
+        parts: codes of all images in order; one part is held at a time.
+        train: which are train images.
+        halves: masks of the halves of these.
+        background: rows, rising, of the images whose codes are kept.
+        size: components m, and top images n of each.
+    """
+    components, count = size
+    tops = [Tops(components, count) for _ in (train, *halves)]
+    drawn = Tops(components, quality.FRESH + count)
+    kept: list[Codes] = []
+    first = 0
+    for codes in parts:
+        rows = slice(first, first + len(codes.component))
+        for top, eligible in zip(tops, (train, *halves), strict=True):
+            top.add(codes, eligible[rows], first)
+        image, component, _ = active(codes, torch.ones_like(train[rows]), first)
+        drawn.put(component, image, by_chance(image * components + component))
+        asked = background[slice(*np.searchsorted(background, [rows.start, rows.stop]))] - first
+        kept.append(Codes(*(part[asked] for part in codes)))
+        first = rows.stop
+    whole = Codes(*(torch.cat(parts) for parts in zip(*kept, strict=True)))
+    found, *of_halves = (top.found() for top in tops)
+    return Taken(found, of_halves, drawn.found(), whole)
+
+
+def measure_names(
+    table: pd.DataFrame,
+    taken: Taken,
+    group: Int[Tensor, " images"],
+    images: quality.Images,
+    background: quality.Background,
+    vocabulary: Vocabulary,
+) -> pd.DataFrame:
+    """The same table with what its names are worth (`quality`), missing where too few images tell.
+
+    Columns: name_auroc (`quality.quality`), name_chance (`quality.chance`, the same in each row),
+    name_fits (whether it is above that, and the alignment above 0), name_rank
+    (`quality.worst_rank`).
+    """
+    term = torch.from_numpy(pd.Index(vocabulary.terms["term"]).get_indexer(table["label"]))
+    count = taken.top.rows.shape[1]
+    rows = quality.fresh_rows(taken.drawn.rows, taken.top.rows, group)
+    dealt = quality.deal(term)
+    near = quality.cosines(images, rows, vocabulary.t, [term, dealt])
+    own, others = (
+        quality.quality(cosine, terms, background, vocabulary.t, count)
+        for cosine, terms in zip(near, (term, dealt), strict=True)
+    )
+    chance = quality.chance(others)
+    fits = pd.Series((own > chance) & (table["alignment"].to_numpy() > 0), dtype="boolean")
+    table = table.assign(
+        name_auroc=own,
+        name_chance=chance,
+        name_fits=fits.mask(np.isnan(own) | np.isnan(chance)),
+        name_rank=pd.Series(pd.NA, index=table.index, dtype="Int64"),
+    )
+    enough = [(half.active_images >= count) & (term >= 0) for half in taken.halves]
+    if enough and (both := torch.stack(enough).all(dim=0)).any():
+        mean = torch.stack([images.mean(half.rows[both]) for half in taken.halves])
+        rank = quality.worst_rank(mean, term[both], vocabulary.t)
+        table.loc[both.numpy(), "name_rank"] = rank.numpy()
+    return table
+
+
 def main() -> None:
     """Name an audit's components by the train images on which they fire most."""
     name, params = begin(__doc__)
     audit = params.audit(name)
     sae = read_json(layout.sae(name) / "config.json")
-    manifest = layout.manifest(audit.dataset) / "manifest.parquet"
-    split = read_table(manifest, ["image_id", "split"]).set_index("image_id")["split"]
-    image_ids: list[np.ndarray] = []
-
-    def train() -> Iterator[tuple[Codes, Tensor]]:
-        for part in code_shards(layout.codes(name), sae["slots"]):
-            image_ids.append(part.image_ids)
-            yield part.codes, torch.tensor((split.loc[part.image_ids] == "train").to_numpy())
-
-    top = top_images(train(), sae["components"], audit.label.top_images)
-    top, shown = among_shown(top)
-    ids = np.concatenate(image_ids)[shown.numpy()]
+    codes = layout.codes(name)
+    ids = np.concatenate([read_table(path, ["image_id"])["image_id"] for path in shards(codes)])
+    manifest = read_table(
+        layout.manifest(audit.dataset) / "manifest.parquet", ["image_id", "split", "group_id"]
+    )
+    manifest = manifest.set_index("image_id").loc[ids]
+    try:
+        halves = [half(manifest, params.seed, number) for number in (1, 2)]
+    except DoesNotApply:
+        halves = []
+    rows = quality.background_rows(len(ids))
+    taken = take_up(
+        (part.codes for part in code_shards(codes, sae["slots"])),
+        torch.tensor((manifest["split"] == "train").to_numpy()),
+        [torch.from_numpy(mask) for mask in halves],
+        rows,
+        (sae["components"], audit.label.top_images),
+    )
+    top, shown = among_shown(taken.top)
     labeler = layout.concepts_embeddings(audit.dataset)
+    vocabulary = read_vocabulary_embeddings(labeler / "vocabulary.parquet")
+    shown_ids = ids[shown.numpy()]
     table = label_components(
-        top,
-        read_labeler_embeddings(labeler, ids),
-        ids,
-        read_vocabulary_embeddings(labeler / "vocabulary.parquet"),
+        top, read_labeler_embeddings(labeler, shown_ids), shown_ids, vocabulary
+    )
+    background = quality.Background(read_labeler_embeddings(labeler, ids[rows]), taken.background)
+    group = torch.from_numpy(pd.factorize(manifest["group_id"])[0])
+    table = measure_names(
+        table, taken, group, quality.Images(labeler, pd.Index(ids)), background, vocabulary
     )
     write_table(layout.labels(name), table)
 

@@ -13,6 +13,7 @@ from threading import Thread
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from pipeline.artifacts.litter import is_litter
 from pipeline.config import HERE, ConfigError
 from pipeline.models.folder import CHECKPOINT, CONFIG, WEIGHTS, reason
 from pipeline.models.tensors import FOREIGN, of_other_framework
@@ -79,7 +80,7 @@ class Folder(Place):
 
     def lacking(self, *names: str) -> str:
         """As `Place.lacking`."""
-        there = {path.name for path in self.path.iterdir()}
+        there = {path.name for path in self.path.iterdir() if not is_litter(path.name)}
         return f"models.{self.key}: {self.path} holds no {' and no '.join(names)}{_instead(there)}"
 
 

@@ -8,6 +8,7 @@ SAID = {
     "concepts.bases": "A comparison with the labels of other bases does not apply",
     "concepts.clarity_activation_correlation": "The correlation of clarity and activation does not "
     "apply",
+    "concepts.names": "What the names of components are worth on further images is not measured",
     "failures": "The search for failures does not apply",
     "failures.classes": "Not all classes are searched for failures",
     "failures.unknown": "Not all classes are searched for failures",

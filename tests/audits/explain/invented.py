@@ -119,6 +119,7 @@ def _labels(image_ids: list[str], component: np.ndarray) -> None:
     labels = pd.DataFrame({"component": numbers, "label": names, "kind": None})
     labels["alignment"] = labels["clarity"] = 0.5
     labels["top_images"] = [[image_ids[j % 9], image_ids[(j + 1) % 9]] for j in numbers]
+    labels["name_auroc"], labels["name_fits"] = 0.875, pd.array([True] * COMPONENTS, "boolean")
     labels.loc[unnamed, ["label", "alignment", "clarity"]] = None
     labels.at[unnamed, "top_images"] = []
     write_table(layout.labels("a"), labels)

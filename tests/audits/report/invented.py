@@ -138,13 +138,15 @@ def _sae(data: Path) -> None:
     write_table(audit / "probe" / "plain.parquet", plain)
     labels = pd.DataFrame(
         {
-            "component": [31, 5, 12],
-            "label": ["x", None, "cricket bat"],
-            "alignment": [0.1, np.nan, 0.3125],
-            "clarity": [0.2, np.nan, 0.7],
-            "activations": [30, 3, 50],
-            "mean_top20": [1.0, 0.1, 5.0],
-            "top_images": [image_ids("bold"), [], image_ids("bat")],
+            "component": [31, 5, 12, 8, 9, 40],
+            "label": ["x", None, "cricket bat", "stick", "wing", "x"],
+            "alignment": [0.1, np.nan, 0.3125, 0.05, 0.04, 0.2],
+            "clarity": [0.2, np.nan, 0.7, 0.3, 0.8, 0.5],
+            "activations": [30, 3, 50, 40, 40, 40],
+            "mean_top20": [1.0, 0.1, 5.0, 6.0, 5.0, 1.0],
+            "top_images": [image_ids("bold"), [], *[image_ids("bat")] * 4],
+            "name_auroc": [0.9, np.nan, 0.875, 0.55, 0.75, np.nan],
+            "name_fits": pd.Series([True, None, True, False, True, None], dtype="boolean"),
         }
     )
     write_table(data / "labels" / f"{AUDIT}.parquet", labels)
@@ -274,6 +276,8 @@ def _concepts(folder: Path) -> None:
         "hidden": 2,
         "clarity_activation_correlation": 0.7,
         "unique_labels": {"sae": 40, "pca": 9, "neuron": 11},
+        "names": {"measured": 58, "auroc": 0.91, "chance": 0.8, "fit": 51, "none_fits": 7}
+        | {"halves": 56, "survive": 0.75},
     }
     write_json(folder / "metrics.json", {"concepts": concepts})
     columns = ["component", "label", "alignment", "clarity", "group", "mean_top20", "top_images"]

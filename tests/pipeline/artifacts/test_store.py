@@ -78,6 +78,19 @@ def test_table_round_trip(tmp_path, suffix):
     pd.testing.assert_frame_equal(read_table(tmp_path / f"t{suffix}"), table, check_dtype=False)
 
 
+@pytest.mark.parametrize(
+    "column", ["image_id", "component_label", "finding_ids", "example_ids", "top_images"]
+)
+def test_an_id_that_looks_like_a_number_stays_a_text(tmp_path, column):
+    """A finding may have one example, and a folder of images number them."""
+    write_table(
+        tmp_path / "t.csv", pd.DataFrame({column: ["007", None, "1e3"], "images": [1, 1, 1]})
+    )
+    read = read_table(tmp_path / "t.csv")
+    assert [read[column][0], read[column][2]] == ["007", "1e3"]
+    assert pd.isna(read[column][1]) and read["images"].tolist() == [1, 1, 1]
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.json does not exist"):
         read_json(tmp_path / "gone.json")

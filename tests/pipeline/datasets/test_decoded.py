@@ -119,6 +119,46 @@ def test_a_changed_file_is_read_and_decoded_where_its_bytes_differ(
     assert len(shards(kept)) == 1
 
 
+@pytest.mark.parametrize("year", [-3600, 2**32], ids=["before 1970", "2106"])
+def test_a_clock_that_was_wrong_costs_nothing(root, kept, work, year) -> None:
+    """Times are compared for being the same, never for which is later."""
+    for path in PATHS:
+        os.utime(root / path, (year, year))
+    first = open_kept(PATHS, root, SHOWN, 1, kept)
+    work.clear()
+    assert open_kept(PATHS, root, SHOWN, 1, kept) == first
+    assert work == []
+    # Put right, the clock makes other bytes look older than those that are known.
+    shutil.copyfile(root / "1.png", root / "2.png")
+    os.utime(root / "2.png", (year - 100, year - 100))
+    assert open_kept(PATHS, root, SHOWN, 1, kept)[2].sha256 == first[1].sha256
+    assert work == ["2.png", "decode"]
+
+
+def test_a_file_that_changes_while_images_are_opened_is_looked_at_again(
+    root, kept, work, monkeypatch
+) -> None:
+    each = opening.open_each
+
+    def meanwhile(images, *given):
+        # All are listed and looked at; then one goes, one becomes another and one comes back.
+        (root / "1.png").unlink()
+        shutil.copyfile(root / "0.png", root / "2.png")
+        yield from each(images, *given)
+        shutil.copyfile(root / "0.png", root / "4.png")
+
+    with monkeypatch.context() as changing:
+        changing.setattr(decoded, "open_each", meanwhile)
+        opened = open_kept(PATHS, root, SHOWN, 1, kept)
+    assert opened[1].fault == "cannot be read: No such file or directory"
+    assert opened[2].sha256 == opened[0].sha256  # as it was when it was read
+    work.clear()
+    again = open_kept(PATHS, root, SHOWN, 1, kept)
+    assert [path for path in work if path != "decode"] == ["1.png", "2.png", "4.png"]
+    assert again[4].sha256 == opened[0].sha256
+    assert open_kept(PATHS, root, SHOWN, 1, kept) == again
+
+
 def test_another_recipe_or_reading_decodes_anew_and_drops_what_was(
     root, kept, work, monkeypatch
 ) -> None:
@@ -194,7 +234,7 @@ def test_a_full_disk_stops_and_leaves_whole_shards(root, kept, monkeypatch) -> N
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(decoded.pq, "write_table", fills)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="the disk is full"):
         open_kept(PATHS, root, SHOWN, 1, kept)
     assert shards(kept) == ["part-00000.parquet", "part-00001.parquet"]
 

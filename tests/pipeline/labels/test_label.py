@@ -14,18 +14,15 @@ from torch import Tensor
 
 from pipeline.artifacts.store import vector_column, write_shard, write_table
 from pipeline.attribution.head import unit
-from pipeline.attribution.relevance import Codes
 from pipeline.labels.clarity import clarity, polysemanticity, two_means
 from pipeline.labels.label import (
-    TopImages,
     Vocabulary,
     alignment,
-    among_shown,
     label_components,
     read_labeler_embeddings,
     read_vocabulary_embeddings,
-    top_images,
 )
+from pipeline.labels.tops import TopImages
 
 
 def random_units(*shape: int, seed: int = 0) -> Tensor:
@@ -102,55 +99,6 @@ class TestPolysemanticity:
         torch.testing.assert_close(polysemanticity(u), polysemanticity(shuffled))
 
 
-def codes_of(rows: list[list[tuple[int, float]]], k: int = 3) -> Codes:
-    """Codes of (component, activation) lists, padded with empty slots."""
-    component = torch.zeros(len(rows), k, dtype=torch.long)
-    activation = torch.zeros(len(rows), k)
-    for row, slots in enumerate(rows):
-        for slot, (index, value) in enumerate(slots):
-            component[row, slot], activation[row, slot] = index, value
-    return Codes(component, activation)
-
-
-class TestTopImages:
-    def test_by_hand(self) -> None:
-        codes = codes_of(
-            [[(2, 5.0), (1, 1.0)], [(2, 7.0)], [], [(1, 1.0), (2, 6.0)], [(2, 9.0), (4, 2.0)]]
-        )
-        train = torch.tensor([True, True, True, True, False])
-        top = top_images([(codes, train)], components=5, count=2)
-        # Component 0 only stands in empty slots; 4 fires on a held-out image only.
-        assert top.active_images.tolist() == [0, 2, 3, 0, 0]
-        assert top.rows.tolist() == [[-1, -1], [0, 3], [1, 3], [-1, -1], [-1, -1]]
-        assert top.activation.tolist() == [[0, 0], [1, 1], [7, 6], [0, 0], [0, 0]]
-
-    @settings(max_examples=20, deadline=None)
-    @given(seed=st.integers(0, 99), n=st.integers(2, 30), at_once=st.integers(1, 9))
-    def test_is_the_dense_sort(self, seed: int, n: int, at_once: int) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        m, k, count = 7, 3, 4
-        component = torch.stack([torch.randperm(m, generator=generator)[:k] for _ in range(n)])
-        activation = torch.randint(0, 4, (n, k), generator=generator).float()
-        dense = torch.zeros(n, m).scatter(1, component, activation)
-        parts = [
-            (Codes(*part), torch.ones(len(part[0]), dtype=torch.bool))
-            for part in zip(component.split(at_once), activation.split(at_once), strict=True)
-        ]
-        top = top_images(parts, m, count)
-        for index in range(m):
-            order = dense[:, index].argsort(descending=True, stable=True)
-            order = order[dense[order, index] > 0]
-            assert top.active_images[index] == len(order)
-            assert [row for row in top.rows[index].tolist() if row >= 0] == order[:count].tolist()
-
-
-def test_rows_among_shown_images_are_of_the_same_images() -> None:
-    rows = torch.tensor([[7, 2], [-1, -1], [2, -1], [9, 7]])
-    found, shown = among_shown(TopImages(torch.tensor([5, 0, 1, 2]), rows, torch.ones(4, 2)))
-    assert shown.tolist() == [2, 7, 9]
-    assert found.rows.tolist() == [[1, 0], [-1, -1], [0, -1], [2, 1]]
-
-
 # Terms along the axes; the empty prompt leans towards the first.
 VOCABULARY = Vocabulary(
     pd.DataFrame({"term": ["ruler", "naevus", "hair"], "kind": ["context", "lesion", None]}),
@@ -163,24 +111,35 @@ class TestAlignment:
     def test_by_hand(self) -> None:
         # The mean of the two unit embeddings is (1, 1)/√2 along the first axes.
         u = torch.eye(4)
-        score, term = alignment(torch.tensor([[0, 1], [1, 2], [2, 2]]), u, VOCABULARY)
+        found = alignment(torch.tensor([[0, 1], [1, 2], [2, 2]]), u, VOCABULARY)
         half = 0.5**0.5
-        torch.testing.assert_close(score, torch.tensor([half - 0.6 * half, half, 1.0]))
-        assert term.tolist() == [0, 1, 2]
+        torch.testing.assert_close(found.score, torch.tensor([half - 0.6 * half, half, 1.0]))
+        assert found.term.tolist() == [0, 1, 2]
+
+    def test_runners_up_come_with_their_margins(self) -> None:
+        # Of four images, two and one along axes: (2, 1, 0)/√5; the best is named once.
+        u = torch.eye(4)[[2, 2, 1]]
+        found = alignment(torch.tensor([[0, 1, 2]]), u, VOCABULARY)
+        assert found.term.tolist() == [2] and found.runners_up.tolist() == [[1, 0]]
+        torch.testing.assert_close(found.margin, torch.tensor([[1.0, 2.0]]) / 5**0.5)
+
+    def test_one_term_has_no_runner_up(self) -> None:
+        alone = VOCABULARY._replace(terms=VOCABULARY.terms[:1], t=VOCABULARY.t[:1])
+        found = alignment(torch.tensor([[0, 1], [1, 2]]), torch.eye(4), alone)
+        assert found.term.tolist() == [0, 0] and found.runners_up.shape == (2, 0)
 
     def test_can_be_negative(self) -> None:
         u = torch.tensor([[0.0, 0.0, 0.0, 1.0]])
-        score, _ = alignment(torch.tensor([[0, 0]]), u, VOCABULARY)
-        assert float(score) == pytest.approx(-0.8)
+        assert float(alignment(torch.tensor([[0, 0]]), u, VOCABULARY).score) == pytest.approx(-0.8)
 
     def test_blocks_join(self) -> None:
         u = random_units(9, 4).float()
         rows = torch.randint(9, (2500, 3), generator=torch.Generator().manual_seed(0))
-        score, term = alignment(rows, u, VOCABULARY)
+        found = alignment(rows, u, VOCABULARY)
         mean = unit(u[rows].mean(dim=1))
         similarity = mean @ VOCABULARY.t.T - (mean @ VOCABULARY.empty)[:, None]
-        torch.testing.assert_close(score, similarity.amax(dim=1))
-        assert term.equal(similarity.argmax(dim=1))
+        torch.testing.assert_close(found.score, similarity.amax(dim=1))
+        assert found.term.equal(similarity.argmax(dim=1))
 
 
 class TestLabelComponents:
@@ -206,6 +165,8 @@ class TestLabelComponents:
         assert table["activations"].tolist() == [9, 2, 2, 2]
         assert table["mean_top20"].tolist() == [2.5] * 4
         assert table["top_images"].tolist()[0] == ["c", "a"]
+        assert table["runners_up"].tolist()[1] == ["ruler", "hair"]
+        assert table["margins"][1] == pytest.approx([1, 1])
 
     def test_too_few_images_leave_a_component_unnamed_but_in_its_row(self) -> None:
         table = self.table([[-1, -1], [3, 4], [1, -1]], [0, 5, 1])
@@ -214,6 +175,7 @@ class TestLabelComponents:
         assert table.loc[[0, 2], measured].isna().all(axis=None)
         assert table.loc[1, measured].notna().all()
         assert table["top_images"].tolist() == [[], ["d", "e"], ["b"]]
+        assert [len(terms) for terms in table["runners_up"]] == [0, 2, 0]
 
     def test_no_component_fires(self) -> None:
         table = self.table([[-1, -1], [-1, -1]], [0, 0])
