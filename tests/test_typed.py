@@ -73,6 +73,8 @@ PARSED = {
     r"audit gate scenes-tiny --against /tmp/.*": "needs that copy",
     r"audit completion .*": "writes into folders of one's own shell; run within test_completion",
     r"audit gate --against": "an option's name",
+    r"audit plan scenes-tiny( --json)?": "measures for half a minute of processor time",
+    r"audit run .*": "runs an audit; typed with a DAG of three stages in test_run",
     r"audit verify .*": "minutes: it computes an audit again; needs DVC's cache of it",
     r"make (audit|test|setup|check)|dvc repro": "minutes; `.ci/run` types the first two",
     r"CLIP_AUDIT_PHOTOS=.*": "needs photographs and a model that are not here",
