@@ -21,9 +21,15 @@ REST: Mapping[str, tuple[float, float]] = {
     "failures": (6.8, 3.1e-4),
     "recurrence": (6.3, 2.8e-4),
     "review": (1.7, 0.0),
+    "maps": (8.3, 0.0),
+    "report": (2.6, 5e-5),
 }
 """Stage → processor seconds beyond the start, and for each image, that fit both samples; of `label`
 from 1.28 million images (`benchmarks.labeling`)."""
+JUDGED = (1.0, 1.5e-3)
+"""Of `faithfulness`, likewise, and for each image that its settings allow at most."""
+BYTES = {"prepare": 90, "encode": 3}
+"""That the samples took for an image, and for an image's component."""
 FORMS = 2  # prompt forms with templates, and as many without
 COVERED = 2  # views with a part covered, where there are masks
 
@@ -84,7 +90,7 @@ def costs(
     loaded = heavy.seconds + own.load
     with_model = heavy.memory + own.memory
     found: dict[str, Cost] = {
-        "prepare": Cost(n, light.seconds + n * rates.opening, n * 300, light.memory),
+        "prepare": Cost(n, light.seconds + n * rates.opening, n * BYTES["prepare"], None),
         "embed_texts": Cost(
             None,
             loaded + classes * FORMS * (1 + len(dataset.templates)) * own.text,
@@ -130,7 +136,7 @@ def costs(
     found["encode"] = Cost(
         n,
         light.seconds + (2 * n - train) * rates.sae.encode,
-        n * sae.k * 8,
+        n * sae.k * BYTES["encode"],
         light.memory + vectors + atoms,
     )
     found["perturb"] = Cost(0, heavy.seconds, 0, heavy.memory)
@@ -146,10 +152,15 @@ def costs(
             shifted * views * own.width * 4,
             with_model,
         )
-    for stage, (once, each) in REST.items():
+    judged = min(classes, audit.faithfulness.classes) * audit.faithfulness.images
+    works = {stage: (n, *rest) for stage, rest in REST.items()}
+    works["faithfulness"] = (judged, *JUDGED)
+    if audit.shortcut is None:
+        works["shortcut"] = (0, 0.0, 0.0)
+    for stage, (count, once, each) in works.items():
         # The machine is as much faster as it begins faster.
-        taken = light.seconds * (1 + (once + n * each) / START)
-        found[stage] = Cost(n, taken, None, held)
+        taken = light.seconds * (1 + (once + count * each) / START)
+        found[stage] = Cost(count, taken, None, held)
     return found
 
 

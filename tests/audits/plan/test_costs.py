@@ -43,6 +43,12 @@ def test_each_image_is_opened_and_goes_through_the_model(params: Params) -> None
     assert found["embed_texts"].seconds == pytest.approx(8 + 2 + 4 * 2 * (1 + 3) * 0.5)
 
 
+def test_faithfulness_goes_by_the_images_that_settings_allow(params: Params) -> None:
+    found = planned(params)["faithfulness"]
+    assert found.images == 4 * 50
+    assert found.seconds == pytest.approx(START + 1.0 + 200 * 1.5e-3)
+
+
 def test_an_autoencoder_takes_its_start_its_steps_and_its_health(params: Params) -> None:
     config = params.audit(AUDIT).sae
     own = 10 * 300 * 0.001 + 30 * 3 * 0.3 + 30 * 100 * 0.002  # batches of 128
@@ -64,6 +70,8 @@ def test_shifted_images_go_through_the_model_once_a_view(params: Params) -> None
     audit = params.audit(AUDIT).model_copy(update={"shortcut": None})
     without = params.model_copy(update={"audits": {AUDIT: audit}})
     assert planned(without)["perturb"] == Cost(0, 8.0, 0, 200)
+    assert planned(without)["shortcut"].seconds == START
+    assert "shortcut" not in planned(params)
 
 
 def test_an_imported_dictionary_is_not_trained(params: Params) -> None:
