@@ -75,7 +75,7 @@ class SaeConfig(Section):
 
 
 class DictionaryConfig(Section):
-    """A dictionary that was trained elsewhere, as SAELens or `audit export --sae` writes it."""
+    """A dictionary that was trained elsewhere, as SAELens or `audit export` writes it."""
 
     folder: Path
     """Of `cfg.json` and `sae_weights.safetensors`: a top-k SAE of the model's class tokens before

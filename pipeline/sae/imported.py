@@ -1,6 +1,6 @@
 """A dictionary that was trained elsewhere, in the format of SAELens, in place of training one.
 
-`cfg.json` and `sae_weights.safetensors`, as `audit export --sae` writes them, or SAELens itself
+`cfg.json` and `sae_weights.safetensors`, as `audit export` writes them, or SAELens itself
 does of a top-k SAE on the model's class tokens before ln_post.
 """
 
