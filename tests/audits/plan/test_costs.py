@@ -22,10 +22,10 @@ RATES = Rates(
 )
 
 
-def planned(params: Params, train: int = 300, val: int = 100) -> dict[str, Cost]:
-    images = pd.DataFrame({"split": ["train"] * train + ["val"] * val, "label": "NV"})
+def planned(params: Params, rates: Rates = RATES) -> dict[str, Cost]:
+    images = pd.DataFrame({"split": ["train"] * 300 + ["val"] * 100, "label": "NV"})
     images["sha256"] = [f"{row:04d}" for row in range(len(images))]
-    return costs(params, AUDIT, images, classes=4, words=19, rates=RATES)
+    return costs(params, AUDIT, images, classes=4, words=19, rates=rates)
 
 
 @pytest.fixture
@@ -43,10 +43,17 @@ def test_each_image_is_opened_and_goes_through_the_model(params: Params) -> None
     assert found["embed_texts"].seconds == pytest.approx(8 + 2 + 4 * 2 * (1 + 3) * 0.5)
 
 
+def test_the_rest_goes_by_how_fast_the_machine_begins(params: Params) -> None:
+    assert planned(params)["failures"].seconds == pytest.approx(11.7 + 400 * 3.1e-4)
+    slow = RATES._replace(light=Spent(2 * START, 100))
+    found = planned(params, rates=slow)["failures"].seconds
+    assert found == pytest.approx(2 * (11.7 + 400 * 3.1e-4))
+
+
 def test_faithfulness_goes_by_the_images_that_settings_allow(params: Params) -> None:
     found = planned(params)["faithfulness"]
     assert found.images == 4 * 50
-    assert found.seconds == pytest.approx(START + 1.0 + 200 * 1.5e-3)
+    assert found.seconds == pytest.approx(5.9 + 200 * 1.5e-3)
 
 
 def test_an_autoencoder_takes_its_start_its_steps_and_its_health(params: Params) -> None:
@@ -70,7 +77,7 @@ def test_shifted_images_go_through_the_model_once_a_view(params: Params) -> None
     audit = params.audit(AUDIT).model_copy(update={"shortcut": None})
     without = params.model_copy(update={"audits": {AUDIT: audit}})
     assert planned(without)["perturb"] == Cost(0, 8.0, 0, 200)
-    assert planned(without)["shortcut"].seconds == START
+    assert planned(without)["shortcut"].seconds == pytest.approx(8.1)
     assert "shortcut" not in planned(params)
 
 
