@@ -18,7 +18,9 @@ COMMANDS = {
     "export": "an audit's SAE, or its findings, for other tools",
     "gate": "fail where a report is worse than the last release's",
     "list": "audits, and what their last reports say",
+    "plan": "what a run would cost: processor time, disk, memory",
     "review": "verdicts on an audit's findings",
+    "run": "run an audit, and compare it with the others of its dataset",
     "status": "which stages of an audit are stale, and why",
     "ui": "MLflow, with links to every report",
     "verify": "an audit made anew in a clean copy, and compared",
@@ -41,9 +43,9 @@ def parser_with(loaded: Collection[str]) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(
         prog="audit",
-        description="Switch audits on, see what they lack and how they stand, search their "
-        "components, review their findings, compare their versions, stop a release by them, and "
-        "clean up. Run it in the repository's root; `dvc repro publish@NAME` runs an audit.",
+        description="Switch audits on, see what they lack, what they cost and how they stand, run "
+        "them, search their components, review their findings, compare their versions, stop a "
+        "release by them, and clean up. Run it in the repository's root.",
     )
     commands = parser.add_subparsers(
         action=_Commands, title="commands", metavar="COMMAND", required=True

@@ -38,7 +38,7 @@ def config(sae: Sae, about: Mapping[str, Any]) -> dict[str, Any]:
         "apply_b_dec_to_input": False,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        "metadata": {"sae_lens_version": VERSION, **about},
+        "metadata": {"sae_lens_version": VERSION, "slots": sae.slots, **about},
     }
 
 

@@ -63,6 +63,7 @@ def repro(folder: Path, planned: Plan, say: Callable[[str], None]) -> None:
             raise
         finally:
             code = process.wait()
+            process.stdout.close()
     if code:
         said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST:]
         raise CopyError("\n".join([f"dvc repro failed, {log} has all of it:", *said]))

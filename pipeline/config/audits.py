@@ -74,6 +74,19 @@ class SaeConfig(Section):
         return self
 
 
+class DictionaryConfig(Section):
+    """A dictionary that was trained elsewhere, as SAELens or `audit export` writes it."""
+
+    folder: Path
+    """Of `cfg.json` and `sae_weights.safetensors`: a top-k SAE of the model's class tokens before
+    ln_post, or a JumpReLU with one threshold."""
+    sha256: str
+    """Of the two files, one behind the other: by it, and not by the folder, DVC knows the
+    dictionary. The stage `train_sae` says what it is where it is another."""
+    min_explained_variance: Fraction
+    """A dictionary that explains less of the variance of 10,000 train images stops `train_sae`."""
+
+
 class StabilityConfig(Section):
     """Whether further seeds of the autoencoder find the same components, and the same findings."""
 
@@ -350,6 +363,9 @@ class AuditConfig(Section):
     embeddings: Name
     """The model's embeddings of the dataset, a key of embeddings."""
     sae: SaeConfig
+    dictionary: DictionaryConfig | None
+    """Served in place of an SAE that is trained here: of `sae` only components, k and device count
+    then, and have to be the dictionary's. null trains one."""
     stability: StabilityConfig
     label: LabelConfig
     concepts: ConceptsConfig

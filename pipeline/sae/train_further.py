@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline import layout
-from pipeline.artifacts.gaps import Gaps
+from pipeline.artifacts.gaps import DoesNotApply, Gaps
 from pipeline.artifacts.resume import workplace
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_table
@@ -26,8 +26,16 @@ def train_others(name: str, params: Params) -> Iterator[int]:
     """Train an audit's SAE anew on halves, with the seeds that follow its own; their numbers.
 
     What a killed run had trained is not trained again.
+
+    Raises:
+        DoesNotApply: the audit's was imported, or the train images are too few for halves.
     """
     audit = params.audit(name)
+    if audit.dictionary is not None:
+        raise DoesNotApply(
+            f"the dictionary was imported, from {audit.dictionary.folder}: it cannot be trained "
+            "again from further seeds"
+        )
     manifest = layout.manifest(audit.dataset) / "manifest.parquet"
     table = read_table(manifest, ["image_id", "split", "group_id"])
     embeddings, columns = layout.embeddings(audit.embeddings), training.COLUMNS[audit.sae.tokens]

@@ -1,4 +1,4 @@
-"""Stage `train_sae`: a sparse autoencoder on the train images' embeddings.
+"""Stage `train_sae`: a sparse autoencoder on the train images' embeddings, or an imported one.
 
 A run that was killed goes on after its last whole epoch.
 """
@@ -8,7 +8,7 @@ from pipeline.artifacts.resume import content_hash, work_key, workplace
 from pipeline.artifacts.stage import begin, pick_device
 from pipeline.artifacts.store import read_table, write_table
 from pipeline.config import Params, SaeConfig
-from pipeline.sae import files, health, training
+from pipeline.sae import files, health, imported, training
 from pipeline.sae.blocks import EmbeddingBlocks
 
 
@@ -19,7 +19,7 @@ def open_blocks(params: Params, name: str) -> tuple[EmbeddingBlocks, health.Meas
     # The images of other splits only draw the curves.
     images["split"] = images["split"].where(images["split"] == "train", "held out")
     folder = layout.embeddings(audit.embeddings)
-    columns = training.COLUMNS[audit.sae.tokens]
+    columns = training.COLUMNS["class" if audit.dictionary else audit.sae.tokens]
     blocks = EmbeddingBlocks.open(folder, images, "train", columns)
     others = bool((images["split"] == "held out").any())
     held_out = EmbeddingBlocks.open(folder, images, "held out") if others else None
@@ -46,14 +46,19 @@ def training_key(name: str, params: Params) -> str:
 
 
 def main() -> None:
-    """Train an audit's SAE."""
+    """Train an audit's SAE, or take the one that its settings name."""
     name, params = begin(__doc__)
-    config = settled(params.audit(name).sae)
+    config, given = settled(params.audit(name).sae), params.audit(name).dictionary
     blocks, measure = open_blocks(params, name)
     folder = layout.sae(name)
     with workplace(folder, training_key(name, params)) as checkpoints:
-        sae, curves = training.train(blocks, config, params.seed, measure, checkpoints)
-        files.save(sae, folder, {**config.model_dump(), "seed": params.seed})
+        if given is None:
+            about = {**config.model_dump(), "seed": params.seed}
+            sae, curves = training.train(blocks, config, params.seed, measure, checkpoints)
+        else:
+            about = given.model_dump(mode="json")
+            sae, curves = imported.take(given, config, blocks, measure, params.seed)
+        files.save(sae, folder, about)
         counts = [[int(count) for count in row] for row in curves.pop(health.DENSITY)]
         write_table(folder / "curves.csv", curves)
         epochs = curves["epoch"].tolist()

@@ -1,0 +1,159 @@
+"""`audit plan`: what the stages of an audit would cost, before they run."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from audits.plan.beginning import begin
+from pipeline import layout
+from pipeline.config import ConfigError, Params, load_params
+
+__all__ = ["register"]
+
+EXAMPLES = """\
+examples:
+  audit plan scenes-tiny
+  audit plan scenes-tiny --json
+
+What is fresh costs nothing. Stages after a stale one are counted, and run only where their inputs
+change.
+"""
+ERROR = 1.5
+"""Factor within which the stages of the samples lie that a plan names the cost of, but for those
+that docs/measurements.md lists."""
+COLUMNS = ("stage", "images", "processor", "disk", "memory")
+
+
+def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand to a parser."""
+    parser = commands.add_parser(
+        "plan",
+        description="Say what `dvc repro publish@NAME` would take: images, processor time, disk "
+        "and memory of each stage that is not fresh. Counts images in the manifest, or lists the "
+        "dataset where there is none yet, and takes half a minute to measure this machine: some "
+        "images opened and put through the model, some training steps. Needs images and weights; "
+        "runs no stage. Of a GPU it says nothing.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", metavar="NAME", help="the audit's name")
+    parser.add_argument("--json", action="store_true", help="print JSON in place of text")
+    parser.set_defaults(run=_run, command="plan")
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    from audits.command.status import states
+
+    params = load_params()
+    params.audit(arguments.name)
+    (stands,) = states([arguments.name])
+    left = [*stands["stale"], *stands["after"]]
+    planned = plan(params, arguments.name) if left else {}
+    stages = []
+    for stage in left:
+        cost = planned.get(stage) or planned.get(stage.partition("@")[0])
+        stages.append({"stage": stage, **(cost._asdict() if cost else {})})
+    found = {"audit": arguments.name, "factor": ERROR, "stages": stages, "fresh": stands["fresh"]}
+    if arguments.json:
+        from pipeline.artifacts.store import json_text
+
+        return json_text(found)
+    return "\n".join(_said(found))
+
+
+def plan(params: Params, name: str) -> dict[str, Any]:
+    """`costs` of an audit, with this machine measured.
+
+    Raises:
+        ConfigError: weights are not there yet.
+        OSError, ValueError: images are not there, or cannot be read.
+    """
+    light, heavy = begin("pipeline.sae.encode"), begin("pipeline.embeddings.embed")
+    # Imported late: open_clip takes seconds, and memory that `begin` would count.
+    import pandas as pd
+
+    from audits.plan import calibration
+    from audits.plan.costs import Rates, costs
+    from pipeline.artifacts.stage import set_threads
+    from pipeline.artifacts.store import read_json, read_table
+    from pipeline.datasets.adapters import listing
+    from pipeline.datasets.pixels import Reading, reading_of
+    from pipeline.datasets.splits import thin
+    from pipeline.embeddings.texts import read_vocabulary
+
+    audit = params.audit(name)
+    dataset, manifest = params.dataset(audit.dataset), layout.manifest(audit.dataset)
+    if (manifest / "manifest.parquet").exists():
+        images = read_table(manifest / "manifest.parquet", ["path", "split", "label", "sha256"])
+        reading = reading_of(read_json(manifest / "reading.json"))
+    else:
+        records = thin(listing(dataset, params.seed).records, dataset.every)
+        images = pd.DataFrame(records)[["path", "split", "label"]]
+        images["sha256"] = images["path"]  # any order does to count those that are shifted
+        reading = Reading(dataset.pixels)
+    if not len(images):
+        raise ConfigError(f"datasets.{audit.dataset} lists no image in {dataset.root}")
+    set_threads(params.threads, params.seed)
+    paths = images["path"].tolist()
+    models = {
+        key: calibration.of_model(
+            layout.model(params.entry(key).model), params.entry(key), paths, dataset.root, reading
+        )
+        for key in dict.fromkeys((audit.embeddings, dataset.embeddings))
+    }
+    spatial = 0 if audit.sae.tokens == "class" else params.entry(audit.embeddings).spatial_tokens
+    rates = Rates(
+        light,
+        heavy,
+        calibration.opening(paths, dataset.root, reading),
+        models,
+        calibration.of_sae(audit.sae, models[audit.embeddings].width, spatial),
+    )
+    classes = images["label"].nunique()
+    words = len(read_vocabulary(dataset.vocabulary))
+    return dict(costs(params, name, images, classes, words, rates))
+
+
+def _said(found: dict[str, Any]) -> Iterator[str]:
+    stages = found["stages"]
+    if not stages:
+        yield f"{found['audit']}: all {len(found['fresh'])} stages are fresh, a run costs nothing"
+        return
+    rows = [COLUMNS, *(_row(one) for one in stages), _row(_total(stages))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *rest in rows:
+        cells = (f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))
+        yield "  ".join([f"{first:{widths[0]}}", *cells])
+    yield ""
+    yield (
+        f"{len(found['fresh'])} stages are fresh and cost nothing. Seconds are of one processor, "
+        f"right within a factor of {found['factor']} for most stages of the samples "
+        "(docs/measurements.md); – is not estimated, or little."
+    )
+
+
+def _total(stages: list[dict[str, Any]]) -> dict[str, Any]:
+    seconds = sum((one.get("seconds") or 0.0 for one in stages), 0.0)
+    disk = sum(one.get("disk") or 0 for one in stages)
+    most = max((one.get("memory") or 0 for one in stages), default=0)
+    return {"stage": "all, memory the most", "seconds": seconds, "disk": disk, "memory": most}
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
+    images, seconds, *sizes = (one.get(key) for key in ("images", "seconds", "disk", "memory"))
+    return (
+        one["stage"],
+        "–" if images is None else f"{images:,}",
+        "–" if seconds is None else _time(seconds),
+        *("–" if size is None else _size(size) for size in sizes),
+    )
+
+
+def _time(seconds: float) -> str:
+    if seconds < 600:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 36000 else f"{seconds / 3600:.0f} h"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"

@@ -1,0 +1,174 @@
+"""What each stage of an audit takes, of counts, settings and what this machine takes for one."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from audits.plan.beginning import Spent
+from audits.plan.calibration import ModelRates, SaeRates
+from pipeline.config import Params, SaeConfig
+from pipeline.embeddings.plan_shifts import sampled
+from pipeline.sae.start import PASSES
+
+START = 8.5
+"""Processor seconds that a light stage took to begin where REST was measured."""
+REST: Mapping[str, tuple[float, float]] = {
+    "label": (5.1, 4e-5),
+    "concepts": (6.7, 1.2e-4),
+    "reference": (5.1, 1e-5),
+    "failures": (11.7, 3.1e-4),
+    "recurrence": (11.2, 2.8e-4),
+    "review": (6.6, 0.0),
+    "maps": (13.2, 0.0),
+    "report": (7.4, 5e-5),
+}
+"""Stage → processor seconds in all, and for each image, that fit both samples; an image of `label`
+is from 1.28 million (`benchmarks.labeling`)."""
+JUDGED = (5.9, 1.5e-3)
+"""Of `faithfulness`, likewise, and for each image that its settings allow at most."""
+NOTHING = (8.1, 0.0)
+"""Of `shortcut` where there is none."""
+BYTES = {"prepare": 90, "encode": 3}
+"""That the samples took for an image, and for an image's component."""
+FORMS = 2  # prompt forms with templates, and as many without
+COVERED = 2  # views with a part covered, where there are masks
+
+
+class Cost(NamedTuple):
+    """What a stage takes; None where nobody knows."""
+
+    images: int | None = None
+    """That it opens or reads vectors of."""
+    seconds: float | None = None
+    """Of processors."""
+    disk: int | None = None
+    """Bytes that it writes, where they grow with images or components."""
+    memory: int | None = None
+    """Bytes at most."""
+
+
+class Rates(NamedTuple):
+    """What this machine takes."""
+
+    light: Spent
+    """For a stage to begin."""
+    heavy: Spent
+    """For one that loads a model."""
+    opening: float
+    """Seconds to open an image for the manifest."""
+    models: Mapping[str, ModelRates]
+    """Entry of embeddings → its model's."""
+    sae: SaeRates
+
+
+def costs(
+    params: Params, name: str, images: pd.DataFrame, classes: int, words: int, rates: Rates
+) -> dict[str, Cost]:
+    """Cost of each stage of an audit by its name in dvc.yaml, without the `@`.
+
+    `embed` stands there for each entry: `embed@NAME`.
+
+    Args:
+        params: settings.
+        name: of the audit.
+        images: split, label and sha256 of the manifest, or of what is listed.
+        classes: how many.
+        words: terms of the vocabulary.
+        rates: of this machine.
+    """
+    audit = params.audit(name)
+    dataset, sae, own = params.dataset(audit.dataset), audit.sae, rates.models[audit.embeddings]
+    labeler = rates.models[dataset.embeddings]
+    n, train = len(images), int((images["split"] == "train").sum())
+    heavy, light = rates.heavy, rates.light
+    entry = params.entry(audit.embeddings)
+    size = np.dtype(entry.dtype).itemsize
+    vectors = n * own.width * size
+    # Images, classes tokens and codes in float32, and blocks of them.
+    held = light.memory + vectors + n * sae.k * 12
+    atoms = 2 * sae.components * own.width * 4
+    loaded = heavy.seconds + own.load
+    with_model = heavy.memory + own.memory
+    found: dict[str, Cost] = {
+        "prepare": Cost(n, light.seconds + n * rates.opening, n * BYTES["prepare"], None),
+        "embed_texts": Cost(
+            None,
+            loaded + classes * FORMS * (1 + len(dataset.templates)) * own.text,
+            None,
+            with_model,
+        ),
+        "embed_concepts": Cost(
+            n,
+            heavy.seconds + labeler.load + (words + 1) * labeler.text,
+            n * labeler.width * size,
+            heavy.memory + labeler.memory,
+        ),
+        "probe": Cost(
+            None, loaded + audit.probe.pictures * (own.forward + own.decode), None, with_model
+        ),
+        "train_sae": Cost(
+            train,
+            light.seconds + (0 if audit.dictionary else one_sae(sae, train, n - train, rates.sae)),
+            atoms,
+            light.memory + vectors + 4 * atoms,
+        ),
+    }
+    for key in {audit.embeddings, dataset.embeddings}:
+        one, spatial = rates.models[key], params.entry(key).spatial_tokens
+        found[f"embed@{key}"] = Cost(
+            n,
+            heavy.seconds + one.load + n * (one.decode + one.forward),
+            n * one.width * (1 + spatial) * np.dtype(params.entry(key).dtype).itemsize,
+            heavy.memory + one.memory,
+        )
+    further = 0 if audit.dictionary else audit.stability.seeds - 1
+    half = one_sae(sae, train // 2, 0, rates.sae)
+    found["train_further"] = Cost(
+        train, light.seconds + further * half, further * atoms, light.memory + vectors + 4 * atoms
+    )
+    matches = further * (further + 1) / 2 + 2
+    found["stability"] = Cost(
+        n,
+        light.seconds + (further + 1) * n * rates.sae.encode + matches * rates.sae.match,
+        None,
+        light.memory + vectors + (further + 1) * atoms,
+    )
+    found["encode"] = Cost(
+        n,
+        light.seconds + (2 * n - train) * rates.sae.encode,
+        n * sae.k * BYTES["encode"],
+        light.memory + vectors + atoms,
+    )
+    found["perturb"] = Cost(0, heavy.seconds, 0, heavy.memory)
+    if config := audit.shortcut:
+        chosen = sampled(images, config)
+        shifted = int(chosen.sum())
+        again = int((chosen & (images["split"] == "train").to_numpy()).sum())
+        views = sum(map(len, config.shifts.values()))
+        views = 2 * views + COVERED if config.mask else views
+        found["perturb"] = Cost(
+            shifted,
+            loaded + (shifted + again) * own.decode + shifted * views * (own.forward + own.shift),
+            shifted * views * own.width * 4,
+            with_model,
+        )
+    judged = min(classes, audit.faithfulness.classes) * audit.faithfulness.images
+    works = {stage: (n, *rest) for stage, rest in REST.items()}
+    works["faithfulness"] = (judged, *JUDGED)
+    if audit.shortcut is None:
+        works["shortcut"] = (0, *NOTHING)
+    for stage, (count, once, each) in works.items():
+        # The machine is as much faster as it begins faster.
+        taken = light.seconds / START * (once + count * each)
+        found[stage] = Cost(count, taken, None, held)
+    return found
+
+
+def one_sae(config: SaeConfig, train: int, held_out: int, rates: SaeRates) -> float:
+    """Seconds in which an autoencoder is trained: start, steps, and its health an epoch."""
+    drawn = max(1, round(config.epoch_fraction * train))
+    steps = config.epochs * -(-drawn // config.batch_size)
+    start = PASSES * drawn * rates.centroid if config.atoms_init == "kmeans" else 0.0
+    return start + steps * rates.step + config.epochs * held_out * rates.encode

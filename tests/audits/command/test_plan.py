@@ -1,0 +1,61 @@
+"""`audit plan` says what stale stages cost, and that fresh ones cost nothing."""
+
+import json
+
+import pytest
+
+from audits.command import plan, status
+from audits.command.__main__ import main
+from audits.plan.costs import Cost
+
+STANDS = {
+    "audit": "scenes-tiny",
+    "stale": {"embed@scenes-tiny": ["output data: deleted"], "report@scenes-tiny": ["code"]},
+    "after": ["encode@scenes-tiny"],
+    "fresh": ["prepare@scenes", "label@scenes-tiny"],
+}
+COSTS = {
+    "prepare": Cost(12370, 24.2, 3_700_000, 10**9),
+    "embed@scenes-tiny": Cost(12370, 47.9, 6_300_000, 1_200_000_000),
+    "encode": Cost(12370, 1200.0, 1_600_000, 10**9),
+}
+
+
+@pytest.fixture(autouse=True)
+def planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "states", lambda names: [STANDS])
+    monkeypatch.setattr(plan, "plan", lambda params, name: COSTS)
+
+
+def test_a_row_a_stage_that_is_not_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", "scenes-tiny"])
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert said[1:5] == [
+        ["embed@scenes-tiny", "12,370", "48", "s", "6.3", "MB", "1.2", "GB"],
+        ["report@scenes-tiny", "–", "–", "–", "–"],
+        ["encode@scenes-tiny", "12,370", "20", "min", "1.6", "MB", "1.0", "GB"],
+        ["all,", "memory", "the", "most", "–", "21", "min", "7.9", "MB", "1.2", "GB"],
+    ]
+    assert said[-1][:3] == ["2", "stages", "are"]
+
+
+def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["plan", "scenes-tiny", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["fresh"] == STANDS["fresh"]
+    assert found["stages"][0] == {
+        "stage": "embed@scenes-tiny",
+        **COSTS["embed@scenes-tiny"]._asdict(),
+    }
+    assert found["stages"][1] == {"stage": "report@scenes-tiny"}
+
+
+def test_what_is_fresh_costs_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = STANDS | {"stale": {}, "after": []}
+    monkeypatch.setattr(status, "states", lambda names: [fresh])
+    # Nothing is measured then.
+    monkeypatch.setattr(plan, "plan", lambda params, name: pytest.fail("measured"))
+    main(["plan", "scenes-tiny"])
+    assert capsys.readouterr().out == "scenes-tiny: all 2 stages are fresh, a run costs nothing\n"

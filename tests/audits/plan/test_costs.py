@@ -1,0 +1,88 @@
+"""Costs of stages, worked out by hand from invented rates."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from audits.plan.beginning import Spent
+from audits.plan.calibration import ModelRates, SaeRates
+from audits.plan.costs import START, Cost, Rates, costs, one_sae
+from pipeline.config import DictionaryConfig, Params, load_params
+from tests.small_repository import ROOT
+
+AUDIT = "lesions-tiny"
+MODEL = ModelRates(load=2.0, decode=0.01, forward=0.1, shift=0.001, text=0.5, memory=7, width=10)
+RATES = Rates(
+    light=Spent(START, 100),
+    heavy=Spent(8.0, 200),
+    opening=0.02,
+    models={AUDIT: MODEL},
+    sae=SaeRates(step=0.3, centroid=0.001, encode=0.002, match=0.7),
+)
+
+
+def planned(params: Params, rates: Rates = RATES) -> dict[str, Cost]:
+    images = pd.DataFrame({"split": ["train"] * 300 + ["val"] * 100, "label": "NV"})
+    images["sha256"] = [f"{row:04d}" for row in range(len(images))]
+    return costs(params, AUDIT, images, classes=4, words=19, rates=rates)
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def test_each_image_is_opened_and_goes_through_the_model(params: Params) -> None:
+    found = planned(params)
+    assert found["prepare"].seconds == pytest.approx(START + 400 * 0.02)
+    embed = found[f"embed@{AUDIT}"]
+    assert embed == Cost(400, pytest.approx(8 + 2 + 400 * 0.11), 400 * 10 * 4, 207)
+    assert found["embed_concepts"].seconds == pytest.approx(8 + 2 + 20 * 0.5)
+    # Four prompt forms, two of which have three templates.
+    assert found["embed_texts"].seconds == pytest.approx(8 + 2 + 4 * 2 * (1 + 3) * 0.5)
+
+
+def test_the_rest_goes_by_how_fast_the_machine_begins(params: Params) -> None:
+    assert planned(params)["failures"].seconds == pytest.approx(11.7 + 400 * 3.1e-4)
+    slow = RATES._replace(light=Spent(2 * START, 100))
+    found = planned(params, rates=slow)["failures"].seconds
+    assert found == pytest.approx(2 * (11.7 + 400 * 3.1e-4))
+
+
+def test_faithfulness_goes_by_the_images_that_settings_allow(params: Params) -> None:
+    found = planned(params)["faithfulness"]
+    assert found.images == 4 * 50
+    assert found.seconds == pytest.approx(5.9 + 200 * 1.5e-3)
+
+
+def test_an_autoencoder_takes_its_start_its_steps_and_its_health(params: Params) -> None:
+    config = params.audit(AUDIT).sae
+    own = 10 * 300 * 0.001 + 30 * 3 * 0.3 + 30 * 100 * 0.002  # batches of 128
+    assert one_sae(config, 300, 100, RATES.sae) == pytest.approx(own)
+    half = 10 * 150 * 0.001 + 30 * 2 * 0.3
+    found = planned(params)
+    assert found["train_sae"].seconds == pytest.approx(START + own)
+    assert found["train_further"].seconds == pytest.approx(START + 2 * half)
+    # Three dictionaries in pairs, and two kinds of random directions.
+    assert found["stability"].seconds == pytest.approx(START + 3 * 400 * 0.002 + 5 * 0.7)
+
+
+def test_shifted_images_go_through_the_model_once_a_view(params: Params) -> None:
+    views = 2 * 17 + 2  # 17 shifts of all and of the surroundings, two parts covered
+    found = planned(params)["perturb"]
+    # Of one side at most half of 600 train and 1,000 held-out images; train images are read twice.
+    assert found.images == 400
+    assert found.seconds == pytest.approx(8 + 2 + 700 * 0.01 + 400 * views * 0.101)
+    audit = params.audit(AUDIT).model_copy(update={"shortcut": None})
+    without = params.model_copy(update={"audits": {AUDIT: audit}})
+    assert planned(without)["perturb"] == Cost(0, 8.0, 0, 200)
+    assert planned(without)["shortcut"].seconds == pytest.approx(8.1)
+    assert "shortcut" not in planned(params)
+
+
+def test_an_imported_dictionary_is_not_trained(params: Params) -> None:
+    given = DictionaryConfig(folder=Path("x"), sha256="0", min_explained_variance=0.5)
+    audit = params.audit(AUDIT).model_copy(update={"dictionary": given})
+    found = planned(params.model_copy(update={"audits": {AUDIT: audit}}))
+    assert found["train_sae"].seconds == found["train_further"].seconds == START
