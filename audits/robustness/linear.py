@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.artifacts.store import atomic
@@ -19,6 +21,9 @@ from pipeline.config import RobustnessConfig
 
 STEPS = 1000
 """Steps of the solver at most."""
+SMALL = 10**9
+"""Multiplications in a step of the solver below which threads wait for one another longer than they
+work: on a busy machine two take ten times the processor time of one."""
 TENSORS = ("weight", "intercept", "centre")
 DETAILS = "details"
 """Key of a file's metadata. All the rest is JSON below this one, since safetensors keeps several
@@ -106,8 +111,10 @@ def fit(
         )
     # The intercept is free, so centring changes no optimum; it is what the solver starts best from.
     centre = z.mean(axis=0)
-    c = _chosen(z - centre, images, config, seed)
-    model = _model(c, labels).fit(z - centre, labels)
+    small = z.size * len(np.unique(labels)) < SMALL
+    with threadpool_limits(1) if small else nullcontext():
+        c = _chosen(z - centre, images, config, seed)
+        model = _model(c, labels).fit(z - centre, labels)
     weight, intercept = model.coef_, model.intercept_
     if len(weight) == 1:  # of two classes scikit-learn keeps the second's only
         weight, intercept = np.vstack([-weight, weight]), np.hstack([-intercept, intercept])
