@@ -24,8 +24,13 @@ from tests.test_versions_walk import TYPED as WALKED
 
 ROOT = Path(__file__).parents[1]
 RUN = Path(os.environ.get("CLIP_AUDIT_RUN", ROOT))
-MADE = ("data", "mlflow.db", "mlartifacts")
-NAMES = {"NAME": "scenes-tiny", "FILE": "~/Downloads/scenes-tiny.csv", "DIR": "work"}
+MADE = ("data", "reports", "mlflow.db", "mlartifacts")
+NAMES = {
+    "dataset NAME": "dataset scenes",
+    "NAME": "scenes-tiny",
+    "FILE": "~/Downloads/scenes-tiny.csv",
+    "DIR": "work",
+}
 """What stands for a name of one's own."""
 PORT = 5000
 PATIENCE = 240  # seconds in which MLflow has to answer
@@ -165,6 +170,9 @@ def run(tmp_path_factory) -> Path:
         else:
             shutil.copy(RUN / name, where / name)
     shutil.copy(where / "data/raw/scenes/val/bat/00003.jpg", where / "photo.jpg")
+    # What is not in the cache DVC makes again.
+    cache = ["dvc", "cache", "dir", "--local", RUN / ".dvc/cache"]
+    subprocess.run(cache, cwd=where, env=shell(where), check=True, capture_output=True)
     shutil.copytree(where / "reports", where / "tmp/was/reports")
     downloads = where / "home" / "Downloads"
     downloads.mkdir(parents=True)

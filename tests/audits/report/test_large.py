@@ -95,6 +95,8 @@ def large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels["alignment"], labels["clarity"] = RNG.uniform(size=(2, COMPONENTS))
     labels["activations"], labels["mean_top20"] = 500, RNG.uniform(1, 9, COMPONENTS)
     labels["top_images"] = [ids(LABELS[n % CLASSES]) for n in component]
+    labels["name_auroc"] = RNG.uniform(0.4, 1, COMPONENTS)
+    labels["name_fits"] = labels["name_auroc"] > 0.8
     write_table(root / "data" / "labels" / f"{AUDIT}.parquet", labels)
     stable = {"component": component, "stability": RNG.uniform(size=COMPONENTS)}
     stability = root / "data" / "audits" / AUDIT / "stability"
