@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ LIBRARIES = (
     *("jinja2", "open_clip", "pandas", "pyarrow.parquet", "pydantic", "safetensors.torch"),
     *("scipy.stats", "sklearn.linear_model", "sklearn.metrics", "timm.data", "torch"),
 )
+PATIENCE = 5  # seconds until the server looks whether it is still wanted
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 if sys.argv[1:2] != ["-m"]:
@@ -48,20 +50,28 @@ def folder() -> Path:
     client.chmod(0o755)
     command = [sys.executable, __file__, str(address)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    atexit.register(shutil.rmtree, where, ignore_errors=True)
     atexit.register(server.kill)
     assert server.stdout and server.stdout.readline(), "the server of tests/warm_python.py died"
     return where
 
 
 def serve(address: str) -> socket.socket:
-    """Answer for ever; a forked process returns its caller."""
+    """Answer as long as the parent lives; a forked process returns its caller."""
+    parent = os.getppid()
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
         listening.listen()
+        listening.settimeout(PATIENCE)
         print("listening", flush=True)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who answer
         while True:
-            caller, _ = listening.accept()
+            try:
+                caller, _ = listening.accept()
+            except TimeoutError:
+                if os.getppid() != parent:
+                    sys.exit()
+                continue
             if not os.fork():
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 return caller
