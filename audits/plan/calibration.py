@@ -186,7 +186,8 @@ def _epoch(blocks: EmbeddingBlocks, config: SaeConfig) -> float:
 
 
 def _spread(paths: list[str]) -> list[str]:
-    return paths[:: max(1, len(paths) // IMAGES)][:IMAGES]
+    places = np.linspace(0, len(paths) - 1, min(len(paths), IMAGES)).astype(int)
+    return [paths[place] for place in places]
 
 
 def _held() -> int:

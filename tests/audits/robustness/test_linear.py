@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from audits.robustness import linear
 from pipeline.config import RobustnessConfig
@@ -127,6 +128,20 @@ def test_the_search_sees_no_more_than_it_may(monkeypatch):
     found = linear.fit(z, images, CONFIG, seed=0)
     assert seen == [60]
     assert found.images == 90
+
+
+@pytest.mark.parametrize(("small", "threads"), [(10**9, {1}), (0, {2})])
+def test_small_products_are_of_one_thread(small, threads, monkeypatch):
+    def chosen(*_):
+        seen.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return 1.0
+
+    seen: set[int] = set()
+    monkeypatch.setattr(linear, "SMALL", small)
+    monkeypatch.setattr(linear, "_chosen", chosen)
+    with threadpool_limits(2):
+        linear.fit(*blobs(), CONFIG, seed=0)
+    assert seen == threads
 
 
 def test_drawing_caps_each_class_and_knows_images_by_their_id():
