@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 
+from audits.failures.compounds import Compounds
 from audits.failures.expectation import expectations
 from audits.failures.flags import Flag, find_flags
 from audits.failures.strikes import Basis, compare, prepare, see
@@ -44,6 +45,11 @@ def exact(hits: int, trials: int) -> str:
     """A share with its exact interval of 95 %."""
     low, high = binomtest(hits, trials).proportion_ci(method="exact")
     return f"{hits / trials:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def no_compounds(inputs: Inputs) -> Compounds:
+    """Of classes as if their names said nothing."""
+    return np.zeros((len(inputs.classes), len(inputs.classes)), dtype=bool)
 
 
 def push(inputs: Inputs, position: int) -> torch.Tensor:
@@ -85,7 +91,7 @@ def injected(
     hit, asked, silent = 0, 0, 0.0
     for repeat in range(args.repeats):
         made = inject(inputs, share, np.random.default_rng([seed, repeat]))
-        flags = find_flags(made, *reference(made), config, repeat).flags
+        flags = find_flags(made, *reference(made), no_compounds(made), config, repeat).flags
         hit += len({f.position for f in flags if f.component == m + f.position})
         asked += count
         fired = (made.codes.activation[:, -count:] > 0).float().mean()
@@ -123,7 +129,7 @@ def permuted(
 ) -> dict[str, object]:
     """Strikes at p ≤ q, found and expected, before Benjamini-Hochberg, and p-values."""
     within = config.model_copy(update={"class_share": 1 - 1e-6})
-    tests = prepare(inputs, "train", within)
+    tests = prepare(inputs, "train", no_compounds(inputs), within)
     tables = reference(inputs)
     label = inputs.class_index.numpy()
     p: list[np.ndarray] = []
@@ -212,7 +218,7 @@ def planted(
         for position, other in zip(order[:half].tolist(), order[half:].tolist(), strict=False):
             made, component = plant(made, position, other, groups, rng)
             wanted.add((position, component))
-        flags = find_flags(made, *reference(made), config, repeat).flags
+        flags = find_flags(made, *reference(made), no_compounds(made), config, repeat).flags
         hit += len(wanted & set(about(flags)))
         trials += len(wanted)
     return {"planted on": groups, "images a class": size, "flagged": exact(hit, trials)}

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from audits.failures.compounds import compounds_of
 from audits.failures.findings import Suggest, confirmations, gather, report_findings
 from audits.failures.flags import ByChance, Search, find_flags
 from audits.failures.lexicon import Lexicon
@@ -128,8 +129,10 @@ def main() -> None:
         for file in ("reference.parquet", "classes.parquet")
     )
     gaps = Gaps()
+    lexicon = Lexicon.read(audit.modes.wordnet)
+    compounds = compounds_of(inputs.classes["short"].tolist(), lexicon)
     flags, by_chance, unknown = gaps.measured(
-        "failures", lambda: find_flags(inputs, table, classes, config, params.seed)
+        "failures", lambda: find_flags(inputs, table, classes, compounds, config, params.seed)
     ) or Search([], ByChance(None, None), [])
     gaps.measured("failures.classes", lambda: check_classes(inputs, classes))
     gaps.measured("failures.unknown", lambda: check_known(inputs, unknown, config.class_share))
@@ -143,7 +146,7 @@ def main() -> None:
     findings, evidence = report_findings(
         inputs,
         groups,
-        confirmations(inputs, flags, table, classes, config),
+        confirmations(inputs, flags, table, classes, compounds, config),
         read_table(layout.labels(name)),
         dict(stability[["component", "stability"]].itertuples(index=False)),
         suggester(
@@ -152,7 +155,7 @@ def main() -> None:
             classes,
             Probe.read(layout.audit(name, "probe")),
             kinds_of(vocabulary),
-            Lexicon.read(audit.modes.wordnet),
+            lexicon,
         ),
         config,
     )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from audits.failures.expectation import View
 from audits.inputs import Inputs
@@ -133,9 +133,10 @@ def tally(seen: View, slots: np.ndarray, components: int) -> Tally:
     )
 
 
-def counts_of(found: Tally, component: int) -> Counts:
-    """The numbers of a component."""
-    close, units = int(found.close.sum()), int(found.units.sum())
-    both, every = int(found.both[:, component].sum()), int(found.hits[:, component].sum())
+def counts_of(found: Tally, component: int, of: Bool[np.ndarray, " l"]) -> Counts:
+    """The numbers of a component, on some of the other classes."""
+    close, units = int(found.close[of].sum()), int(found.units[of].sum())
+    both = int(found.both[of, component].sum())
+    every = int(found.hits[of, component].sum())
     own = int(found.own_hits[component])
     return Counts(own, found.own, both, close, every - both, units - close)

@@ -8,6 +8,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from audits.failures.chance import on_others, stratified
+from audits.failures.compounds import Compounds
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN, hits, tally
 from audits.failures.expectation import Expectation, expectations, surprise
 from audits.failures.flags import Flag
@@ -44,26 +45,27 @@ SAID = {
 EXAMPLES = 12
 """Images of a finding that stand for it, those with the strongest activation."""
 
-Pair = tuple[int, int, str]
-"""What a flag is about: class position, component and test."""
+About = tuple[int, int, str, bool]
+"""What a flag is about: class position, component, test, and whether others are compounds."""
 
 Suggest = Callable[[str, int, object, np.ndarray], Mode]
 """Suggested mode of a class label, component, its name, and rows of images."""
 
 
-def about(flag: Flag) -> Pair:
+def about(flag: Flag) -> About:
     """What a flag is about."""
-    return flag.position, flag.component, flag.test
+    return flag.position, flag.component, flag.test, flag.compound
 
 
 def gather(flags: list[Flag], overlap: float) -> list[list[Flag]]:
     """Flags of one class that share their images, as groups, the most telling flag first.
 
-    Two flags belong together where the images they share are at least `overlap` of the smaller
-    set, or where a class comes close as a whole by both; groups are the connected components of
-    that relation. A flag is as strong as the relevance that is too much, over all its images. First
-    is the strongest EXCESS flag with at least `overlap` of the group's images, since its component
-    tells them from the class's own; else the strongest flag.
+    Two flags belong together where they are of one component, where the images they share are at
+    least `overlap` of the smaller set, or where a class comes close as a whole by both; groups are
+    the connected components of that relation, but what is seen on compounds of the class's word is
+    a group by itself (`_kinds`). A flag is as strong as the relevance that is too much, over all
+    its images. First is the strongest EXCESS flag with at least `overlap` of the group's images,
+    since its component tells them from the class's own; else the strongest flag.
     """
     groups: list[list[Flag]] = []
     for position in sorted({flag.position for flag in flags}):
@@ -71,8 +73,27 @@ def gather(flags: list[Flag], overlap: float) -> list[list[Flag]]:
         count, number = connected_components(_linked(mine, overlap), directed=False)
         for group in range(count):
             members = [flag for flag, n in zip(mine, number, strict=True) if n == group]
-            groups.append(_ranked(members, overlap))
+            groups += _kinds(members, overlap)
     return sorted(groups, key=lambda group: -_strength(group[0]))
+
+
+def _kinds(group: list[Flag], overlap: float) -> list[list[Flag]]:
+    """A group, or two: of compounds of the class's word, and of others.
+
+    A finding is known by its class and its first component, so that the two start with different
+    ones; where a single component is all that either has, they stay one.
+    """
+    kinds = [[flag for flag in group if flag.compound == kind] for kind in (False, True)]
+    if all(kinds):
+        others, compounds = (_ranked(flags, overlap) for flags in kinds)
+        first = others[0].component
+        if compounds[0].component == first:
+            compounds.sort(key=lambda flag: flag.component == first)
+        if compounds[0].component == first:
+            others.sort(key=lambda flag: flag.component == first)
+        if others[0].component != compounds[0].component:
+            return [others, compounds]
+    return [_ranked(group, overlap)]
 
 
 def _ranked(group: list[Flag], overlap: float) -> list[Flag]:
@@ -86,14 +107,17 @@ def _ranked(group: list[Flag], overlap: float) -> list[Flag]:
 
 
 def _linked(flags: list[Flag], overlap: float) -> csr_array:
-    """Which flags [f, f] share enough of their images, or a class that comes close as a whole."""
+    """Which flags [f, f] share a component, enough of their images, or a class that comes close as
+    a whole."""
+    component = np.array([flag.component for flag in flags])
     sizes = np.array([len(flag.rows) for flag in flags])
     rows = np.concatenate([flag.rows for flag in flags])
     starts = np.concatenate([[0], sizes.cumsum()])
     shown = csr_array((np.ones(len(rows), dtype=np.int64), rows, starts))
     shared = (shown @ shown.T).toarray()
     of_whole = np.array([[bool({*a.whole} & {*b.whole}) for a in flags] for b in flags])
-    return csr_array((shared >= overlap * np.minimum(sizes[:, None], sizes)) | of_whole)
+    same = component[:, None] == component
+    return csr_array((shared >= overlap * np.minimum(sizes[:, None], sizes)) | of_whole | same)
 
 
 def _strength(flag: Flag) -> float:
@@ -105,8 +129,9 @@ def confirmations(
     flags: Iterable[Flag],
     table: pd.DataFrame,
     classes: pd.DataFrame,
+    compounds: Compounds,
     config: FailuresConfig,
-) -> dict[Pair, float]:
+) -> dict[About, float]:
     """p-value of every flag on validation images, which had no part in finding it.
 
     The flag's own tests, with what is expected from train images and on the classes that it was
@@ -116,9 +141,9 @@ def confirmations(
     asked: dict[int, list[Flag]] = {}
     for flag in flags:
         asked.setdefault(flag.position, []).append(flag)
-    tests = prepare(inputs, "val", config)
+    tests = prepare(inputs, "val", compounds, config)
     flagged = classes[classes["class"].isin(inputs.classes["label"][list(asked)])]
-    found: dict[Pair, float] = {}
+    found: dict[About, float] = {}
     for expected in expectations(inputs, table, flagged):
         found |= _confirmed(inputs, asked[expected.position], expected, tests, config)
     return found
@@ -126,7 +151,7 @@ def confirmations(
 
 def _confirmed(
     inputs: Inputs, flags: list[Flag], expected: Expectation, tests: Basis, config: FailuresConfig
-) -> dict[Pair, float]:
+) -> dict[About, float]:
     labels = sorted({label for flag in flags for label in flag.labels})
     seen = see(inputs, expected, tests, labels, config.relevance)
     if not seen.close.any():
@@ -158,7 +183,7 @@ def _confirmed(
 def report_findings(
     inputs: Inputs,
     groups: list[list[Flag]],
-    confirmed: Mapping[Pair, float],
+    confirmed: Mapping[About, float],
     labels: pd.DataFrame,
     stability: Mapping[int, float],
     suggest: Suggest,
@@ -223,7 +248,7 @@ def report_findings(
     return pd.DataFrame(findings, columns=FINDING_COLUMNS), evidence
 
 
-def _evidence(group: list[Flag], confirmed: Mapping[Pair, float], mode: Mode) -> dict[str, object]:
+def _evidence(group: list[Flag], confirmed: Mapping[About, float], mode: Mode) -> dict[str, object]:
     """What a reader needs to judge a finding; figures are those of its first flag."""
     best = group[0]
     return {

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
+from audits.failures.compounds import Compounds
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
 from audits.failures.expectation import Expectation, View, expectations
-from audits.failures.strikes import Basis, Outcome, Strike, compare, prepare, see
+from audits.failures.strikes import Basis, Outcome, Part, Strike, compare, prepare, see
 from audits.inputs import Inputs
 from audits.reference.expected import own_images
 from pipeline.artifacts.gaps import DoesNotApply
@@ -29,13 +30,15 @@ class Flag(NamedTuple):
     component: int
     test: str
     """EXCESS, STAND_IN or CARRIER."""
+    compound: bool
+    """Whether the names of the other classes are compounds of the class's word."""
     labels: tuple[int, ...]
     """The other classes on whose images it is no chance, as rows of Inputs.classes."""
     whole: tuple[int, ...]
     """Those among them whose images come close as a whole."""
     rows: np.ndarray
-    """Images of any other class that come close and on which the component counts, as rows of
-    Inputs.images."""
+    """Images of any other class of the kind that come close and on which the component counts, as
+    rows of Inputs.images."""
     score: float
     """Mean over them of the relevance that is too much, in units of y: what exceeds the expected
     mean for EXCESS and CARRIER, all of it for STAND_IN, since the class is not there."""
@@ -68,7 +71,12 @@ class Search(NamedTuple):
 
 
 def find_flags(
-    inputs: Inputs, table: pd.DataFrame, classes: pd.DataFrame, config: FailuresConfig, seed: int
+    inputs: Inputs,
+    table: pd.DataFrame,
+    classes: pd.DataFrame,
+    compounds: Compounds,
+    config: FailuresConfig,
+    seed: int,
 ) -> Search:
     """Flagged (class, component) pairs on train images, and the number expected by chance.
 
@@ -77,7 +85,8 @@ def find_flags(
     min_class_images of its units come close and it counts on as many: the tests are conditional on
     these numbers, and fewer could make no strike. It strikes where both hold for min_class_images
     units, and Benjamini-Hochberg keeps its p-value at q, for each test by itself. It is flagged
-    where its strikes count min_images units together. By chance are expected
+    where its strikes count min_images units together; those on classes whose names are compounds of
+    the class's word are counted by themselves. By chance are expected
 
     - permuted: flags of p-values as small as those kept, where the units of each other class
       exchange their closeness at random. The mean over `permutations` draws. A class that comes
@@ -91,13 +100,14 @@ def find_flags(
         table: the reference's components. Classes with train images of a single group are left out,
             since nothing says how alike its images are.
         classes: the reference's classes.
+        compounds: see `compounds_of`.
         config: the section of params.yaml.
         seed: of the permutations.
 
     Raises:
         DoesNotApply: no class has what a test takes.
     """
-    tests = prepare(inputs, "train", config)
+    tests = prepare(inputs, "train", compounds, config)
     tested: list[Outcome] = []
     for expected, seen in _views(inputs, table, classes, tests, config):
         rng = np.random.default_rng([seed, expected.position])
@@ -113,9 +123,9 @@ def find_flags(
             continue
         q = false_discovery_control(p)
         kept = p[q <= config.q].max(initial=0.0)
-        strikes: dict[tuple[int, int], list[Strike]] = {}
+        strikes: dict[tuple[int, Part], list[Strike]] = {}
         for strike in (s for found in mine for s in found.strikes if s.p_value <= kept):
-            strikes.setdefault((strike.position, strike.component), []).append(strike)
+            strikes.setdefault((strike.position, strike.part), []).append(strike)
         for group in strikes.values():
             if sum(strike.hits for strike in group) >= config.min_images:
                 flag = _flag(group)
@@ -185,24 +195,25 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Basis, config: Failu
     )
 
 
-def _would_flag(draw: list[tuple[int, float, int]], kept: float, config: FailuresConfig) -> int:
-    """Components whose strikes count min_images units together."""
-    total: dict[int, int] = {}
-    for component, p, units in draw:
+def _would_flag(draw: list[tuple[Part, float, int]], kept: float, config: FailuresConfig) -> int:
+    """Parts whose strikes count min_images units together."""
+    total: dict[Part, int] = {}
+    for part, p, units in draw:
         if p <= kept:
-            total[component] = total.get(component, 0) + units
+            total[part] = total.get(part, 0) + units
     return sum(units >= config.min_images for units in total.values())
 
 
 def _flag(strikes: list[Strike]) -> Flag:
-    """A flag from the strikes of its component; its q-value is still 1."""
+    """A flag from the strikes of its part; its q-value is still 1."""
     first = strikes[0]
     found = first.seen
     above = int((found.own >= np.median(found.relevance)).sum())
     return Flag(
         position=first.position,
-        component=first.component,
+        component=first.part.component,
         test=first.test,
+        compound=first.part.compound,
         labels=tuple(strike.label for strike in strikes),
         whole=tuple(strike.label for strike in strikes if strike.whole),
         rows=found.rows,

@@ -204,3 +204,8 @@ def _wordnet_sense(line: str) -> Sense:
     definition = gloss.partition('; "')[0].strip()  # examples follow in quotes
     names = frozenset(plain(word) for word in parts[4:pointers:2])
     return Sense(f"n{parts[0]}", names, definition, above)
+
+
+def short(name: str) -> str:
+    """A name up to its first comma, as the lexicon has it."""
+    return plain(name.partition(",")[0])

@@ -12,8 +12,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from audits.auroc import auroc
-from audits.failures.lexicon import plain
-from audits.failures.modes import ModeEvidence, Shown, short
+from audits.failures.lexicon import plain, short
+from audits.failures.modes import ModeEvidence, Shown
 from pipeline.artifacts.store import read_json, read_table
 
 

@@ -4,13 +4,13 @@ The modes are those of the paper (Sec. 5.3): polysemy, compound, typography, spu
 where the evidence says none of them, or none more than the others.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log
 from typing import NamedTuple
 
-from audits.failures.lexicon import Lexicon, Sense, plain, stem, stems
+from audits.failures.compounds import contains_word
+from audits.failures.lexicon import Lexicon, Sense, plain, short, stems
 
 UNCLEAR = "unclear"
 
@@ -44,9 +44,6 @@ WHOLE = 0.9
 
 ALONG = 0.9
 """What is on the class's own images is on some of other things, too: it comes along with it."""
-
-HALF = 3
-"""Letters that the noun a word is joined to has at least: no bear is a "b" with an ear."""
 
 
 class Shown(NamedTuple):
@@ -309,37 +306,3 @@ def _own_sense(label: str, name: str, lexicon: Lexicon) -> Sense | None:
     ]
     best = max(fits, default=0.0)
     return senses[fits.index(best)] if best > 0 and fits.count(best) == 1 else None
-
-
-def contains_word(phrase: str, word: str, lexicon: Lexicon) -> bool:
-    """Whether a longer phrase holds the word, on its own or joined to a noun.
-
-    "hot dog" and "dog-ear" hold "dog". A word of the phrase holds it, as "sunflower" holds "sun",
-    where the rest is a noun too, of HALF letters at least, and what the lexicon says of the whole
-    names the word, or is defined by the rest: a sunflower is a plant with "large flower heads", but
-    no garden has to do with gars or dens. Of a whole that the lexicon lacks only nouns are asked.
-    """
-    parts = re.split(r"[\s-]+", phrase)
-    if phrase == word or len(word) > len(phrase):
-        return False
-    if f" {word} " in f" {phrase} " or f" {word} " in f" {' '.join(parts)} ":
-        return True
-    return any(_joined(part, word, lexicon) for part in parts)
-
-
-def _joined(whole: str, word: str, lexicon: Lexicon) -> bool:
-    """Whether a word is joined of the other one and a noun."""
-    rests = {whole.removeprefix(word)} if whole.startswith(word) else set()
-    rests |= {whole.removesuffix(word)} if whole.endswith(word) else set()
-    nouns = {rest for rest in rests if len(rest) >= HALF and lexicon.is_noun(rest)}
-    if not nouns:
-        return False
-    senses = lexicon.senses(whole)
-    said = set().union(*(lexicon.stems_of(sense) for sense in senses))
-    defined = stems(" ".join(sense.definition for sense in senses))
-    return not senses or bool({stem(word)} & said) or bool({stem(rest) for rest in nouns} & defined)
-
-
-def short(name: str) -> str:
-    """A name up to its first comma, as the lexicon has it."""
-    return plain(name.partition(",")[0])

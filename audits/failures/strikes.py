@@ -5,6 +5,9 @@ For each component and each other class, chance is ruled out in one of two ways
 close to the prompt more often; or the images of that class come close as a whole, and the component
 fires on them more than on others. *Excess* has to be no matter of the class's own images, either. A
 *carrier* is asked for where a class comes close as a whole and no component strikes otherwise.
+
+A class whose name is a compound of the word, as "hot dog" is of "dog", answers to the word for
+another reason than classes that look like it: a component is held against either kind by itself.
 """
 
 from collections.abc import Sequence
@@ -16,6 +19,7 @@ from scipy.sparse import csr_array
 
 from audits.failures.chance import as_a_whole, either, on_others, within
 from audits.failures.closeness import Close, close_images, look_alikes, unknown
+from audits.failures.compounds import Compounds
 from audits.failures.counting import (
     CARRIER,
     EXCESS,
@@ -33,8 +37,16 @@ from audits.reference.expected import own_images
 from pipeline.config import FailuresConfig, Relevance
 
 
+class Part(NamedTuple):
+    """A component on the images of other classes of one kind."""
+
+    component: int
+    compound: bool
+    """Whether the names of these classes are compounds of the class's word."""
+
+
 class Seen(NamedTuple):
-    """What a component does on the images of all other classes that it is tested on."""
+    """What a component does on the images of all other classes of a kind that it is tested on."""
 
     rows: np.ndarray
     """Images that come close and on which it counts, as rows of Inputs.images."""
@@ -52,7 +64,7 @@ class Strike(NamedTuple):
     """A component that one class's prompt depends on more than it should on images of another."""
 
     position: int
-    component: int
+    part: Part
     test: str
     label: int
     whole: bool
@@ -73,8 +85,8 @@ class Outcome(NamedTuple):
     """Probability that chance alone gives each the images that a strike needs."""
     strikes: list[Strike]
     """Those with a p-value of at most q."""
-    permuted: list[list[tuple[int, float, int]]]
-    """For each permutation the component, p-value and hits of what would be strikes."""
+    permuted: list[list[tuple[Part, float, int]]]
+    """For each permutation the part, p-value and hits of what would be strikes."""
 
 
 class Basis(NamedTuple):
@@ -85,6 +97,7 @@ class Basis(NamedTuple):
     """Classes (columns) that look like a class (row)."""
     unknown: Bool[np.ndarray, " c"]
     """Classes whose name the model does not know."""
+    compounds: Compounds
     firing: Int[np.ndarray, "c m"]
     """Units of each class on which each component fires."""
     units: Int[np.ndarray, " c"]
@@ -95,14 +108,14 @@ class Basis(NamedTuple):
     """Images of each class, as rows of Inputs.images."""
 
 
-def prepare(inputs: Inputs, split: str, config: FailuresConfig) -> Basis:
+def prepare(inputs: Inputs, split: str, compounds: Compounds, config: FailuresConfig) -> Basis:
     """What the tests of every class need of a split."""
     close = close_images(inputs, split, config)
     firing, units = firing_units(inputs, split)
     members = [rows.numpy() for _, rows in own_images(inputs, split)]
     alike = look_alikes(close.rates, config.look_alike)
     strange = unknown(close.rates, config.class_share)
-    return Basis(close, alike, strange, firing, units, firing.sum(axis=0), members)
+    return Basis(close, alike, strange, compounds, firing, units, firing.sum(axis=0), members)
 
 
 def see(
@@ -138,11 +151,11 @@ def compare(
 
 
 def _lasting(strikes: list[Strike], least: int) -> set[int]:
-    """Classes of strikes whose component has the images that a flag takes."""
-    total: dict[int, int] = {}
+    """Classes of strikes whose part has the images that a flag takes."""
+    total: dict[Part, int] = {}
     for strike in strikes:
-        total[strike.component] = total.get(strike.component, 0) + strike.hits
-    return {strike.label for strike in strikes if total[strike.component] >= least}
+        total[strike.part] = total.get(strike.part, 0) + strike.hits
+    return {strike.label for strike in strikes if total[strike.part] >= least}
 
 
 def _tested(
@@ -167,13 +180,14 @@ def _tested(
         beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
         p = np.maximum(p, beyond_own[component])
     struck = np.flatnonzero((both >= least) & (p <= config.q))
-    what = _what(test, np.unique(component[struck]), seen, expected, z, slots, found)
+    parts = _parts(tests.compounds[seen.position][found.labels[row]], component)
+    what = _what(test, {parts[n] for n in struck}, seen, expected, z, slots, found, tests)
     strikes = [
-        _strike(test, seen, found, row[n], component[n], p[n], what, whole[n] < within_class[n])
+        _strike(test, seen, found, row[n], parts[n], p[n], what, whole[n] < within_class[n])
         for n in struck
     ]
     reach = np.minimum(1, 2 * within(np.full(len(row), least), *numbers))
-    permuted = _permuted(seen, slots, found, (row, component), config, rng)
+    permuted = _permuted(seen, slots, found, (row, parts), config, rng)
     return Outcome(test, p, reach, strikes, permuted)
 
 
@@ -199,8 +213,9 @@ def _carried(
     row, component = np.nonzero(asked)
     p = np.minimum(1.0, m * whole_classes(seen, found, tests, config)[row, component])
     kept = np.flatnonzero(p <= config.q)
-    what = _what(CARRIER, np.unique(component[kept]), seen, expected, z, slots, found)
-    strikes = [_strike(CARRIER, seen, found, row[n], component[n], p[n], what, True) for n in kept]
+    parts = _parts(tests.compounds[seen.position][found.labels[row]], component)
+    what = _what(CARRIER, {parts[n] for n in kept}, seen, expected, z, slots, found, tests)
+    strikes = [_strike(CARRIER, seen, found, row[n], parts[n], p[n], what, True) for n in kept]
     return Outcome(CARRIER, p, np.ones(len(p)), strikes, [[] for _ in range(config.permutations)])
 
 
@@ -209,21 +224,25 @@ def _strike(
     seen: View,
     found: Tally,
     row: np.intp,
-    component: np.intp,
+    part: Part,
     p: np.float64,
-    what: dict[int, Seen],
+    what: dict[Part, Seen],
     whole: bool | np.bool,
 ) -> Strike:
     return Strike(
         seen.position,
-        int(component),
+        part,
         test,
         int(found.labels[row]),
         bool(whole),
         float(p),
-        int(found.both[row, component]),
-        what[int(component)],
+        int(found.both[row, part.component]),
+        what[part],
     )
+
+
+def _parts(compound: np.ndarray, component: np.ndarray) -> list[Part]:
+    return [Part(*pair) for pair in zip(component.tolist(), compound.tolist(), strict=True)]
 
 
 def _numbers(
@@ -258,10 +277,10 @@ def _permuted(
     seen: View,
     slots: np.ndarray,
     found: Tally,
-    asked: tuple[np.ndarray, np.ndarray],
+    asked: tuple[np.ndarray, list[Part]],
     config: FailuresConfig,
     rng: np.random.Generator,
-) -> list[list[tuple[int, float, int]]]:
+) -> list[list[tuple[Part, float, int]]]:
     """What would strike, were closeness exchanged among the units of each other class."""
     counted = np.zeros(len(seen.pair_unit), dtype=bool)
     counted[seen.pair[slots]] = True
@@ -269,8 +288,9 @@ def _permuted(
     unit, component = seen.pair_unit[pairs], seen.pair_component[pairs]
     shape = (len(seen.size), found.hits.shape[1])
     counts = csr_array((np.ones(len(pairs), dtype=np.int32), (unit, component)), shape=shape)
-    row, tested = asked
-    draws: list[list[tuple[int, float, int]]] = [[] for _ in range(config.permutations)]
+    row, parts = asked
+    tested = np.array([part.component for part in parts], dtype=np.int64)
+    draws: list[list[tuple[Part, float, int]]] = [[] for _ in range(config.permutations)]
     for n, label in enumerate(found.labels):
         here = np.flatnonzero(row == n)
         if not len(here):
@@ -284,34 +304,38 @@ def _permuted(
         for draw, i in zip(
             *np.nonzero((p <= config.q) & (both >= config.min_class_images)), strict=True
         ):
-            draws[draw].append((int(tested[here[i]]), float(p[draw, i]), int(both[draw, i])))
+            draws[draw].append((parts[here[i]], float(p[draw, i]), int(both[draw, i])))
     return draws
 
 
 def _what(
     test: str,
-    components: np.ndarray,
+    parts: set[Part],
     seen: View,
     expected: Expectation,
     z: np.ndarray,
     slots: np.ndarray,
     found: Tally,
-) -> dict[int, Seen]:
-    """What some components do, from the slots on which each counts."""
+    tests: Basis,
+) -> dict[Part, Seen]:
+    """What some components do on classes of a kind, from the slots on which each counts."""
     near = slots[seen.close[seen.image[slots]] & ~seen.of_class[slots]]
     of_class = np.flatnonzero(seen.of_class)
+    compound = tests.compounds[seen.position]
+    there = compound[seen.label[seen.unit[seen.image[near]]]]
     what = {}
-    for component in components.tolist():
-        mine = near[seen.component[near] == component]
+    for part in parts:
+        of_component = seen.component[near] == part.component
+        mine = near[of_component & (there == part.compound)]
         own = np.zeros(int(seen.size[seen.own].sum()))
-        at = of_class[seen.component[of_class] == component]
+        at = of_class[seen.component[of_class] == part.component]
         own[: len(at)] = seen.relevance[at]
-        what[component] = Seen(
+        what[part] = Seen(
             rows=seen.rows[seen.image[mine]],
             relevance=seen.relevance[mine],
             max_z=float(z[mine].max()),
-            counts=counts_of(found, component),
+            counts=counts_of(found, part.component, compound[found.labels] == part.compound),
             own=own,
-            usual=0.0 if test == STAND_IN else float(expected.mean[component]),
+            usual=0.0 if test == STAND_IN else float(expected.mean[part.component]),
         )
     return what

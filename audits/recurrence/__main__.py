@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from audits.failures.closeness import close_images
+from audits.failures.compounds import Compounds, compounds_of
 from audits.failures.findings import gather
 from audits.failures.flags import find_flags
+from audits.failures.lexicon import Lexicon
 from audits.inputs import Inputs, load_inputs
 from audits.recurrence.again import Finding, Run, by_finding, compare, metrics
 from audits.reference.expected import reference
@@ -65,6 +67,7 @@ def search(
     sae: Sae,
     seen: np.ndarray,
     own: list[Finding],
+    compounds: Compounds,
     config: FailuresConfig,
     seed: int,
     number: int,
@@ -76,6 +79,7 @@ def search(
         sae: the other dictionary.
         seen: mask [n] of the train images that it has learnt from.
         own: the audit's findings.
+        compounds: among the classes' names, see `compounds_of`.
         config: the section of params.yaml.
         seed: of what `find_flags` draws.
         number: of the dictionary.
@@ -87,7 +91,7 @@ def search(
     share = float(seen[inputs.split("train").numpy()].mean())
     fewer = config.model_copy(update={"min_images": max(1, round(share * config.min_images))})
     table, classes = reference(theirs, config.relevance)
-    flags = find_flags(theirs, table, classes, fewer, seed).flags
+    flags = find_flags(theirs, table, classes, compounds, fewer, seed).flags
     found = [
         Finding(group[0].position, np.unique(np.concatenate([flag.rows for flag in group])))
         for group in gather(flags, config.overlap)
@@ -113,8 +117,11 @@ def findings(name: str, inputs: Inputs) -> tuple[list[str], list[Finding], np.nd
 def main() -> None:
     """Look for an audit's findings with the dictionaries of further seeds."""
     name, params = begin(__doc__)
-    config = params.audit(name).failures
+    audit = params.audit(name)
+    config = audit.failures
     inputs = load_inputs(params, name)
+    lexicon = Lexicon.read(audit.modes.wordnet)
+    compounds = compounds_of(inputs.classes["short"].tolist(), lexicon)
     finding_ids, own, confirmed = findings(name, inputs)
     train = inputs.split("train").numpy()
     gaps = Gaps()
@@ -123,7 +130,7 @@ def main() -> None:
         for number in read_json(layout.further_saes(name) / "index.json")["numbers"]:
             sae = files.load(layout.further_sae(name, number))
             halved, every = (
-                search(inputs, sae, seen, own, config, params.seed + number, number)
+                search(inputs, sae, seen, own, compounds, config, params.seed + number, number)
                 for seen in (half(inputs.images, params.seed, number), train)
             )
             yield halved._replace(on_all=every.again)

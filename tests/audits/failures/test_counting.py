@@ -47,8 +47,10 @@ def test_units_are_counted_once():
     # Of unit 2 one image is close, and on it only what fires on this image counts.
     assert found.both.tolist() == [[1, 0, 1, 0], [1, 1, 1, 0]]
     assert (found.own_hits.tolist(), found.own) == ([1, 1, 1, 0], 2)
-    assert counts_of(found, 1) == Counts(1, 2, 1, 2, 2, 1)
-    assert counts_of(found, 2) == Counts(1, 2, 2, 2, 1, 1)
+    every = np.array([True, True])
+    assert counts_of(found, 1, every) == Counts(1, 2, 1, 2, 2, 1)
+    assert counts_of(found, 2, every) == Counts(1, 2, 2, 2, 1, 1)
+    assert counts_of(found, 2, np.array([False, True])) == Counts(1, 2, 1, 1, 1, 1)
     some = tally(seen, np.flatnonzero(seen.image == 4), 4)
     assert some.hits.tolist() == [[1, 0, 1, 0], [0, 0, 0, 0]]
 

@@ -16,6 +16,7 @@ from pipeline.attribution.relevance import Codes
 from tests.audits.failures.test_expectation import CONFIG
 from tests.conftest import PLANTED
 
+NONE = np.zeros((3, 3), dtype=bool)
 MODE = Mode("compound", 0.75, "they say", (Reading("polysemy", 0.25, "others say"),))
 
 
@@ -26,6 +27,7 @@ def flag(
     score: float = 1.0,
     test: str = EXCESS,
     *,
+    compound: bool = False,
     labels: tuple[int, ...] = (1,),
     whole: tuple[int, ...] = (),
     p: tuple[float, float] = (0.01, 0.02),
@@ -34,6 +36,7 @@ def flag(
         position=position,
         component=component,
         test=test,
+        compound=compound,
         labels=labels,
         whole=whole,
         rows=np.array(rows),
@@ -85,20 +88,38 @@ def test_flags_by_which_the_same_class_comes_close_are_one_finding():
     assert [[f.component for f in group] for group in groups] == [[6, 5, 7], [8]]
 
 
+def test_compounds_of_the_word_are_a_finding_by_themselves():
+    """Hot dogs answer to "dog" by their name, wolves by their looks, and components see both."""
+    dogs = [
+        flag(0, 5, [1, 2, 3], score=3.0, compound=True),
+        flag(0, 5, [11, 12, 13], score=2.0, labels=(2,)),
+        flag(0, 6, [2, 3], compound=True),
+        flag(0, 7, [11, 12], labels=(2,)),
+    ]
+    wolves, hot_dogs = gather(dogs, overlap=0.5)
+    assert [f.component for f in wolves] == [5, 7]
+    assert [f.component for f in hot_dogs] == [6, 5]  # a finding is known by its first component
+    ((*alone,),) = gather(dogs[:2], overlap=0.5)
+    assert [f.compound for f in alone] == [True, False]
+    hot_dogs, wolves = gather([*dogs[:2], dogs[3]], overlap=0.5)
+    assert [f.component for f in hot_dogs] == [5]
+    assert [f.component for f in wolves] == [7, 5]
+
+
 def test_nothing_gathers_to_nothing():
     assert gather([], overlap=0.5) == []
 
 
 def test_a_plant_is_confirmed_on_validation_images_only(inputs):
     tables = reference(inputs)
-    flags = find_flags(inputs, *tables, CONFIG, seed=0).flags
+    flags = find_flags(inputs, *tables, NONE, CONFIG, seed=0).flags
     other = flag(0, 7, [1, 2])
-    found = confirmations(inputs, [*flags, other], *tables, CONFIG)
+    found = confirmations(inputs, [*flags, other], *tables, NONE, CONFIG)
     assert found[about(flags[0])] < 1e-5
     assert found[about(other)] > 0.05
-    gone = confirmations(without_plant(inputs, "val"), flags, *tables, CONFIG)
-    assert gone == {(0, PLANTED, EXCESS): 1.0}
-    kept = confirmations(without_plant(inputs, "train"), flags, *tables, CONFIG)
+    gone = confirmations(without_plant(inputs, "val"), flags, *tables, NONE, CONFIG)
+    assert gone == {(0, PLANTED, EXCESS, False): 1.0}
+    kept = confirmations(without_plant(inputs, "train"), flags, *tables, NONE, CONFIG)
     assert kept[about(flags[0])] == found[about(flags[0])]
 
 
@@ -106,10 +127,10 @@ def test_the_classes_own_validation_images_may_do_so_as_well(inputs, monkeypatch
     tables = reference(inputs)
     monkeypatch.setattr(module, "on_others", lambda *counts: np.array([0.4]))
     asked = [flag(0, PLANTED, [1]), flag(0, PLANTED, [1], test=STAND_IN)]
-    found = confirmations(inputs, asked[:1], *tables, CONFIG)
-    assert found == {(0, PLANTED, EXCESS): 0.4}
+    found = confirmations(inputs, asked[:1], *tables, NONE, CONFIG)
+    assert found == {(0, PLANTED, EXCESS, False): 0.4}
     # A stand-in is there on own images.
-    assert confirmations(inputs, asked[1:], *tables, CONFIG)[about(asked[1])] != 0.4
+    assert confirmations(inputs, asked[1:], *tables, NONE, CONFIG)[about(asked[1])] != 0.4
 
 
 def test_a_carrier_is_confirmed_by_the_class_as_a_whole_alone(inputs, monkeypatch):
@@ -117,7 +138,7 @@ def test_a_carrier_is_confirmed_by_the_class_as_a_whole_alone(inputs, monkeypatc
     monkeypatch.setattr(
         module, "whole_classes", lambda seen, found, *rest: np.full(found.hits.shape, 0.03)
     )
-    found = confirmations(inputs, [carries], *reference(inputs), CONFIG)
+    found = confirmations(inputs, [carries], *reference(inputs), NONE, CONFIG)
     assert found == {about(carries): 0.03}
 
 
@@ -128,8 +149,8 @@ def test_no_candidate_or_no_own_image_confirms_nothing(inputs):
         unlabelled = images.copy()
         unlabelled.loc[rows[0] : rows[1], "label"] = None
         none = replace(inputs, images=unlabelled)
-        found = confirmations(none, [flag(0, PLANTED, [1])], *tables, CONFIG)
-        assert found == {(0, PLANTED, EXCESS): 1.0}
+        found = confirmations(none, [flag(0, PLANTED, [1])], *tables, NONE, CONFIG)
+        assert found == {(0, PLANTED, EXCESS, False): 1.0}
 
 
 def reported(inputs, groups, p):

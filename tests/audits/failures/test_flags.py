@@ -21,10 +21,12 @@ from tests.conftest import PLANTED
 
 CARRIERS = range(90, 150, 2)
 """Train images of n02 that carry the plant."""
+NONE = np.zeros((3, 3), dtype=bool)
+"""No class has the word of another in its name."""
 
 
-def flags_of(inputs: Inputs, config=CONFIG, seed: int = 0):
-    return find_flags(inputs, *reference(inputs), config, seed)
+def flags_of(inputs: Inputs, config=CONFIG, seed: int = 0, compounds=NONE):
+    return find_flags(inputs, *reference(inputs), compounds, config, seed)
 
 
 def test_a_planted_component_is_flagged_and_nothing_else(inputs):
@@ -157,7 +159,7 @@ def test_a_flag_shows_classes_too_rare_for_a_test():
     labels = [0] * 20 + [1] * 30 + [2] * 30 + [3] * 30
     expected = usual(relevance[:20], floor=0.1)
     found = both_tests(relevance, range(110), labels, close, expected)[EXCESS].strikes
-    assert [(s.label, s.component, s.hits) for s in found] == [(1, 1, 6), (2, 1, 6)]
+    assert [(s.label, s.part.component, s.hits) for s in found] == [(1, 1, 6), (2, 1, 6)]
     flag = _flag(found)
     assert flag.labels == (1, 2)
     assert flag.rows.tolist() == [*range(20, 26), *range(50, 56), *range(80, 84)]
@@ -227,7 +229,26 @@ def test_a_carrier_is_flagged(inputs, monkeypatch):
     (strike,) = standing_in()[EXCESS].strikes
     found = Outcome(CARRIER, np.array([strike.p_value]), np.ones(1), [strike], [])
     (flag,) = as_flags(monkeypatch, inputs, [found._replace(strikes=[strike])], CONFIG)
-    assert flag.component == strike.component
+    assert flag.component == strike.part.component
+
+
+def test_compounds_of_the_word_are_counted_by_themselves(inputs, monkeypatch):
+    names = NONE.copy()
+    names[0, 1] = True
+    (flag,) = flags_of(inputs, compounds=names)[0]
+    (before,) = flags_of(inputs)[0]
+    assert (flag.compound, before.compound) == (True, False)
+    assert flag.rows.tolist() == before.rows.tolist()
+    assert flag.counts.others < before.counts.others + before.counts.far
+    # Neither kind has the images of a flag, were they counted together they had.
+    (strike,) = standing_in()[EXCESS].strikes
+    other = strike._replace(part=strike.part._replace(compound=True), label=1)
+    found = Outcome(EXCESS, np.array([strike.p_value] * 2), np.ones(2), [strike, other], [])
+    none = Outcome(STAND_IN, np.ones(1), np.ones(1), [], [])
+    for least, flagged in ((strike.hits, [False, True]), (strike.hits + 1, [])):
+        config = CONFIG.model_copy(update={"min_images": least})
+        flags = as_flags(monkeypatch, inputs, [found, none], config)
+        assert [flag.compound for flag in flags] == flagged
 
 
 def test_a_flag_takes_min_images_units(inputs, monkeypatch):

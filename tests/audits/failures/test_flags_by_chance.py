@@ -18,6 +18,8 @@ LOOSE = CONFIG.model_copy(update={"z": 0.5, "min_images": 5, "min_class_images":
 GROUP = 2
 """Images of a unit, all alike."""
 
+NONE = np.zeros((3, 3), dtype=bool)
+
 
 def by_chance(seed: int, config=LOOSE) -> dict[str, object]:
     """Both tests where components fire as it comes, and images come close as it comes.
@@ -66,7 +68,7 @@ def test_a_component_that_fires_at_random_is_not_flagged(inputs):
     hit, runs = 0, 6
     for seed in range(runs):
         drawn = inject(inputs, 0.3, np.random.default_rng(seed))
-        flags = find_flags(drawn, *reference(drawn), CONFIG, seed).flags
+        flags = find_flags(drawn, *reference(drawn), NONE, CONFIG, seed).flags
         hit += sum(flag.component == 24 + flag.position for flag in flags)
         assert any(flag.component == 23 for flag in flags)  # the plant still is
     assert hit <= 1  # of 18
@@ -89,7 +91,7 @@ def test_exchanged_closeness_keeps_its_numbers(inputs):
     images = inputs.images.copy()
     images.loc[90:99, "group_id"] = "one"
     made = replace(inputs, images=images)
-    tests = prepare(made, "train", CONFIG)
+    tests = prepare(made, "train", NONE, CONFIG)
     drawn = exchanged(made, tests, np.random.default_rng(0))
     for before, after in zip(tests.close.candidates, drawn.close.candidates, strict=True):
         units = [

@@ -24,7 +24,8 @@ def firing_of(seen: View, components: int, classes: int) -> Basis:
     close = Close("train", nothing, nothing, np.zeros((classes, classes)))
     alike = np.zeros((classes, classes), dtype=bool)
     unknown = np.zeros(classes, dtype=bool)
-    return Basis(close, alike, unknown, firing, units, firing.sum(axis=0), nothing)
+    compounds = np.zeros((classes, classes), dtype=bool)
+    return Basis(close, alike, unknown, compounds, firing, units, firing.sum(axis=0), nothing)
 
 
 def both_tests(relevance, units, labels, close, expected, config=CONFIG) -> dict[str, Outcome]:
@@ -65,7 +66,7 @@ def test_what_own_images_do_as_often_is_no_excess():
     assert found.strikes == []
     relevance[:20, 1] = 0
     alone = both_tests(relevance, range(120), labels, close, expected)[EXCESS]
-    assert [s.component for s in alone.strikes] == [1]
+    assert [s.part.component for s in alone.strikes] == [1]
     assert found.p.min() > 0.5 > CONFIG.q > alone.p.min()
 
 
@@ -88,7 +89,7 @@ def test_a_class_that_comes_close_as_a_whole_is_flagged_by_its_component():
     expected = Expectation(0, 20, 0.1, np.array([0.5, 0, 0]), np.array([0.06, 0, 0]))
     excess, *_ = compare(seen, expected, tests, CONFIG, np.random.default_rng(0))
     (strike,) = excess.strikes  # component 2 is on images of all others, too
-    assert (strike.component, strike.label, strike.whole) == (1, 1, True)
+    assert (strike.part.component, strike.label, strike.whole) == (1, 1, True)
     assert _flag([strike]).whole == (1,)
     # Within the class it is there everywhere, and says nothing.
     assert within(np.array([30]), 30, np.array([30]), np.array([30]))[0] == 1
@@ -167,7 +168,7 @@ def test_permutations_exchange_closeness_within_a_class(monkeypatch):
 def test_a_component_that_carries_the_class_stands_in_for_it():
     found = standing_in()
     (strike,), (other,) = found[STAND_IN].strikes, found[EXCESS].strikes
-    assert (strike.component, strike.label, strike.position) == (0, 2, 0)
+    assert (strike.part.component, strike.label, strike.position) == (0, 2, 0)
     assert strike.seen.rows.tolist() == list(range(20, 35))
     assert strike.seen.counts == (20, 20, 15, 18, 1, 22)
     assert strike.seen.usual == 0
@@ -175,7 +176,7 @@ def test_a_component_that_carries_the_class_stands_in_for_it():
     one = sum(comb(18, both) * comb(22, 16 - both) for both in (15, 16)) / comb(40, 16)
     assert strike.p_value == pytest.approx(2 * one)
     assert not strike.whole
-    assert (other.component, other.seen.rows.tolist()) == (1, list(range(22, 34)))
+    assert (other.part.component, other.seen.rows.tolist()) == (1, list(range(22, 34)))
     assert other.p_value == pytest.approx(comb(18, 12) / comb(38, 12))  # own images
     assert other.seen.own.tolist() == [0] * 20
 
@@ -195,7 +196,7 @@ def test_a_class_as_a_whole_is_flagged_by_what_carries_it_there():
     found = {outcome.test: outcome for outcome in outcomes}
     assert found[EXCESS].strikes == found[STAND_IN].strikes == []
     (strike,) = found[CARRIER].strikes
-    assert (strike.component, strike.label, strike.whole, strike.hits) == (1, 1, True, 30)
+    assert (strike.part.component, strike.label, strike.whole, strike.hits) == (1, 1, True, 30)
     assert strike.seen.usual == 0.02
     by_class = as_a_whole(np.array([30]), np.array([30]), CONFIG.class_share)[0]
     chance = 3 * max(by_class, 1 / comb(90, 30))  # of 3 components
@@ -215,9 +216,9 @@ def test_a_class_as_a_whole_is_flagged_by_what_carries_it_there():
         excess, _, carried = compare(
             seen_rare, once, firing_of(seen_rare, 3, 3), config, np.random.default_rng(0)
         )
-        assert [(s.component, s.hits) for s in excess.strikes] == [(2, 6)]
+        assert [(s.part.component, s.hits) for s in excess.strikes] == [(2, 6)]
         assert (len(carried.p) > 0) is asked
     steady = expected._replace(mean=np.array([0.5, -0.1, 0]), std=np.array([0.06, 0.01, 0.01]))
     excess, _, carried = compare(seen, steady, tests, CONFIG, np.random.default_rng(0))
-    assert 1 in {strike.component for strike in excess.strikes}
+    assert 1 in {strike.part.component for strike in excess.strikes}
     assert len(carried.p) == 0

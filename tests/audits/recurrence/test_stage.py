@@ -13,6 +13,9 @@ from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import load_params
 from pipeline.sae.model import Sae
 
+NONE = np.zeros((3, 3), dtype=bool)
+"""No class has the word of another in its name."""
+
 
 @pytest.fixture
 def sae(inputs):
@@ -42,14 +45,14 @@ def test_a_flag_takes_as_many_images_as_its_share(inputs, sae, request, monkeypa
     config = load_params(request.config.rootpath / "params.yaml").audits["scenes-tiny"].failures
     asked = []
 
-    def spy(theirs, table, classes, config, seed):
+    def spy(theirs, table, classes, compounds, config, seed):
         asked.append((config.min_images, config.min_class_images))
         return Search([], ByChance(None, None), [])
 
     monkeypatch.setattr("audits.recurrence.__main__.find_flags", spy)
     train = inputs.split("train").numpy()
     for seen in (train, train & (train.cumsum() % 2 == 0)):
-        search(inputs, sae, seen, [], config, 0, 1)
+        search(inputs, sae, seen, [], NONE, config, 0, 1)
     assert asked == [(10, 5), (5, 5)]
 
 
@@ -57,7 +60,7 @@ def test_too_few_images_say_so(inputs, sae, request):
     config = load_params(request.config.rootpath / "params.yaml").audits["scenes-tiny"].failures
     seen = np.arange(len(inputs.images)) < 2
     with pytest.raises(DoesNotApply):
-        search(inputs, sae, seen, [Finding(0, np.arange(3))], config, 0, 1)
+        search(inputs, sae, seen, [Finding(0, np.arange(3))], NONE, config, 0, 1)
 
 
 def test_each_dictionary_searches_its_half_and_all_images(inputs, monkeypatch, tmp_path):
@@ -65,14 +68,15 @@ def test_each_dictionary_searches_its_half_and_all_images(inputs, monkeypatch, t
     train = inputs.split("train").numpy()
     written = {}
 
-    def search(_inputs, _sae, seen, own, _config, _seed, number):
+    def search(_inputs, _sae, seen, own, _compounds, _config, _seed, number):
         on_all = np.array([seen.sum() == train.sum()])
         return Run(number, on_all, np.zeros(len(own)), np.zeros(len(own)), on_all)
 
+    audit = SimpleNamespace(failures=None, modes=SimpleNamespace(wordnet=None))
     made = {
         "begin": lambda _: (
             "a",
-            SimpleNamespace(seed=0, audit=lambda _: SimpleNamespace(failures=None)),
+            SimpleNamespace(seed=0, audit=lambda _: audit),
         ),
         "load_inputs": lambda *_: inputs,
         "findings": lambda *_: (["f"], [Finding(0, np.arange(3))], np.array([True])),
