@@ -207,7 +207,7 @@ def audit_shortcut(
         *(inputs, sae, labels, findings, acquisition, train, shifted[0]),
         *(acting, fallen, config, seed),
     )
-    goes = associations(shifted[0])
+    goes = associations(shifted[0], shifts, config, seed)
     causes = proof.causes(plain.check, shifts, goes, config)
     leads = leading(table, {cause.kind: moves[cause.shift] for cause in causes}, colours)
     candidates = rank_candidates(table, config.top, list(leads.values()))

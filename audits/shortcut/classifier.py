@@ -5,7 +5,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict, cross_val_score
 
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import ShortcutConfig
@@ -63,6 +63,27 @@ def regularisation(
         for c in rising
     ]
     return rising[int(np.nanargmax(scores))]
+
+
+def scores_by_others(
+    features: Float[np.ndarray, "n p"],
+    positive: Bool[np.ndarray, " n"],
+    groups: np.ndarray,
+    config: ShortcutConfig,
+    seed: int,
+) -> Float[np.ndarray, " n"]:
+    """Log-odds of each image by a classifier that has learnt from the groups of other folds.
+
+    Raises:
+        DoesNotApply: a side has fewer groups than there are folds.
+    """
+    c = regularisation(features, positive, groups, config, seed)
+    folds = StratifiedGroupKFold(config.folds, shuffle=True, random_state=seed)
+    model = LogisticRegression(C=c, class_weight="balanced", max_iter=STEPS)
+    found: Float[np.ndarray, " n"] = cross_val_predict(
+        model, features, positive, groups=groups, cv=folds, method="decision_function"
+    )
+    return found
 
 
 def threshold(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:

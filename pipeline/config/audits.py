@@ -302,8 +302,8 @@ class ShortcutConfig(Section):
     nothing says so."""
     in_range: Fraction
     """Share of the train images that a shift may take beyond what 99 % of them are; one that takes
-    more is a stress and shows no shortcut. Of blur, jpeg and patch nothing tells, and they count as
-    in range."""
+    more is a stress and shows no shortcut. Of blur, jpeg and patch no statistic
+    tells, and they count as in range."""
     min_drop: Fraction
     """Accuracy of a side has to fall by this much for a shift to show a shortcut."""
     max_price: Fraction
