@@ -95,9 +95,9 @@ PLANTS = (
     "rank",
     *("called_component", "called_encoding_auc", "called_rank"),
 )
-SHEETS_BYTES = 6_000_000
-"""Of pictures within the page of components, which is below 25 MB so for 30,000 of them; the other
-sheets it loads from where they lie."""
+SHEETS_BYTES = 4_000_000
+"""Of pictures within the page of components, which stays below 30 MB so for 30,000 of them; the
+other sheets it loads from where they lie."""
 STAGES = (
     "concepts",
     "failures",

@@ -140,8 +140,8 @@ def _plain(values: Any) -> list[float | int | None]:
     return [_short(value) for value in values]
 
 
-def _short(value: float) -> float | int | None:
-    """A number at DIGITS, a whole one as it is, None of NaN."""
+def _short(value: Any) -> float | int | None:
+    """A number of any kind at DIGITS, a whole one as it is, None of NaN."""
     if value != value:
         return None
     return int(value) if value == int(value) else float(f"{value:.{DIGITS}g}")

@@ -42,10 +42,7 @@
 
   const entry = (row) => {
     const open = make("button", { type: "button", class: "open" }, all.name(row));
-    open.addEventListener("click", () => {
-      show(row);
-      at("one").focus({ preventScroll: !narrow.matches });
-    });
+    open.addEventListener("click", () => lead(row));
     const about = [`component ${data.components[row]}`, all.kind(row), row in data.findings ? "in a finding" : ""];
     const line = make("tr", { "data-row": row }, make("th", { scope: "row" }, open, make("span", { class: "under" }, about.filter(Boolean).join(" · "))));
     const cuts = make("span", { class: "cuts", style: `--n:${Math.min(SHOWN, data.sheets.columns)}` });
@@ -128,10 +125,7 @@
 
   const link = (row, text) => {
     const button = make("button", { type: "button" }, text);
-    button.addEventListener("click", () => {
-      show(row);
-      at("one").focus({ preventScroll: true });
-    });
+    button.addEventListener("click", () => lead(row));
     return button;
   };
 
@@ -175,6 +169,13 @@
     mark();
   };
 
+  // Show one and go there.
+  const lead = (row) => {
+    show(row);
+    at("one").focus({ preventScroll: true });
+    if (narrow.matches) at("one").scrollIntoView();
+  };
+
   // Up or down the list, over its pages.
   const move = (step) => {
     const place = found.indexOf(current) + step;
@@ -198,12 +199,13 @@
     event.preventDefault();
     KEYS[key]();
   });
-  at("ask").addEventListener("submit", (event) => {
+  // A form of several fields and no button to send it does nothing with Enter.
+  at("text").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || !found.length) return;
     event.preventDefault();
-    if (found.length) {
-      show(found[0]);
-      back();
-    }
+    turn(0);
+    show(found[0]);
+    back();
   });
   at("ask").addEventListener("input", (event) => {
     // Numbers and names begin with what is largest, or with the first.

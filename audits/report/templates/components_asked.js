@@ -44,27 +44,34 @@ class Components {
   }
 
   // text: of a name or a number; kind: a number of kinds, or ""; fits: "true", "false", "null" or "";
-  // part: finding, candidate, hidden, none or ""; ranges: [key, least, most], null for no end.
+  // part: finding, candidate, hidden, none or ""; ranges: [key, least, most], undefined for no end.
   rows({ text, kind, fits, part, ranges, sort, falling }) {
-    const { label, runners, findings } = this.data;
+    const { components, label, runners, findings } = this.data;
     const wanted = plainly(text.trim());
-    const held = wanted ? this.holding(wanted) : null;
-    const named = (row) =>
-      held[label[row]] || runners[row].some((runner) => held[runner]) || String(this.data.components[row]) === wanted;
-    const within = ranges.map(([key, least, most]) => [this.values.get(key), least ?? -Infinity, most ?? Infinity]);
     const parts = {
       finding: (row) => row in findings,
       candidate: (row) => this.candidate.has(row),
       hidden: (row) => this.hidden.has(row),
       none: (row) => !(row in findings) && !this.candidate.has(row) && !this.hidden.has(row),
     };
-    return this.order(sort, falling).filter(
-      (row) =>
-        (!held || named(row)) &&
-        (!kind || this.data.kind[row] === Number(kind)) &&
-        (!fits || String(this.data.fits[row]) === fits) &&
-        (!part || parts[part](row)) &&
-        within.every(([values, least, most]) => values[row] !== null && values[row] >= least && values[row] <= most),
-    );
+    const tests = [];
+    if (wanted) {
+      const held = this.holding(wanted);
+      const numbered = /^\d+$/.test(wanted) ? Number(wanted) : null;
+      const next = (row) => {
+        for (const runner of runners[row]) if (held[runner]) return true;
+        return false;
+      };
+      tests.push((row) => held[label[row]] || components[row] === numbered || next(row));
+    }
+    if (kind) tests.push((row) => this.data.kind[row] === Number(kind));
+    if (fits) tests.push((row) => String(this.data.fits[row]) === fits);
+    if (part) tests.push(parts[part]);
+    for (const [key, least = -Infinity, most = Infinity] of ranges) {
+      const values = this.values.get(key);
+      tests.push((row) => values[row] !== null && values[row] >= least && values[row] <= most);
+    }
+    const order = this.order(sort, falling);
+    return tests.length ? order.filter((row) => tests.every((holds) => holds(row))) : order;
   }
 }

@@ -7,9 +7,10 @@ const make = (tag, about = {}, ...inside) => {
   return node;
 };
 
+const grouped = new Intl.NumberFormat("en");
 const number = (value) => {
   if (value === null || value === undefined) return "n/a";
-  if (Number.isInteger(value)) return value.toLocaleString("en");
+  if (Number.isInteger(value)) return grouped.format(value);
   return value.toPrecision(3).replace("-", "−");
 };
 
@@ -32,7 +33,9 @@ class Sheets {
   address(sheet) {
     if (this.inside.length <= sheet) return location.protocol === "blob:" || this.lost.has(sheet) ? null : `${this.folder}/${this.file(sheet)}`;
     if (!this.made.has(sheet)) {
-      const bytes = Uint8Array.from(atob(this.inside[sheet].textContent), (one) => one.charCodeAt(0));
+      const text = atob(this.inside[sheet].textContent);
+      const bytes = new Uint8Array(text.length);
+      for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
       this.made.set(sheet, URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
     }
     return this.made.get(sheet);
