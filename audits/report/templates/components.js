@@ -134,7 +134,10 @@
     const component = data.components[row];
     const [leads, counts, largest, classes, near, pictures] = JSON.parse(details[row]);
     const pills = [all.kind(row), worth(row), all.candidate.has(row) && "candidate for a shortcut", all.hidden.has(row) && "hidden concept"];
+    const leave = make("button", { type: "button", class: "narrow" }, "Back to the list");
+    leave.addEventListener("click", back);
     const parts = [
+      leave,
       make("h2", { id: "one-name" }, all.name(row)),
       make("p", {}, `component ${component} `, ...pills.filter(Boolean).flatMap((text) => [make("span", { class: "kind" }, text), " "])),
       ...gallery(row, pictures),
