@@ -166,7 +166,7 @@ def published(uri: str) -> list[Published]:
 
 
 def table(rows: list[Published], address: str) -> str:
-    """Links to the report and to the runs of each audit."""
+    """Links to the report, the page of components and the runs of each audit."""
     if not rows:
         return (
             f"{address}: nothing is published yet. `make audit` audits and publishes; "
@@ -175,10 +175,14 @@ def table(rows: list[Published], address: str) -> str:
     lines = []
     for one in rows:
         day = datetime.fromtimestamp(one.published / 1000).strftime("%Y-%m-%d %H:%M")
-        report = links.artifact(one.experiment, one.run_id, "report.html")
+        report, components = (
+            links.artifact(one.experiment, one.run_id, name)
+            for name in ("report.html", "components.html")
+        )
         lines += [
             f"{one.audit}  (published {day})",
-            f"  report  {address}/{report}",
-            f"  runs    {address}/{links.runs(one.experiment)}",
+            f"  report      {address}/{report}",
+            f"  components  {address}/{components}",
+            f"  runs        {address}/{links.runs(one.experiment)}",
         ]
     return "\n".join(lines)

@@ -1,5 +1,6 @@
-"""Audit `concepts`: components that matter but that no term of the vocabulary describes."""
+"""Audit `concepts`: components that no term of the vocabulary describes, and what all are like."""
 
+from audits.concepts.components import about_components
 from audits.concepts.hidden import (
     STRONGEST,
     bases,
@@ -40,6 +41,8 @@ def main() -> None:
     metrics["names"] = summarise_names(labels, gaps)
     folder = layout.audit(name, "concepts")
     write_table(folder / "hidden.csv", hidden)
+    about = about_components(inputs.codes, train, inputs.atoms)
+    write_table(folder / "components.parquet", about)
     gaps.write_metrics(folder / "metrics.json", {"concepts": metrics})
 
 

@@ -1,5 +1,7 @@
-"""Audit `maps`: where components fire in the images that the report shows of them."""
+"""Audit `maps`: pictures of what components fire on, and where they fire in those of the report."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,14 @@ from torch import Tensor
 
 from audits.maps.deletion import Drops, drops
 from audits.maps.parts import ROWS, Parts, component_parts
+from audits.maps.pictures import QUALITY, Sheet, drawn, sheets, table_of, tile
 from audits.maps.shown import pairs
 from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import begin, pick_device
-from pipeline.artifacts.store import read_json, read_table, write_table
+from pipeline.artifacts.store import atomic, read_json, read_table, write_table
 from pipeline.config import Params
-from pipeline.datasets.pixels import reading_of
+from pipeline.datasets.pixels import Reading, reading_of
 from pipeline.embeddings.images import batches, runs
 from pipeline.models.catalog import load_clip
 from pipeline.sae import files
@@ -24,7 +27,7 @@ COLUMNS = ["image_id", "component", "rows", "columns", "parts", "rest"]
 
 
 def main() -> None:
-    """Map an audit's components."""
+    """Picture and map an audit's components."""
     name, params = begin(__doc__)
     gallery = params.audit(name).report.gallery
     findings = read_table(layout.audit(name, "failures") / "findings.csv")
@@ -37,6 +40,42 @@ def main() -> None:
     folder = layout.audit(name, "maps")
     write_table(folder / "maps.parquet", table)
     gaps.write_metrics(folder / "metrics.json", {"maps": metrics})
+    labels = read_table(layout.labels(name), ["component", "mean_top20", "top_images"])
+    looked_at = [*findings["component"], *candidates["component"], *hidden["component"]]
+    write_sheets(params, name, sheets(labels, looked_at, gallery), folder)
+
+
+def write_sheets(params: Params, name: str, packed: list[Sheet], folder: Path) -> None:
+    """Write the sheets to `pictures/`, numbered, and what is on them to pictures.parquet.
+
+    Raises:
+        OSError: an image is missing or has changed.
+    """
+    images = [image for sheet in packed for ids in sheet.image_ids for image in ids]
+    columns = max((len(ids) for sheet in packed for ids in sheet.image_ids), default=0)
+    shown, root, reading = dataset_images(params, name, images)
+    ends = np.cumsum([sum(map(len, sheet.image_ids)) for sheet in packed]).tolist()
+    parts = [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    # An earlier run may have left more of them.
+    shutil.rmtree(folder / "pictures", ignore_errors=True)
+    with atomic(folder / "pictures") as temporary:
+        temporary.mkdir()
+        tiles = batches(shown, root, reading, tile, parts, 0, "picture components")
+        for number, (sheet, batch) in enumerate(zip(packed, tiles, strict=True)):
+            path = temporary / f"{number:05d}.jpg"
+            drawn(sheet, batch.pixels, columns).save(path, quality=QUALITY, optimize=True)
+    write_table(folder / "pictures.parquet", table_of(packed))
+
+
+def dataset_images(
+    params: Params, name: str, image_ids: list[str]
+) -> tuple[pd.DataFrame, Path, Reading]:
+    """Rows of the manifest, the folder that their paths are relative to, and how they are read."""
+    dataset = params.audit(name).dataset
+    manifest = layout.manifest(dataset)
+    images = read_table(manifest / "images.parquet", ["image_id", "path", "sha256"])
+    shown = images.set_index("image_id", drop=False).loc[image_ids]
+    return shown, params.dataset(dataset).root, reading_of(read_json(manifest / "reading.json"))
 
 
 def maps(
@@ -49,10 +88,7 @@ def maps(
         DoesNotApply: the model's blocks are of another kind, see `mapped_tower`.
     """
     audit = params.audit(name)
-    manifest = layout.manifest(audit.dataset)
-    reading = reading_of(read_json(manifest / "reading.json"))
-    images = read_table(manifest / "manifest.parquet", ["image_id", "path", "sha256"])
-    shown = images.set_index("image_id", drop=False).loc[[image for image, _ in chosen]]
+    shown, root, reading = dataset_images(params, name, [image for image, _ in chosen])
     components = [component for _, component in chosen]
     clip, sae = load_clip(layout.model(audit.model)), files.load(layout.sae(name))
     device = pick_device(params.entry(audit.embeddings).device, "device of these embeddings")
@@ -61,7 +97,6 @@ def maps(
     torch.backends.cudnn.allow_tf32 = False
     generator = torch.Generator().manual_seed(params.seed)
     rows = runs(len(shown), ROWS)
-    root = params.dataset(audit.dataset).root
     found: list[tuple[Parts, Drops]] = []
     read = batches(shown, root, reading, clip.preprocess, rows, 0, "map components")
     for part, batch in zip(rows, read, strict=True):

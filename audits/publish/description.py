@@ -59,7 +59,10 @@ def _of_version(
 ) -> str:
     experiment, own = run.info.experiment_id, run.info.run_id
     lines = [f"**{version.headline}**", ""]
-    lines += [f"[Open the report]({links.artifact(experiment, own, 'report.html')})", ""]
+    report, components = (
+        links.artifact(experiment, own, name) for name in ("report.html", "components.html")
+    )
+    lines += [f"[Open the report]({report}), [look through the components]({components})", ""]
     figures = [
         (name, version.metrics[key]) for key, name in FIGURES.items() if key in version.metrics
     ]

@@ -20,7 +20,10 @@ from pipeline import layout
 from pipeline.artifacts.store import read_json, read_table
 from pipeline.config import Params
 
-REPORT_FILES = ("report.html", "report.md", "metrics.json", "findings.csv", "provenance.json")
+REPORT_FILES = (
+    *("report.html", "components.html", "report.md"),
+    *("metrics.json", "findings.csv", "provenance.json"),
+)
 IDENTITY_FILES = ("metrics.json", "findings.csv", "report.md")
 FINGERPRINT_TAG = "audit.fingerprint"
 NOTED = [

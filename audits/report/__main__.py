@@ -21,8 +21,8 @@ def main() -> None:
     """Read params.yaml and write the report of one audit."""
     parser = argparse.ArgumentParser(
         prog="python -m audits.report",
-        description="Write reports/NAME: report.html, report.md, metrics.json, findings.csv and "
-        "provenance.json, from what the stages of the audit left under data/.",
+        description="Write reports/NAME: report.html, components.html, report.md, metrics.json, "
+        "findings.csv and provenance.json, from what the stages of the audit left under data/.",
     )
     parser.add_argument("--audit", required=True, metavar="NAME", help="an audit of params.yaml")
     audit = parser.parse_args().audit
@@ -59,9 +59,10 @@ def write_report(audit: str, settings: Settings, seed: int) -> None:
         seed=seed,
         inputs=lock_hashes(lock, [path.as_posix() for path in input_paths(audit, settings)]),
     )
-    html, markdown = render(sources, settings, origin)
+    pages = render(sources, settings, origin)
     folder = layout.report(audit)
-    for name, text in (("report.html", html), ("report.md", markdown)):
+    names = ("report.html", "report.md", "components.html")
+    for name, text in zip(names, pages, strict=True):
         with atomic(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     with atomic(folder / "findings.csv") as temporary:

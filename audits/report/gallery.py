@@ -107,6 +107,15 @@ class Gallery:
             for one in thumbnails
         ]
 
+    def veil(self, image_id: str, component: int) -> Veil | None:
+        """The veil over an image's thumbnail, None where it is not mapped; costs no bytes.
+
+        Errors are as of `images`.
+        """
+        if self._maps is None or (image_id, component) not in self._maps:
+            return None
+        return self._maps.veil(image_id, component, self._thumbnail(image_id).size)
+
     def of_class(self, label: str, count: int) -> list[Thumbnail]:
         """Thumbnails of `count` images of a class, spread evenly over its ids in order."""
         ids = self._of_class.get(label, [])

@@ -1,13 +1,14 @@
-"""The two renderings of a report, `report.html` and `report.md`, from one set of facts."""
+"""A report's `report.html`, `report.md` and `components.html`, from one set of facts."""
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment
 
 from audits.names import distinct_names
 from audits.report import cards, limits, wording
+from audits.report.components.page import components_page
 from audits.report.gallery import Gallery
 from audits.report.sections import gaps, names, planted, review, robustness, statistics
 from audits.report.sections.faithfulness import faithfulness
@@ -22,8 +23,17 @@ from pipeline.datasets.pixels import reading_of
 EXCLUDED = 50
 
 
-def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) -> tuple[str, str]:
-    """HTML and Markdown of a report.
+class Pages(NamedTuple):
+    """Texts of a report's files."""
+
+    html: str
+    markdown: str
+    components: str
+    """HTML of the page to look through its components."""
+
+
+def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) -> Pages:
+    """The pages of a report.
 
     The Markdown holds nothing that differs between two equal runs: no commit, no versions.
     """
@@ -34,7 +44,11 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
     facts = context(sources, settings, gallery)
     html = _environment(html=True).get_template("report.html.j2")
     markdown = _environment(html=False).get_template("report.md.j2")
-    return html.render(**facts, provenance=provenance), markdown.render(**facts)
+    return Pages(
+        html.render(**facts, provenance=provenance),
+        markdown.render(**facts),
+        components_page(sources, called, gallery),
+    )
 
 
 def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str, Any]:

@@ -25,7 +25,14 @@ CURVES = (
 )
 DENSITY = ("epoch", "low", "high", "count")
 STABILITY = ("component", "stability")
-LABELS = ("component", "alignment", "clarity", "name_auroc", "name_fits")
+LABELS = (
+    *("component", "label", "kind", "alignment", "clarity", "polysemanticity", "activations"),
+    *("mean_top20", "runners_up", "margins", "name_auroc", "name_fits"),
+)
+ABOUT = ("component", "largest", "activations", "neighbours", "cosines")
+WRITING = ("component", "writing")
+RELEVANCE = ("class", "component", "mean")
+PICTURES = ("component", "sheet", "image_ids")
 FINDINGS = (
     "finding_id",
     "class",
@@ -88,6 +95,9 @@ PLANTS = (
     "rank",
     *("called_component", "called_encoding_auc", "called_rank"),
 )
+SHEETS_BYTES = 4_000_000
+"""Of pictures within the page of components, which stays below 30 MB so for 30,000 of them; the
+other sheets it loads from where they lie."""
 STAGES = (
     "concepts",
     "failures",
@@ -148,8 +158,14 @@ class Sources:
     stability: pd.DataFrame
     """One row a component: how well it is found again from other seeds."""
     labels: pd.DataFrame
-    """One row a component: how well its label fits, how clear it is, and what its label is worth on
-    images that had no say in it."""
+    """One row a component: its label and the next best, how well it fits, how clear the component
+    is, and what its label is worth on images that had no say in it."""
+    about: pd.DataFrame
+    """One row a component: how many images fire it how strongly, and its nearest neighbours."""
+    writing: pd.DataFrame
+    """One row a component: how it answers to writing."""
+    relevance: pd.DataFrame
+    """One row a (class, component): mean relevance on the class's own train images."""
     findings: pd.DataFrame
     """With the modes and verdicts of persons where there are any."""
     evidence: dict[str, Any]
@@ -181,6 +197,10 @@ class Sources:
     """One row a component that answers to a plain picture."""
     maps: pd.DataFrame
     """One row a (image, component): what each patch adds to its activation."""
+    pictures: pd.DataFrame
+    """One row a component with pictures: the sheet that they are on, and their images."""
+    sheets: list[bytes]
+    """JPEGs of the first sheets, as many as the page of components has room for."""
     plants: pd.DataFrame
     metrics: dict[str, Any]
     """All stages' metrics, merged."""
@@ -216,19 +236,20 @@ def input_paths(audit: str, settings: Settings) -> dict[Path, str]:
         layout.sae(audit) / "curves.csv": f"train_sae@{audit}",
         layout.sae(audit) / "density.csv": f"train_sae@{audit}",
         layout.labels(audit): f"label@{audit}",
+        layout.reference(audit) / "reference.parquet": f"reference@{audit}",
     }
     results = {
         "stability": ["components.parquet"],
         "review": ["findings.csv", "evidence.json", "gone.csv"],
         "robustness": ["findings.csv", "left_out.csv"],
         "faithfulness": ["curves.csv"],
-        "concepts": ["hidden.csv"],
+        "concepts": ["hidden.csv", "components.parquet"],
         "shortcut": [
             *("components.csv", "shifts.csv", "remedies.csv", "sweep.csv"),
             *("subgroups.csv", "calibration.csv"),
         ],
-        "probe": ["plain.parquet"],
-        "maps": ["maps.parquet"],
+        "probe": ["plain.parquet", "components.parquet"],
+        "maps": ["maps.parquet", "pictures.parquet"],
         "validate": ["plants.csv"],
     }
     for stage in STAGES:
@@ -273,6 +294,9 @@ def read_sources(audit: str, settings: Settings) -> Sources:
         forms=table("robustness", "findings.csv", FORMS),
         left_out=table("robustness", "left_out.csv", LEFT_OUT),
         faithfulness=table("faithfulness", "curves.csv", STEPS),
+        about=table("concepts", "components.parquet", ABOUT),
+        writing=table("probe", "components.parquet", WRITING),
+        relevance=read_columns(layout.reference(audit) / "reference.parquet", RELEVANCE),
         hidden=table("concepts", "hidden.csv", HIDDEN),
         components=table("shortcut", "components.csv", COMPONENTS),
         shifts=table("shortcut", "shifts.csv", SHIFTS),
@@ -282,9 +306,22 @@ def read_sources(audit: str, settings: Settings) -> Sources:
         calibration=table("shortcut", "calibration.csv", CALIBRATION),
         plain=table("probe", "plain.parquet", PLAIN),
         maps=table("maps", "maps.parquet", MAPS),
+        pictures=table("maps", "pictures.parquet", PICTURES),
+        sheets=first_sheets(layout.audit(audit, "maps") / "pictures"),
         plants=table("validate", "plants.csv", PLANTS),
         metrics=merge([images, *metrics]),
     )
+
+
+def first_sheets(folder: Path) -> list[bytes]:
+    """The JPEGs of a folder in order, up to SHEETS_BYTES."""
+    sheets, spent = [], 0
+    for path in sorted(folder.glob("*.jpg")):
+        spent += path.stat().st_size
+        if spent > SHEETS_BYTES:
+            break
+        sheets.append(path.read_bytes())
+    return sheets
 
 
 def _existing(path: Path, stage: str) -> None:

@@ -105,6 +105,10 @@ class Maps:
         }
         self._preprocessing = preprocessing
 
+    def __contains__(self, pair: tuple[str, int]) -> bool:
+        """Whether a component was mapped in an image."""
+        return pair in self._parts
+
     def veil(self, image_id: str, component: int, size: tuple[int, int]) -> Veil | None:
         """The veil over a picture of that width and height; None where it was not mapped."""
         parts = self._parts.get((image_id, component))

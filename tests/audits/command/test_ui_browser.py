@@ -95,6 +95,25 @@ def test_a_review_within_mlflow_leaves_by_hand(
     assert all("Clipboard API" in one for one in said)
 
 
+def test_components_can_be_looked_through_within_mlflow(
+    browser: "Browser", links: dict[str, str]
+) -> None:
+    """All but links to other files, and pictures that are not in the page, works there, too."""
+    page, said = _opened(browser, links["scenes-tiny"].replace("report.html", "components.html"))
+    shown = page.frame_locator("iframe")
+    shown.locator("h1", has_text="256 components").wait_for(timeout=PATIENCE)
+    shown.get_by_role("searchbox", name="Name").fill("penguin")
+    shown.get_by_role("searchbox", name="Name").press("Enter")
+    shown.locator("#one h2", has_text="penguin").wait_for()
+    picture = shown.locator("#one .cut img").first
+    picture.evaluate("image => image.decode()")
+    assert picture.evaluate("image => image.naturalWidth") > 0
+    shown.get_by_role("link", name="its report").click()
+    shown.get_by_text("choose report.html in MLflow’s list of files").wait_for()
+    page.close()
+    assert not said
+
+
 def _led_to(report: "FrameLocator", page: "Page", place: str) -> None:
     report.locator(f"nav a[href='{place}']").click()
     heading = report.locator(f"{place} h2")

@@ -75,6 +75,7 @@ def write_repository(root: Path) -> None:
         report.mkdir(parents=True)
         (report / "metrics.json").write_text(json.dumps(METRICS))
         (report / "report.html").write_text("<p>hello</p>")
+        (report / "components.html").write_text("<p>components</p>")
         (report / "report.md").write_text(f"# {audit}\n")
         (report / "findings.csv").write_text("finding_id,class\nf1,bat\n")
         provenance = {

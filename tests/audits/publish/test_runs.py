@@ -159,7 +159,7 @@ def test_receipt_names_no_run_and_no_time(together: Path) -> None:
     assert receipt == {
         "experiment": "scenes",
         "run_name": "scenes-tiny",
-        "counts": {"params": 10, "metrics": 4, "curve_points": 5, "artifacts": 5},
+        "counts": {"params": 10, "metrics": 4, "curve_points": 5, "artifacts": 6},
     }
 
 

@@ -132,7 +132,7 @@ def test_deleted_artifacts_are_put_back(
     Path("reports/scenes-large/report.md").write_text("# the old version is not here any more\n")
     call(monkeypatch, "--sync")
     said = capsys.readouterr().err
-    assert "scenes-tiny: already published, report.html, report.md" in said
+    assert "scenes-tiny: already published, report.html, components.html, report.md" in said
     assert "scenes-large: published" in said
     # The version that reports/ does not hold cannot be put back, nor its comparison.
     assert "2 runs have lost their artifacts (scenes-large, scenes: comparison)" in said

@@ -136,20 +136,34 @@ def _sae(data: Path) -> None:
     write_json(audit / "probe" / "metrics.json", {"probe": {"separation": 0.9}})
     plain = pd.DataFrame({"component": [12], "picture": ["red"], "answer": [0.97]})
     write_table(audit / "probe" / "plain.parquet", plain)
+    written = pd.DataFrame({"component": [31, 12, 5], "writing": [0.9375, 0.5, 0.4375]})
+    write_table(audit / "probe" / "components.parquet", written)
     labels = pd.DataFrame(
         {
             "component": [31, 5, 12, 8, 9, 40],
             "label": ["x", None, "cricket bat", "stick", "wing", "x"],
+            "kind": ["writing", None, "object", "object", None, "writing"],
             "alignment": [0.1, np.nan, 0.3125, 0.05, 0.04, 0.2],
             "clarity": [0.2, np.nan, 0.7, 0.3, 0.8, 0.5],
+            "polysemanticity": [0.9, np.nan, 0.125, 0.6, 0.1, 0.4],
             "activations": [30, 3, 50, 40, 40, 40],
             "mean_top20": [1.0, 0.1, 5.0, 6.0, 5.0, 1.0],
             "top_images": [image_ids("bold"), [], *[image_ids("bat")] * 4],
+            "runners_up": [["</script>", "ünder"], [], ["stick", "x"], ["x"], ["x"], ["stick"]],
+            "margins": [[0.03125, 0.5], [], [0.0625, 0.25], [0.2], [0.1], [0.3]],
             "name_auroc": [0.9, np.nan, 0.875, 0.55, 0.75, np.nan],
             "name_fits": pd.Series([True, None, True, False, True, None], dtype="boolean"),
         }
     )
     write_table(data / "labels" / f"{AUDIT}.parquet", labels)
+    relevance = pd.DataFrame(
+        {
+            "class": pd.Categorical(["bat", "club", "bold", "bat"], [c["label"] for c in CLASSES]),
+            "component": [12, 12, 12, 31],
+            "mean": [0.0078125, -0.03125, 0.015625, 0.25],
+        }
+    )
+    write_table(data / "references" / AUDIT / "reference.parquet", relevance)
 
 
 def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
@@ -175,7 +189,10 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
         "review": None,
         "review_again": [],
     }
-    evidence = {row[0]: about | {"shows": row[3], "images": image_ids("bat")} for row in rows}
+    evidence = {
+        row[0]: about | {"shows": row[3], "images": image_ids("bat"), "components": [row[2]]}
+        for row in rows
+    }
     gone: list[tuple[str, ...]] = []
     if rows and reviewed:
         evidence["f-0001"] |= {"review": GIVEN, "review_again": ["shares 31% of its images"]}
@@ -287,6 +304,13 @@ def _concepts(folder: Path) -> None:
         (9, "wing", 0.04, 0.8, "high", 5.0, ids),
     ]
     write_table(folder / "hidden.csv", pd.DataFrame(rows, columns=columns))
+    components = pd.DataFrame({"component": [12, 31], "largest": [8.0, 2.5]})
+    components["activations"] = [[0, 30, 20], [30, 0, 0]]
+    components["neighbours"], components["cosines"] = (
+        [[31, 8], [12, 9]],
+        [[0.75, 0.5], [0.75, 0.25]],
+    )
+    write_table(folder / "components.parquet", components)
 
 
 def _shortcut(folder: Path, applies: bool) -> None:
@@ -377,6 +401,13 @@ def _maps(folder: Path, rows: list[tuple[Any, ...]]) -> None:
     table["rows"], table["columns"], table["rest"] = 3, 4, 0.5
     table["parts"] = [np.arange(-5, 7, dtype=np.float32)] * len(pairs)
     write_table(folder / "maps.parquet", table)
+    pictures = pd.DataFrame({"component": [12, 31, 8], "sheet": [0, 0, 1]})
+    pictures["image_ids"] = [image_ids("bat")[:3], image_ids("bold")[:3], image_ids("club")[:1]]
+    write_table(folder / "pictures.parquet", pictures)
+    (folder / "pictures").mkdir(exist_ok=True)
+    for number, rows_of in enumerate((2, 1)):
+        sheet = Image.new("RGB", (3 * 64, rows_of * 64), (90, 40 + 100 * number, 120))
+        sheet.save(folder / "pictures" / f"{number:05d}.jpg")
     tested = {"drop": 0.375, "drop_random": 0.0625} if rows else {}
     write_json(folder / "metrics.json", {"maps": {"maps": len(pairs), **tested}})
 

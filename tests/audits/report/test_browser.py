@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from audits.review.verdict_files import read_verdicts
-from tests.browser import AUDITS
+from tests.browser import AUDITS, CONTRASTS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -18,39 +18,6 @@ A4 = 718
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., "Page"]
-
-CONTRASTS = """() => {
-  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => {
-    const [r, g, b] = numbers(colour).map((part) => {
-      const value = part / 255;
-      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (numbers(colour)[3] !== 0) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const poor = [];
-  let read = 0;
-  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (words.nextNode()) {
-    const node = words.currentNode.parentElement;
-    if (!words.currentNode.data.trim() || !node.checkVisibility()) continue;
-    const style = getComputedStyle(node);
-    const ink = node.closest("svg") ? style.fill : style.color;
-    const [one, other] = [light(ink), light(behind(node))];
-    const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    read += 1;
-    if (ratio < 4.5) poor.push([words.currentNode.data.trim().slice(0, 40), ratio]);
-  }
-  return [read, poor];
-}"""
-"""Texts that can be seen, and those with less contrast than WCAG 2.2 asks of small ones (AA)."""
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def test_page_loads_nothing_from_outside(report: Render) -> None:
     html = (report() / "report.html").read_text()
     loads = re.findall(r"""(?:src|href|xlink:href|srcset|action|data)=["']([^"']*)""", html)
     assert len(loads) > 20
-    inside = ("data:image/jpeg;base64,", "data:image/png;base64,", "#")
+    inside = ("data:image/jpeg;base64,", "data:image/png;base64,", "#", "components.html")
     assert all(load.startswith(inside) for load in loads)
     assert not re.search(r"url\(|@import|https?:", html)
     anchors = {load[1:] for load in loads if load.startswith("#")}
@@ -117,8 +117,10 @@ def test_a_card_has_the_label_of_its_own_component(report: Render) -> None:
 def test_a_component_is_named_by_its_id(report: Render) -> None:
     folder = report()
     html, markdown = (folder / "report.html").read_text(), (folder / "report.md").read_text()
-    assert "<figcaption>Component 12 fires on</figcaption>" in html
-    assert "<figcaption>Component 726 (index 31 of this SAE) fires on</figcaption>" in html
+    assert '<a href="components.html#12">Component 12</a> fires on</figcaption>' in html
+    # The page of components goes by the index in this SAE.
+    led = '<a href="components.html#31">Component 726</a> (index 31 of this SAE) fires on'
+    assert f"<figcaption>{led}</figcaption>" in html
     assert "and component 726 pushes" in html
     assert "cricket bat (component 12) |" in markdown
     assert "(component 726, index 31 of this SAE) |" in markdown

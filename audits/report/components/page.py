@@ -1,0 +1,52 @@
+"""The page to look through an audit's components, whole in one file but for further pictures."""
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+from os.path import relpath
+from urllib.parse import quote
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from audits.report.components.contents import as_json, contents, details
+from audits.report.gallery import Gallery
+from audits.report.sources import Sources
+from audits.report.templating import environment
+from pipeline import layout
+
+UNMAPPED = 2
+"""What is said of a picture without a map: image and class."""
+
+
+def components_page(sources: Sources, called: Mapping[str, str], gallery: Gallery) -> str:
+    """The HTML.
+
+    Args:
+        sources: of the report.
+        called: label → name of the class.
+        gallery: of the report, which has the pictures that maps lie over.
+    """
+    pictures = layout.audit(sources.audit, "maps") / "pictures"
+    # The folder is named by its place in the repository, as the page says it where it is not there.
+    folder = relpath(pictures, layout.report(sources.audit)).replace("\\", "/")
+    data = contents(sources, called, quote(folder))
+    lines = list(details(sources, called, gallery))
+    return (
+        _environment()
+        .get_template("components.html.j2")
+        .render(
+            audit=sources.audit,
+            count=len(data["components"]),
+            data=Markup(as_json(data)),
+            details=Markup("\n".join(map(as_json, lines))),
+            sheets=[base64.b64encode(sheet).decode("ascii") for sheet in sources.sheets],
+            pictures=pictures.as_posix(),
+            mapped=sum(len(picture) > UNMAPPED for *_, pictures in lines for picture in pictures),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return environment()

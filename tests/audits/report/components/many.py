@@ -1,0 +1,110 @@
+"""An audit of 30,000 components, as far as the page of components goes."""
+
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from audits.maps.pictures import EDGE, QUALITY, sheets, table_of
+from audits.names import distinct_names
+from audits.report.components.page import components_page
+from audits.report.gallery import Gallery
+from audits.report.sources import read_sources
+from pipeline import layout
+from pipeline.datasets.pixels import SHOWN
+from tests.audits.report.conftest import settings
+from tests.audits.report.invented import AUDIT, build
+
+COMPONENTS, NAMES, CLASSES, GALLERY = 30_000, 21_843, 1000, 8
+DISTINCT = 16
+"""Sheets that differ; the others are links to them."""
+
+
+def name(number: int) -> str:
+    return f"Thing No. {number:05d}, of some longer name"
+
+
+def write_many(root: Path) -> Path:
+    """Leave the page and the sheets under root, the current directory; the page's path."""
+    rng = np.random.default_rng(0)
+    build(root)
+    component = np.arange(COMPONENTS)
+    labels = pd.DataFrame({"component": component.astype(np.int32)})
+    chosen = rng.integers(NAMES, size=(COMPONENTS, 6))
+    labels["label"] = [name(number) for number in chosen[:, 0]]
+    labels["kind"] = [("object", "background", None)[number % 3] for number in component]
+    labels["runners_up"] = [[name(number) for number in row] for row in chosen[:, 1:]]
+    labels["margins"] = list(np.sort(rng.uniform(size=(COMPONENTS, 5)), axis=1))
+    for column in ("alignment", "clarity", "polysemanticity", "name_auroc"):
+        labels[column] = rng.uniform(size=COMPONENTS)
+    labels["name_fits"] = labels["name_auroc"] > 0.8
+    labels["activations"] = rng.integers(20, 100_000, COMPONENTS)
+    labels["mean_top20"] = rng.uniform(1, 9, COMPONENTS)
+    labels["top_images"] = [
+        [f"train/n{c % CLASSES:08d}/n{c % CLASSES:08d}_{i:05d}" for i in range(20)]
+        for c in component
+    ]
+    about = pd.DataFrame({"component": component, "largest": rng.uniform(5, 20, COMPONENTS)})
+    about["activations"] = list(rng.integers(0, 9999, (COMPONENTS, 16)))
+    about["neighbours"] = list(rng.integers(COMPONENTS, size=(COMPONENTS, 6)))
+    about["cosines"] = list(np.sort(rng.uniform(size=(COMPONENTS, 6)))[:, ::-1])
+    classes = [f"n{number:08d}" for number in range(CLASSES)]
+    called = distinct_names(
+        {"label": one, "name": f"bird {one}", "short": f"bird {one}"} for one in classes
+    )
+    relevance = pd.DataFrame({"component": np.repeat(component, 5)})
+    relevance["class"] = np.array(classes)[rng.integers(CLASSES, size=len(relevance))]
+    relevance["mean"] = rng.normal(0, 0.01, len(relevance))
+    packed = sheets(labels, [5, 12, 31], GALLERY)
+    images = [image for sheet in packed for ids in sheet.image_ids for image in ids]
+    manifest = pd.DataFrame({"image_id": sorted(set(images)), "split": "train"})
+    manifest["label"] = [image.split("/")[1] for image in manifest["image_id"]]
+    manifest["path"] = manifest["image_id"]
+    folder = layout.audit(AUDIT, "maps") / "pictures"
+    _write_sheets(folder, len(packed), max(map(len, packed[0].image_ids)), rng)
+    invented = read_sources(AUDIT, settings(root))
+    uniform = {"component": component, "stability": rng.uniform(size=COMPONENTS)}
+    sources = replace(
+        invented,
+        labels=labels,
+        about=about,
+        relevance=relevance,
+        manifest=manifest,
+        stability=pd.DataFrame(uniform),
+        writing=pd.DataFrame(uniform).rename(columns={"stability": "writing"}),
+        pictures=table_of(packed),
+        findings=invented.findings.assign(**{"class": classes[0]}),
+    )
+    gallery = Gallery(manifest, root, SHOWN, called, 96)
+    page = layout.report(AUDIT) / "components.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(components_page(sources, called, gallery), encoding="utf-8")
+    return root / page
+
+
+def _write_sheets(folder: Path, count: int, columns: int, rng: np.random.Generator) -> None:
+    """Sheets of pictures whose spectrum falls as that of photographs does."""
+    for old in folder.iterdir():
+        old.unlink()
+    far = np.hypot(np.fft.fftfreq(EDGE)[:, None], np.fft.fftfreq(EDGE)[None])
+    far[0, 0] = 1
+    made = []
+    for _ in range(DISTINCT):
+        waves = rng.normal(size=(16, columns, 3, EDGE, EDGE, 2)) @ [1, 1j]
+        field = np.fft.ifft2(waves / far).real
+        field /= field.std(axis=(3, 4), keepdims=True)
+        pixels = np.clip(128 + 55 * field, 0, 255).astype(np.uint8).transpose(0, 3, 1, 4, 2)
+        buffer = io.BytesIO()
+        picture = Image.fromarray(pixels.reshape(16 * EDGE, columns * EDGE, 3))
+        picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
+        made.append(buffer.getvalue())
+    for number in range(count):
+        path = folder / f"{number:05d}.jpg"
+        if number < DISTINCT:
+            path.write_bytes(made[number])
+        else:
+            os.link(folder / f"{number % DISTINCT:05d}.jpg", path)
