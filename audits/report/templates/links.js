@@ -2,7 +2,7 @@
 if (location.protocol === "blob:") {
   document.addEventListener("click", (event) => {
     const link = event.target.closest('a[href^="#"]');
-    if (!link) return;
+    if (!link || event.defaultPrevented) return;
     event.preventDefault();
     const place = document.getElementById(link.getAttribute("href").slice(1));
     place.tabIndex = -1;
