@@ -13,6 +13,7 @@
       return entry;
     }));
     box.showModal();
+    box.scrollTop = 0;
   });
   box.addEventListener("click", (event) => {
     if (event.target === box || event.target.closest("button")) box.close();

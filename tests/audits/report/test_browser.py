@@ -315,6 +315,9 @@ def test_a_number_says_what_it_is_over_the_page(opened: Open) -> None:
     card.get_by_label("about: the numbers of this card").focus()
     page.keyboard.press("Enter")
     assert box.locator("dt").count() > 15
+    # From its beginning on, though it is longer than the screen.
+    assert box.evaluate("box => box.scrollHeight - box.clientHeight") > 0
+    assert box.evaluate("box => box.scrollTop") == 0
     page.keyboard.press("a")
     page.keyboard.press("Escape")
     assert not box.is_visible() and page.locator("#review").is_visible()
