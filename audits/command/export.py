@@ -35,7 +35,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "export",
         description="Write an audit's sparse autoencoder and the names of its components as "
         "SAELens reads them (cfg.json, sae_weights.safetensors, labels.json), or its findings and "
-        "their images as a dataset that FiftyOne imports (labels.json, data.json). Needs what "
+        "their images as a dataset that FiftyOne imports (labels.json). Needs what "
         "`dvc repro report@NAME` leaves; changes nothing there.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -95,8 +95,9 @@ def export_findings(params: Params, name: str, folder: Path) -> str:
     )
     found, left_out = fiftyone.labels(findings, manifest, params.dataset(audit.dataset).root)
     write_json(folder / "labels.json", found)
-    # FiftyOne wants one; the labels have the paths already.
-    write_json(folder / "data.json", {})
+    # FiftyOne wants one and leaves it unread, for the labels have whole paths. A data.json it takes
+    # only where it is told to.
+    (folder / "data").mkdir(exist_ok=True)
     said = f"{folder}: {len(found['labels'])} images of {len(findings)} findings"
     if left_out:
         said += f"; {len(left_out)} left out, which are no files, such as {left_out[0]}"

@@ -55,8 +55,10 @@ class Card:
     status: str
     review_again: str
     """Why the verdict is to be given again, empty where it is not."""
-    tests: tuple[tuple[str, str], ...]
-    """Name and value of what was tested."""
+    test: str
+    """What was tested."""
+    tests: tuple[tuple[str, str, str], ...]
+    """Key of numbers.yaml, name and value of what the test gave."""
     images: int
     score: str
     max_z: str
@@ -133,6 +135,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         said=_said(evidence["review"]),
         status=wording.STATUS[row["status"]],
         review_again="; ".join(evidence["review_again"]),
+        test=wording.TESTS[evidence["test"]],
         tests=tests(row, evidence),
         images=int(row["images"]),
         score=wording.decimal(float(row["score"])),
@@ -160,14 +163,13 @@ def _labels(image_ids: list[str], gallery: Gallery) -> str:
     return ", ".join(shown) + (f" and {rest} others" if rest else "")
 
 
-def tests(row: dict[str, Any], evidence: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What was tested of a finding, each with its name."""
+def tests(row: dict[str, Any], evidence: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """What the test of a finding gave, each with its key of numbers.yaml and its name."""
     return (
-        ("test", wording.TESTS[evidence["test"]]),
-        ("p-value (Fisher, train images)", wording.decimal(evidence["p_value"], 2)),
-        ("q-value", wording.decimal(float(row["q_value"]), 2)),
-        ("empirical tail", wording.decimal(evidence["tail"], 2)),
-        ("p-value (validation images)", wording.decimal(evidence["confirmation_p"], 2)),
+        ("p_train", "p-value (Fisher, train images)", wording.decimal(evidence["p_value"], 2)),
+        ("q_value", "q-value", wording.decimal(float(row["q_value"]), 2)),
+        ("tail", "empirical tail", wording.decimal(evidence["tail"], 2)),
+        ("p_fresh", "p-value (validation images)", wording.decimal(evidence["confirmation_p"], 2)),
     )
 
 

@@ -10,6 +10,7 @@ from audits.names import distinct_names
 from audits.report import cards, limits, wording
 from audits.report.components.page import components_page
 from audits.report.gallery import Gallery
+from audits.report.numbers import Numbers, known
 from audits.report.sections import gaps, names, planted, review, robustness, statistics
 from audits.report.sections.faithfulness import faithfulness
 from audits.report.sections.health import health
@@ -21,6 +22,17 @@ from audits.report.veil import Maps
 from pipeline.datasets.pixels import reading_of
 
 EXCLUDED = 50
+CARD = "On a finding's card"
+"""Section of numbers.yaml."""
+LIMITS = ("accuracy", "frequent", "agreement", "explained_variance", "parameters", "train_images")
+"""Numbers in what a report says of how far it carries."""
+
+
+class Said(NamedTuple):
+    """A sentence or a few, and the numbers in it, as keys of numbers.yaml."""
+
+    text: str
+    about: tuple[str, ...]
 
 
 class Pages(NamedTuple):
@@ -45,7 +57,7 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
     html = _environment(html=True).get_template("report.html.j2")
     markdown = _environment(html=False).get_template("report.md.j2")
     return Pages(
-        html.render(**facts, provenance=provenance),
+        html.render(**facts, provenance=provenance, numbers=Numbers()),
         markdown.render(**facts),
         components_page(sources, called, gallery),
     )
@@ -61,6 +73,7 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
     prompts = robustness.robustness(sources)
     title, summary = _headline(sources, found, prompts["forms"], classifier)
     absent = gaps.gaps(sources.gaps)
+    pixel = pixels(sources.dataset)
     # Of zero validation images there is no accuracy.
     accuracy = metrics.get("accuracy", {}).get("short")
     return {
@@ -77,8 +90,9 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
                 len(sources.findings),
                 gaps.named(absent),
             ),
-            *pixels(sources.dataset),
+            *pixel,
         ],
+        "limits_about": (*LIMITS, *(("pixels",) if pixel else ())),
         "gaps": absent,
         "dataset": sources.dataset,
         "model": sources.model,
@@ -86,6 +100,7 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
         "metrics": metrics,
         "cards": found,
         "hero": cards.hero(found),
+        "card_numbers": tuple(known()[CARD]),
         "modes": wording.MODES,
         "statistics": statistics.statistics(sources, settings.q),
         "given": review.given(sources.evidence),
@@ -109,7 +124,7 @@ def _headline(
     found: list[cards.Card],
     forms: Mapping[str, Any],
     classifier: Mapping[str, Any] | None,
-) -> tuple[str, list[str]]:
+) -> tuple[str, list[Said]]:
     metrics = sources.metrics
     holding = [card for card in found if card.holds]
     title = statistics.headline(
@@ -118,30 +133,34 @@ def _headline(
         len(sources.dataset["classes"]),
         sum(card.verdict != "reject" for card in found),
     )
-    said = statistics.summary(metrics["failures"], [card.mode for card in holding])
-    summary = [f"{said} {statistics.recurrence(metrics['recurrence'])}".strip()]
+    text = statistics.summary(metrics["failures"], [card.mode for card in holding])
+    about: tuple[str, ...] = ("hit", "findings", "confirmed", "modes", "flags", "expected")
+    if again := statistics.recurrence(metrics["recurrence"]):
+        text, about = f"{text} {again}", (*about, "found_again", "in_all", "random")
+    summary = [Said(text, about)]
     if (reason := sources.gaps.get("failures")) is not None:
         title = statistics.untested(len(sources.dataset["classes"]))
-        summary = [gaps.sentence("failures", reason)]
+        summary = [Said(gaps.sentence("failures", reason), ("classes",))]
     if "short" in forms:
-        summary.append(robustness.summary(forms))
+        summary.append(Said(robustness.summary(forms), ("spurious_auc",)))
     if classifier is not None:
         # A classifier's shortcut is what such an audit is for; the failures come second.
-        title, summary = classifier["title"], [classifier["summary"], f"{title}. {summary[0]}"]
+        failures = Said(f"{title}. {summary[0].text}", summary[0].about)
+        title = classifier["title"]
+        summary = [Said(classifier["summary"], classifier["about"]), failures]
     prompts = sources.plants[sources.plants["mode"] != "shortcut"]
     if len(prompts):
         fallen = prompts["fallen"]
-        summary.append(
-            planted.summary(
-                metrics["failures"]["planted"],
-                int(fallen.sum()),
-                int((fallen & prompts["found"]).sum()),
-                len(prompts),
-            )
+        text = planted.summary(
+            metrics["failures"]["planted"],
+            int(fallen.sum()),
+            int((fallen & prompts["found"]).sum()),
+            len(prompts),
         )
+        summary.append(Said(text, ("planted_auc", "recall", "precision")))
     marked = metrics.get("shortcut", {}).get("planted")
     if marked:
-        summary.append(planted.shortcuts(marked))
+        summary.append(Said(planted.shortcuts(marked), ("encoding",)))
     return title, summary
 
 

@@ -19,6 +19,8 @@ AGREEMENT = 0.9
 class Figure:
     """One number and what its ends mean."""
 
+    key: str
+    """Of numbers.yaml."""
     name: str
     value: str
     meaning: str
@@ -62,52 +64,62 @@ def figures(
     """
     return [
         Figure(
+            "explained_variance",
             "explained variance",
             wording.decimal(sae.get("explained_variance")),
             "1: x is rebuilt exactly; 0: no better than the mean image; it can be negative",
         ),
         Figure(
+            "cosine",
             "cosine to the input",
             wording.decimal(sae.get("cosine")),
             "1: x and its reconstruction point the same way; 0: unrelated",
         ),
         Figure(
+            "agreement",
             "zero-shot agreement",
             wording.decimal(sae.get("zero_shot_agreement")),
             "1: no image changes its predicted class when x is replaced by its reconstruction; "
             "0: every image does",
         ),
         Figure(
+            "l0",
             "active an image (L0)",
             wording.decimal(sae.get("l0")),
             f"a count; k = {k:,} was asked for",
         ),
         Figure(
             "alive",
+            "alive",
             wording.decimal(sae["alive_fraction"]),
             "1: every component fires on some image of the dataset; 0: none does",
         ),
         Figure(
+            "dead",
             "dead at the end of training",
             wording.decimal(dead),
             "0: every component still fired in the last epochs; 1: none did",
         ),
         Figure(
+            "matched",
             "found again from other seeds",
             wording.decimal(stability.get("matched_fraction")),
             "1: every component is found again from another seed and half of the images; 0: none",
         ),
         Figure(
+            "matched_apart",
             "found again with no image in common",
             wording.decimal(stability.get("matched_fraction_apart")),
             "of two seeds on different halves, 1: one finds all of the other; 0: none",
         ),
         Figure(
+            "matched_images",
             "among random images",
             wording.decimal(stability.get("image_fraction")),
             "random images in place of the other seed, 1: each component is near one; 0: none is",
         ),
         Figure(
+            "mean_cosine",
             "cosine over seeds",
             wording.decimal(stability.get("mean_cosine")),
             "1: matched components are the same direction; 0: unrelated",
@@ -225,7 +237,7 @@ def _unstable(components: pd.DataFrame, findings: pd.DataFrame) -> str:
     )
 
 
-def _curves(curves: pd.DataFrame) -> list[tuple[str, str]]:
+def _curves(curves: pd.DataFrame) -> list[tuple[str, str, str]]:
     def line(name: str, column: str) -> charts.Line:
         known = curves.dropna(subset=column)
         values = tuple(map(float, known[column]))
@@ -241,22 +253,26 @@ def _curves(curves: pd.DataFrame) -> list[tuple[str, str]]:
     measured = [one for one in shares if one.x]
     label = "Reconstruction on validation images, fractions"
     return [
-        *([(label, charts.lines(measured, "SAE by epoch", "epoch"))] if measured else []),
-        ("Training loss", charts.lines([line("Loss", "loss")], "SAE loss by epoch", "epoch", 3)),
+        *([("curves", label, charts.lines(measured, "SAE by epoch", "epoch"))] if measured else []),
+        (
+            "curves",
+            "Training loss",
+            charts.lines([line("Loss", "loss")], "SAE loss by epoch", "epoch", 3),
+        ),
     ]
 
 
-def _density(density: pd.DataFrame) -> list[tuple[str, str]]:
+def _density(density: pd.DataFrame) -> list[tuple[str, str, str]]:
     if not density["count"].sum():
         return []
     ticks = [(power, f"{100 * 10.0**power:g}%") for power in range(-8, 1)]
     epochs = [(int(str(epoch)), _bins(table)) for epoch, table in density.groupby("epoch")]
     chart = charts.course(epochs, "Components by firing rate and epoch", "epoch", ticks)
     label = "Components by the share of validation images on which they fire"
-    return [(label, chart)]
+    return [("density", label, chart)]
 
 
-def _stability(components: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str]]:
+def _stability(components: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[str, str, str]]:
     known = components.dropna().set_index("component")["stability"].astype(float)
     if known.empty:
         return []
@@ -271,7 +287,7 @@ def _stability(components: pd.DataFrame, findings: pd.DataFrame) -> list[tuple[s
         marked=known.reindex(findings["component"]).dropna().tolist(),
     )
     note = " (marks: those of findings)" if len(findings) else ""
-    return [(f"Components by stability{note}", chart)]
+    return [("stabilities", f"Components by stability{note}", chart)]
 
 
 def _bins(table: pd.DataFrame) -> Sequence[charts.Bin]:

@@ -92,6 +92,12 @@ def shortcut(
         "masks": bool(sources.shifts["alone"].notna().any()),
         "surroundings": surroundings(fall),
         "summary": summary(sides, fall, remedies, metrics),
+        "about": (
+            *(("fall",) if fall is not None else ()),
+            *(("alone",) if surroundings(fall) else ()),
+            *(("drop", "relief", "price", "price_matched") if remedies else ()),
+            *("classifier_auroc", "classifier_accuracy"),
+        ),
         "fragile": [_fragile(row, sides) for row in _records(sources.shifts) if row["fragile"]],
         "fall": fall,
         "target_side": sides[metrics["target"]["side"]] if "target" in metrics else "",

@@ -17,14 +17,18 @@ def statistics(sources: Sources, q: float) -> dict[str, Any]:
     expected = failures.get("expected_false_flags")
     return {
         "figures": [
-            ("flags", f"{failures['flags']:,}"),
-            ("of them expected by chance", wording.decimal(expected, 2)),
-            ("false discovery rate allowed (q)", wording.decimal(q, 2)),
-            ("findings", f"{failures['findings']:,}"),
-            ("confirmed on fresh images", f"{failures['confirmed']:,}"),
-            ("found again by further dictionaries", _again(sources.metrics["recurrence"])),
-            ("accepted by persons", f"{failures['accepted']:,}"),
-            ("rejected by persons", f"{failures['rejected']:,}"),
+            ("flags", "flags", f"{failures['flags']:,}"),
+            ("expected", "of them expected by chance", wording.decimal(expected, 2)),
+            ("q", "false discovery rate allowed (q)", wording.decimal(q, 2)),
+            ("findings", "findings", f"{failures['findings']:,}"),
+            ("confirmed", "confirmed on fresh images", f"{failures['confirmed']:,}"),
+            (
+                "found_again",
+                "found again by further dictionaries",
+                _again(sources.metrics["recurrence"]),
+            ),
+            ("verdicts", "accepted by persons", f"{failures['accepted']:,}"),
+            ("verdicts", "rejected by persons", f"{failures['rejected']:,}"),
         ],
         "chance": "" if expected is None else chance(failures),
         "controls": controls(sources.metrics["recurrence"]),

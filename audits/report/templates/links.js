@@ -2,7 +2,7 @@
 if (location.protocol === "blob:") {
   document.addEventListener("click", (event) => {
     const link = event.target.closest('a[href]:not([href*="/"])');
-    if (!link) return;
+    if (!link || event.defaultPrevented) return;
     event.preventDefault();
     const [file, id] = link.getAttribute("href").split("#");
     // Of the report and the page of components, each is in the same list of files as the other.

@@ -1,3 +1,17 @@
+// What is wider than the screen can be scrolled by keyboard; what fits is no stop on the way.
+(() => {
+  const wide = [...document.querySelectorAll("table, .charts .first")];
+  const reach = () => {
+    for (const box of wide) {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  addEventListener("resize", reach);
+  document.addEventListener("toggle", reach, true);
+  reach();
+})();
+
 // Filters the findings; without scripts the page shows all of them.
 (() => {
   const bar = document.querySelector(".filter");

@@ -183,10 +183,22 @@
   });
   document.addEventListener("keydown", (event) => {
     if (panel.hidden || event.ctrlKey || event.metaKey || event.altKey) return;
+    // Over the page something is open that has the keyboard.
+    if (document.querySelector("dialog[open]")) return;
     if (event.target.matches("input, textarea")) {
       if (event.target.type === "checkbox") return;
       // Leaving the field makes it report its change.
       if (event.key === "Escape" || event.key === "Enter") items[current].focus();
+      return;
+    }
+    if (event.key === "Tab") {
+      // From a finding to its controls and back, past the rest of the page.
+      const last = [items[current], ...items[current].querySelectorAll('a:not([tabindex="-1"])')].at(-1);
+      const [from, to] = event.shiftKey ? [buttons[0], last] : [last, buttons[0]];
+      if (event.target === from) {
+        event.preventDefault();
+        to.focus({ preventScroll: true });
+      }
       return;
     }
     const action = ACTIONS[event.key] ?? ACTIONS[event.key.toLowerCase()];

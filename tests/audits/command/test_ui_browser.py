@@ -67,7 +67,13 @@ def test_a_printed_link_opens_the_report(
     page, said = _opened(browser, links[audit])
     report = page.frame_locator("iframe")
     report.locator(".kicker", has_text=f"Audit {audit}").wait_for(timeout=PATIENCE)
-    assert report.locator("main > section").count() == 9
+    assert report.locator("main > section").count() == 10
+    # What a number is opens there, too, and leaves the place.
+    number = report.get_by_role("link", name="variance explained")
+    number.click()
+    assert "Σ‖x − x̂‖²" in report.locator("#number").inner_text()
+    report.get_by_role("button", name="Close").click()
+    assert not report.locator("#number").is_visible() and number.is_visible()
     page.close()
     assert not said
 

@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from audits.command.export import export_findings
 from audits.export.fiftyone import labels
+from pipeline import layout
+from pipeline.artifacts.store import read_json, write_table
+from pipeline.config import load_params
 
 MANIFEST = pd.DataFrame(
     {
@@ -53,3 +58,23 @@ def test_an_image_has_a_classification_for_each_of_its_findings(tmp_path: Path) 
             },
         }
     ]
+
+
+def test_a_folder_is_what_the_importer_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """labels.json with whole paths, and a folder `data`, without which FiftyOne stops."""
+    params = load_params()
+    monkeypatch.chdir(tmp_path)
+    root = params.dataset("scenes").root
+    for name in ("1", "2"):
+        (root / "a.b").mkdir(parents=True, exist_ok=True)
+        (root / "a.b" / f"{name}.png").touch()
+    write_table(layout.manifest("scenes") / "manifest.parquet", MANIFEST)
+    write_table(layout.report("scenes-tiny") / "findings.csv", FINDINGS)
+    said = export_findings(params, "scenes-tiny", Path("out"))
+    assert said == "out: 2 images of 2 findings; 1 left out, which are no files, such as c/3"
+    assert sorted(path.name for path in Path("out").iterdir()) == ["data", "labels.json"]
+    assert Path("out/data").is_dir()
+    found = read_json(Path("out/labels.json"))["labels"]
+    assert len(found) == 2 and all(Path(path).is_absolute() for path in found)

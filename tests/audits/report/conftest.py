@@ -1,5 +1,6 @@
 """The report of the invented audit."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def settings(root: Path, positive: str | None = "bat") -> Settings:
     labels = None if positive is None else [positive]
     about = {"components": 64, "k": 4, "q": 0.05, "positive": labels, "negative": None}
     return Settings(**of, gallery=3, thumbnail=16, **about)
+
+
+def unlinked(html: str) -> str:
+    """A page without the links that say what its numbers are."""
+    without_marks = re.sub(r' ?<a class="number mark"[^>]*>i</a>', "", html)
+    return re.sub(r'<a class="number"[^>]*>(.*?)</a>', r"\1", without_marks)
 
 
 @pytest.fixture

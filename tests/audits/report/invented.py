@@ -92,7 +92,7 @@ def _dataset(root: Path) -> None:
         "counts": {"images": 15, "splits": {"val": 15}, "labels": {}, "groups": 15},
         "classes": CLASSES,
         "licence": None,
-        "pixels": {"as": "shown", "bits": 8},
+        "pixels": {"as": "shown", "bits": 8, "rotated": 2},
         "excluded_classes": [{"label": "gnu", "reason": "it has no train image"}],
         "excluded": [{"path": "val/bat/broken.png", "reason": "truncated <image>"}],
         "notes": ["5 of 9 rows of the table have no image"],

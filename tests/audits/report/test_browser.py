@@ -1,12 +1,17 @@
 """The page as people open it: a report of a finished run in a browser, from the file."""
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from audits.report.__main__ import write_report
 from audits.review.verdict_files import read_verdicts
+from pipeline.artifacts.store import write_json
+from tests.audits.report.conftest import settings
+from tests.audits.report.invented import AUDIT, build
 from tests.browser import AUDITS, CONTRASTS
 
 if TYPE_CHECKING:
@@ -58,10 +63,10 @@ def opened(finished: Path, browser: "Browser") -> Iterator[Open]:
 @pytest.mark.parametrize("audit", AUDITS)
 def test_every_section_is_led_to_and_can_be_seen(opened: Open, audit: str, size: Any) -> None:
     page = opened(audit, size)
-    links = page.locator("nav a")
+    links = page.locator("nav > a")
     led = {link.get_attribute("href") for link in links.all()}
     there = {f"#{section.get_attribute('id')}" for section in page.locator("main > section").all()}
-    assert led == there and len(there) == 9
+    assert led == there and len(there) == 10
     # What stays in place at the top covers no heading, with its note or without.
     hit = """heading => {
       const box = heading.getBoundingClientRect();
@@ -206,3 +211,112 @@ def test_a_review_by_keyboard_leaves_as_csv(opened: Open, tmp_path: Path) -> Non
     assert page.evaluate(at) not in taken
     page.keyboard.press("Escape")
     assert not page.locator("#review").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("audit", AUDITS)
+def test_axe_finds_nothing_that_keeps_anybody_out(
+    opened: Open, audit: str, size: Any, scheme: str
+) -> None:
+    if find_spec("axe_playwright_python") is None:
+        pytest.skip("axe is not installed: pip install -e '.[browser]'")
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(audit, size, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    if page.locator("#start").count():
+        page.locator("#start").click()
+        page.keyboard.press("?")
+    found = Axe().run(page, options={}).response
+    assert len(found["passes"]) > 20
+    worst = [
+        (one["id"], one["impact"], [node["html"] for node in one["nodes"]])
+        for one in found["violations"]
+    ]
+    assert not worst
+
+
+def focused(page: "Page") -> str:
+    found = page.evaluate(
+        "(({id, dataset, innerText}) => id || dataset.do || innerText)(document.activeElement)"
+    )
+    return str(found)
+
+
+def test_the_tab_key_goes_from_a_finding_to_its_controls_and_back(opened: Open) -> None:
+    page = opened("scenes-tiny")
+    page.locator("#start").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("j")
+    finding = focused(page)
+    assert finding == shown(page)[1]
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('.card').id") == finding
+    controls = []
+    for _ in range(17):
+        page.keyboard.press("Tab")
+        controls.append(focused(page))
+    assert controls[:4] == ["previous", "next", "accept", "reject"]
+    assert controls[9:12] == ["undo", "help", "stop"]
+    assert controls[12:16] == ["note", "reviewer", "download", "copy"]
+    for _ in range(len(controls) - 1):
+        page.keyboard.press("Shift+Tab")
+    assert focused(page) == "previous"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.closest('.card').id") == finding
+
+
+def test_a_number_says_what_it_is_over_the_page(opened: Open) -> None:
+    page = opened("scenes-tiny")
+    box = page.locator("#number")
+    card = page.locator("article.card").first
+    place = page.evaluate("scrollY")
+    card.get_by_role("link", name="largest z").click()
+    assert "z = (R_j − μ_j)/σ_j" in box.inner_text() and "findings.csv: max_z" in box.inner_text()
+    assert "paper: Eq. 8" in box.inner_text()
+    page.keyboard.press("Escape")
+    assert not box.is_visible() and "#n-" not in page.url
+    # By keyboard, several at once; the keys of a review do not reach through.
+    page.locator("#start").click()
+    card.get_by_label("about: the numbers of this card").focus()
+    page.keyboard.press("Enter")
+    assert box.locator("dt").count() > 15
+    # From its beginning on, though it is longer than the screen.
+    assert box.evaluate("box => box.scrollHeight - box.clientHeight") > 0
+    assert box.evaluate("box => box.scrollTop") == 0
+    page.keyboard.press("a")
+    page.keyboard.press("Escape")
+    assert not box.is_visible() and page.locator("#review").is_visible()
+    assert focused(page) == "i" and not page.locator(".mine").locator("visible=true").count()
+    assert page.evaluate("scrollY") >= place
+
+
+def test_without_scripts_a_number_leads_to_the_list(opened: Open) -> None:
+    page = opened("scenes-tiny", java_script_enabled=False)
+    page.locator("article.card").first.get_by_role("link", name="clarity").click()
+    assert page.url.endswith("#n-clarity")
+    assert "(‖ū‖² − 1/n)" in page.locator("#n-clarity").inner_text()
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_no_word_of_a_tile_is_broken(
+    browser: "Browser", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build(tmp_path)
+    again = tmp_path / "data" / "audits" / AUDIT / "recurrence" / "metrics.json"
+    write_json(again, {"recurrence": {"runs": 0, "findings": 3}})
+    write_report(AUDIT, settings(tmp_path), seed=7)
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto((tmp_path / "reports" / AUDIT / "report.html").as_uri())
+    assert page.locator(".tiles .words").all_inner_texts() == ["not measured"]
+    lines = """tile => [...tile.textContent.matchAll(/\\S+/g)].map((word) => {
+      const range = document.createRange();
+      range.setStart(tile.firstChild, word.index);
+      range.setEnd(tile.firstChild, word.index + word[0].length);
+      return range.getClientRects().length;
+    })"""
+    for tile in page.locator(".tiles dd").all():
+        assert set(tile.evaluate(lines)) == {1}, tile.inner_text()
+    page.close()

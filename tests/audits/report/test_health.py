@@ -106,7 +106,7 @@ def test_charts_show_curves_density_and_stability(
     build(tmp_path)
     monkeypatch.chdir(tmp_path)
     sources = read_sources(AUDIT, settings(tmp_path))
-    curves, loss, density, stability = (chart for _, chart in health(sources, 4)["charts"])
+    curves, loss, density, stability = (chart for *_, chart in health(sources, 4)["charts"])
     assert curves.count("<polyline") == 3 and "Cosine" in curves
     assert loss.count("<polyline") == 1
     # Five cells that are not empty and two bars.
