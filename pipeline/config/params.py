@@ -35,6 +35,10 @@ class Params(Section):
     """Seed of everything that draws at random."""
     threads: Count
     """Threads of tensor operations; part of what makes a run repeatable."""
+    engine: Literal["local", "ray"]
+    """Where `prepare` decodes and `embed`, `embed_concepts`, `perturb` and `encode` work: `local`
+    on this machine; `ray` on the Ray cluster that RAY_ADDRESS names, or of which this machine is a
+    node (docs/clusters.md). It decides no byte."""
     samples: SamplesConfig
     pretrain: PretrainConfig
     outside: OutsideConfig
