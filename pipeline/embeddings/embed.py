@@ -28,7 +28,7 @@ from pipeline.attribution.head import Head
 from pipeline.config import ConfigError, EmbedConfig
 from pipeline.datasets.pixels import Reading, reading_of
 from pipeline.embeddings.embedder import Embedder
-from pipeline.embeddings.forward import Ran, split_preprocess
+from pipeline.embeddings.forward import DEVICE, Ran, split_preprocess
 from pipeline.embeddings.images import batches, parts_left, runs
 from pipeline.engine.crew import LOCAL, Engine, Needs
 from pipeline.models.catalog import Clip, auditable, head_of, load_clip
@@ -93,14 +93,13 @@ def embed_images(
         )
     first = first_pixels(images, root, reading, split_preprocess(clip)[0])
     how = (clip, column, root, reading, config, first, progress, engine.ahead())
-    needs = Needs(config.device, (root, clip.folder))
+    needs = Needs(config.device, DEVICE, (root, clip.folder))
     with engine.crew(partial(Embedder, *how), needs, -(-len(images) // config.shard_rows)) as crew:
         made_of = ["x", None, reading] if column == "x" else ["z", reading]
         key = shards_key(clip, images, config, crew.about, made_of)
         with resumable(path, key) as folder:
             units = [(part, folder) for part in parts_left(images, config.shard_rows, folder)]
-            sizes = [len(part.images) for part, _ in units]
-            for _ in crew.each(units, folder, progress, sizes):
+            for _ in crew.each(units, progress, lambda unit: len(unit[0].images), folder):
                 pass
         ran: Ran = crew.about
         return ran

@@ -4,6 +4,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, pairwise, starmap
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
@@ -35,14 +36,21 @@ class Part(NamedTuple):
     """Their rows of the manifest: image_id, path, sha256."""
 
 
-def parts_left(images: pd.DataFrame, rows: int, folder: Path) -> list[Part]:
-    """The shards of `rows` images each that a folder lacks of a manifest's."""
-    done = {int(path.stem.removeprefix("part-")) for path in folder.glob(SHARD_PATTERN)}
+def parts_left(images: pd.DataFrame, rows: int, folder: Path | None = None) -> list[Part]:
+    """A manifest's images in shards of `rows`, but for those that a folder holds."""
+    there = [] if folder is None else folder.glob(SHARD_PATTERN)
+    done = {int(path.stem.removeprefix("part-")) for path in there}
     return [
         Part(number, images.iloc[part.start : part.stop])
         for number, part in enumerate(runs(len(images), rows))
         if number not in done
     ]
+
+
+def joined(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[range]]:
+    """The images of some shards, and which rows of that table are of each."""
+    edges = [0, *accumulate(len(part.images) for part in parts)]
+    return pd.concat([part.images for part in parts]), list(starmap(range, pairwise(edges)))
 
 
 class Batch(NamedTuple):

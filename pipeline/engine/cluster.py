@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,7 @@ from pipeline import layout
 from pipeline.artifacts.resume import PACKAGES
 from pipeline.artifacts.store import LOCK, half_written
 from pipeline.config import ConfigError
-from pipeline.engine.crew import Needs, Work
+from pipeline.engine.crew import TRIES, Needs, Work, again
 from pipeline.engine.process import caller, process_class
 
 Unit = TypeVar("Unit")
@@ -37,8 +37,6 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 ADDRESS = "RAY_ADDRESS"
-TRIES = 4
-"""Processes that may die over one unit."""
 TICK = 2.0  # seconds between two looks at what the cluster has
 PATIENCE = 60.0  # seconds without a process until that is said
 REACH = 10.0  # seconds in which the head has to answer
@@ -60,7 +58,7 @@ def cluster(
     ray = _connected()
     try:
         with _shared() as token:
-            need = _resources(ray, needs.device, threads)
+            need = _resources(ray, needs, threads)
             seen = [str(path) for path in (token, *needs.sees)]
             found = Cluster(ray, make, need, seen, (threads, seed))
             try:
@@ -102,47 +100,47 @@ class Cluster:
         self.joining: dict[Any, Any] = {}
         """Processes by what they answer when they can begin."""
         self.idle: list[Any] = []
-        self.busy: dict[Any, tuple[Any, int]] = {}
-        """Processes with their unit's number, by its result."""
+        self.busy: dict[Any, tuple[Any, Any, int]] = {}
+        """Processes with their unit and how many died over it, by its result."""
         self.stillborn = 0
         self.alone = time.monotonic()
 
     def each(
-        self, units: Sequence[Unit], folder: Path | None, progress: str, sizes: Sequence[int]
+        self,
+        units: Sequence[Unit],
+        progress: str,
+        size: Callable[[Unit], int],
+        folder: Path | None = None,
+        instead: Callable[[Unit, int], Sequence[Unit] | None] = again,
     ) -> Iterator[tuple[Unit, Any]]:
-        """As `Crew.each`.
-
-        Raises:
-            RuntimeError: TRIES processes died over one unit.
-        """
-        waiting, died = deque(range(len(units))), Counter[int]()
-        with tqdm(total=sum(sizes), desc=progress, unit=" images") as bar:
+        """As `Crew.each`."""
+        waiting = deque((unit, 0) for unit in units)
+        lost = False
+        with tqdm(total=sum(map(size, units)), desc=progress, unit=" images") as bar:
             while waiting or self.busy:
                 self.hire(len(waiting) + len(self.busy))
                 while waiting and self.idle:
-                    number, process = waiting.popleft(), self.idle.pop()
-                    self.busy[process.do.remote(units[number])] = (process, number)
+                    (unit, died), process = waiting.popleft(), self.idle.pop()
+                    self.busy[process.do.remote(unit)] = (process, unit, died)
                 for done in self._answers():
-                    process, number = self.busy.pop(done)
+                    process, unit, died = self.busy.pop(done)
                     try:
                         result = self._got(done)
                     except _LostError as error:
-                        died[number] += 1
-                        self._lost(process)
-                        said = f"{progress}: {sizes[number]} images"
-                        if died[number] == TRIES:
-                            raise RuntimeError(
-                                f"{said} were lost with {TRIES} processes of the cluster, the last "
-                                f"time so: {error}. Where memory was short, take smaller batches "
-                                "or shards, or nodes with more of it"
-                            ) from error
-                        print(f"{said} are done again: {error}", file=sys.stderr)
-                        waiting.append(number)
-                        continue
-                    self.idle.append(process)
-                    bar.update(sizes[number])
-                    yield units[number], result
-        if died and folder is not None:
+                        lost = True
+                        self._part_with(process)
+                        said = f"{progress}: {size(unit)} images were lost with a process ({error})"
+                        print(said, file=sys.stderr)
+                        left = instead(unit, died + 1)
+                        if left is not None:
+                            waiting += [(one, died + 1) for one in left]
+                            continue
+                        result = None
+                    else:
+                        self.idle.append(process)
+                    bar.update(size(unit))
+                    yield unit, result
+        if lost and folder is not None:
             for write in half_written(folder):
                 rmtree(write, ignore_errors=True)
 
@@ -163,7 +161,7 @@ class Cluster:
             raise ConfigError(
                 f"engine is ray, and no node of the cluster at {_address()} has "
                 f"{_said(self.need)}, which a process of this stage takes: start one that has, or "
-                "set threads, or device of these embeddings, in params.yaml to what there is"
+                "set threads and device in params.yaml to what there is"
             )
         while not self.idle:
             self.hire(1)
@@ -171,7 +169,7 @@ class Cluster:
 
     def dismiss(self) -> None:
         """End all processes."""
-        for process in (*self.joining.values(), *self.idle, *(p for p, _ in self.busy.values())):
+        for process in (*self.joining.values(), *self.idle, *(p for p, *_ in self.busy.values())):
             self.ray.kill(process)
 
     def _answers(self) -> list[Any]:
@@ -206,14 +204,14 @@ class Cluster:
         if self.about not in (None, about):
             raise ConfigError(
                 f"engine is ray, and nodes of the cluster differ: one gives {about}, another "
-                f"{self.about}; take nodes of one kind, or set device and precision of these "
-                "embeddings to what all of them have"
+                f"{self.about}; take nodes of one kind, or set device and precision in params.yaml "
+                "to what all of them have"
             )
         self.about = about
         self.stillborn = 0
         self.idle.append(process)
 
-    def _lost(self, process: Any) -> None:
+    def _part_with(self, process: Any) -> None:
         """Part with a process; the idle ones, which may have died with it, are asked first."""
         self.ray.kill(process)
         self.joining |= {idle.again.remote(): idle for idle in self.idle}
@@ -294,15 +292,15 @@ def _address() -> str:
     return os.environ.get(ADDRESS) or "this machine"
 
 
-def _resources(ray: Any, device: str, threads: int) -> dict[str, float]:
+def _resources(ray: Any, needs: Needs, threads: int) -> dict[str, float]:
     """Processors and GPUs that a process takes; where there are GPUs, `auto` is one of them."""
     gpus = any(node["Resources"].get("GPU", 0) for node in _nodes(ray))
-    if device == "mps":
+    if needs.device == "mps":
         raise ConfigError(
-            "engine is ray, and device of these embeddings is mps, which Ray does not hand out: "
-            "set it to auto, cpu or cuda, or engine to local"
+            f"engine is ray, and {needs.key} is mps, which Ray does not hand out: set it to auto, "
+            "cpu or cuda, or engine to local"
         )
-    if device == "cuda" or (device == "auto" and gpus):
+    if needs.device == "cuda" or (needs.device == "auto" and gpus):
         # Its processors are for those who decode.
         return {"CPU": 0, "GPU": 1}
     return {"CPU": threads, "GPU": 0}

@@ -20,6 +20,9 @@ ResultOut = TypeVar("ResultOut", covariant=True)
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+TRIES = 4
+"""Processes that may die over one unit."""
+
 
 @runtime_checkable
 class Work(Protocol[UnitIn, ResultOut]):
@@ -35,10 +38,26 @@ class Work(Protocol[UnitIn, ResultOut]):
 class Needs(NamedTuple):
     """What a process of a cluster has to have for some work."""
 
-    device: str
+    device: str = "cpu"
     """Of the model: `auto`, `cpu`, `cuda` or `mps`."""
+    key: str = "device"
+    """What that setting is called."""
     sees: tuple[Path, ...] = ()
     """Files and folders that are read, beside the repository itself."""
+
+
+def again(unit: Unit, died: int) -> Sequence[Unit]:
+    """A unit itself, until TRIES processes have died over it.
+
+    Raises:
+        RuntimeError: they have.
+    """
+    if died < TRIES:
+        return [unit]
+    raise RuntimeError(
+        f"{TRIES} processes of the cluster died over the same images. Where memory was short, take "
+        "smaller batches or shards, or nodes with more of it"
+    )
 
 
 @runtime_checkable
@@ -49,15 +68,25 @@ class Crew(Protocol[Unit, ResultOut]):
     """Of `Work.about`."""
 
     def each(
-        self, units: Sequence[Unit], folder: Path | None, progress: str, sizes: Sequence[int]
+        self,
+        units: Sequence[Unit],
+        progress: str,
+        size: Callable[[Unit], int],
+        folder: Path | None = None,
+        instead: Callable[[Unit, int], Sequence[Unit] | None] = again,
     ) -> Iterator[tuple[Unit, ResultOut]]:
         """Units as they are done, each with its result, in any order.
 
         Args:
             units: what is to be done; none needs another.
-            folder: that units are written to, None where they are not.
             progress: what the progress bar says, where the work shows none itself.
-            sizes: images in each unit, for the bar.
+            size: images in a unit, for the bar.
+            folder: that units are written to, None where they are not.
+            instead: units to be done in place of one over which so many processes have died; None
+                to give it up, which gives None for it.
+
+        Raises:
+            RuntimeError: of `instead`.
         """
 
 
@@ -72,14 +101,19 @@ class Ahead(Protocol):
 
 
 class _Local(Generic[Unit, Result]):
-    """This process."""
+    """This process, with which its units die."""
 
     def __init__(self, work: Work[Unit, Result]) -> None:
         self.work = work
         self.about = work.about()
 
     def each(
-        self, units: Sequence[Unit], folder: Path | None, progress: str, sizes: Sequence[int]
+        self,
+        units: Sequence[Unit],
+        progress: str,
+        size: Callable[[Unit], int],
+        folder: Path | None = None,
+        instead: Callable[[Unit, int], Sequence[Unit] | None] = again,
     ) -> Iterator[tuple[Unit, Result]]:
         yield from zip(units, self.work.each(units), strict=True)
 
