@@ -78,7 +78,7 @@ class Cluster:
         self,
         ray: Any,
         make: Callable[[], Work[Unit, Result]],
-        need: dict[str, float],
+        need: dict[str, int],
         seen: list[str],
         repeatable: tuple[int, int],
     ) -> None:
@@ -258,7 +258,7 @@ def by_tasks(
             raise error.cause from error
 
 
-def _connected() -> Any:
+def _imported() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
@@ -268,9 +268,14 @@ def _connected() -> Any:
             "engine is ray in params.yaml, and Ray is not installed: `pip install -e '.[ray]'` on "
             "every node, or set engine to local"
         ) from error
-    address = _address()
-    if address.rpartition(":")[2].isdecimal() and "://" not in address:
-        host, _, port = address.rpartition(":")
+    return ray
+
+
+def _connected() -> Any:
+    """Ray, joined to the cluster."""
+    ray, address = _imported(), os.environ.get(ADDRESS, "")
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "/" not in host:
         try:
             socket.create_connection((host.strip("[]"), int(port)), REACH).close()
         except OSError as error:
@@ -292,7 +297,7 @@ def _address() -> str:
     return os.environ.get(ADDRESS) or "this machine"
 
 
-def _resources(ray: Any, needs: Needs, threads: int) -> dict[str, float]:
+def _resources(ray: Any, needs: Needs, threads: int) -> dict[str, int]:
     """Processors and GPUs that a process takes; where there are GPUs, `auto` is one of them."""
     gpus = any(node["Resources"].get("GPU", 0) for node in _nodes(ray))
     if needs.device == "mps":
@@ -310,7 +315,7 @@ def _nodes(ray: Any) -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def _room(ray: Any, need: dict[str, float]) -> int:
+def _room(ray: Any, need: dict[str, int]) -> int:
     """Processes that the living nodes have room for, were they all free."""
     wanted = {name: count for name, count in need.items() if count}
     return sum(
@@ -319,7 +324,7 @@ def _room(ray: Any, need: dict[str, float]) -> int:
     )
 
 
-def _said(need: dict[str, float]) -> str:
+def _said(need: dict[str, int]) -> str:
     return " and ".join(f"{count} {name}" for name, count in need.items() if count)
 
 

@@ -19,25 +19,24 @@ ROOT = Path(__file__).parents[3]
 ENTRY = "lesions-tiny"
 EMBED = ("pipeline.embeddings.embed", "--embeddings", ENTRY)
 SHARD, SHARDS = 2, 600
-PATIENCE = 300  # seconds for a stage
+PATIENCE = 600  # seconds for a stage
 
 pytestmark = [needs_ray, pytest.mark.ray, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory) -> Iterator[Nodes]:
-    # Short, for the paths of sockets are.
-    folder = tmp_path_factory.mktemp("ray")
-    with cluster(folder / "r", 2) as found:
+    with cluster(tmp_path_factory.mktemp("ray") / "r", 2) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory) -> Path:
-    """A repository with pictures, their manifest and a model, for many small shards."""
+def local(tmp_path_factory) -> Path:
+    """A repository with pictures, their manifest and a model, embedded in many small shards."""
     from pipeline import layout
     from pipeline.artifacts.store import read_table, write_table
-    from tests.recipes.results import pictures
+    from pipeline.embeddings import embed
+    from tests.recipes.results import pictures, run
 
     folder = tmp_path_factory.mktemp("prepared")
     with pictures():
@@ -50,8 +49,7 @@ def prepared(tmp_path_factory) -> Path:
         many["image_id"] = [f"i{row:04d}" for row in range(len(many))]
         write_table(manifest / "manifest.parquet", many)
         write_table(manifest / "images.parquet", many[["image_id", "path", "sha256"]])
-        for name in ("embeddings", "heads"):
-            shutil.rmtree(layout.DATA / name)
+        run(embed.main, "--embeddings", ENTRY)
         shutil.copytree(".", folder, dirs_exist_ok=True)
     for name in ("pipeline", "recipes.yaml"):  # nodes find the code beside the data
         (folder / name).symlink_to(ROOT / name)
@@ -59,14 +57,14 @@ def prepared(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def repository(prepared, tmp_path) -> Callable[[str], Path]:
-    def copied(engine: str) -> Path:
-        folder = shutil.copytree(prepared, tmp_path / engine, symlinks=True)
-        raw = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-        (folder / "params.yaml").write_text(yaml.safe_dump(raw | {"engine": engine}))
-        return folder
-
-    return copied
+def repository(local, tmp_path) -> Path:
+    """The same with nothing embedded, and Ray as its engine."""
+    folder = shutil.copytree(local, tmp_path / "repository", symlinks=True)
+    for name in ("embeddings", "heads"):
+        shutil.rmtree(folder / "data" / name)
+    raw = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw | {"engine": "ray"}))
+    return folder
 
 
 def begin(folder: Path, nodes: Nodes, *command: str) -> subprocess.Popen[str]:
@@ -89,10 +87,9 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    """Files of a repository's outputs, by path, hidden ones too."""
-    data = folder / "data"
-    found = (path for path in data.rglob("*") if path.is_file())
-    return {str(path.relative_to(data)): path.read_bytes() for path in found}
+    """Files of a repository's data, by path, hidden ones too."""
+    found = (path for path in folder.rglob("data/**/*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -108,32 +105,54 @@ def shards_of(folder: Path) -> list[Path]:
     return list(folder.glob("data/unfinished/*/*/parts/part-*.parquet"))
 
 
-def test_embed_gives_the_same_bytes_when_a_node_dies_in_mid_work(nodes, repository):
-    here, there = repository("local"), repository("ray")
-    finish(begin(here, nodes, *EMBED))
+def test_embed_gives_the_same_bytes_when_a_node_dies_in_mid_work(nodes, local, repository):
     doomed = nodes.join()
-    work = begin(there, nodes, *EMBED)
+    work = begin(repository, nodes, *EMBED)
     wait_until(lambda: nodes.works(doomed), work)
     nodes.kill(doomed)
-    assert 0 < len(shards_of(there)) < SHARDS
+    assert len(shards_of(repository)) < SHARDS
     said = finish(work)
-    assert "are done again" in said
-    assert made(there) == made(here)
-    assert len(list((there / "data/embeddings" / ENTRY).iterdir())) == SHARDS
+    assert "2 images were lost with a process" in said
+    assert made(repository) == made(local)
+    assert len(list((repository / "data/embeddings" / ENTRY).iterdir())) == SHARDS
 
 
-def test_a_driver_that_is_killed_goes_on_where_it_was(nodes, repository):
-    here, there = repository("local"), repository("ray")
-    finish(begin(here, nodes, *EMBED))
-    work = begin(there, nodes, *EMBED)
-    wait_until(lambda: len(shards_of(there)) > SHARDS // 5, work)
+def test_a_stage_that_is_killed_goes_on_where_it_was(nodes, local, repository):
+    work = begin(repository, nodes, *EMBED)
+    wait_until(lambda: len(shards_of(repository)) > SHARDS // 5, work)
     os.killpg(work.pid, signal.SIGKILL)
     work.communicate()
-    kept = {path: path.stat().st_mtime_ns for path in shards_of(there)}
+    kept = {path.name: path.stat().st_mtime_ns for path in shards_of(repository)}
     assert SHARDS // 5 < len(kept) < SHARDS
-    finish(begin(there, nodes, *EMBED))
-    left = there / "data/embeddings" / ENTRY
-    for path, modified in kept.items():
-        assert (left / path.name).stat().st_mtime_ns == modified
-    wrote, expected = made(there), made(here)
+    finish(begin(repository, nodes, *EMBED))
+    for name, modified in kept.items():
+        assert (repository / "data/embeddings" / ENTRY / name).stat().st_mtime_ns == modified
+    wrote, expected = made(repository), made(local)
     assert {name: wrote[name] for name in expected} == expected
+
+
+def test_every_stage_gives_the_same_bytes(nodes, tmp_path):
+    run = "tests.pipeline.engine.stages"
+    for engine in ("local", "ray"):
+        finish(begin(ROOT, nodes, run, engine, str(tmp_path / engine)))
+    here, there = made(tmp_path / "local"), made(tmp_path / "ray")
+    assert here == there
+    for folder in ("manifests", "embeddings", "codes"):
+        assert any(f"data/{folder}/" in name for name in here)
+
+
+def test_pictures_are_decoded_by_tasks_on_any_node_in_their_order(nodes):
+    script = (
+        "import ray; from pipeline.engine.cluster import by_tasks;"
+        "ray.init(address='auto', log_to_driver=False);"
+        "print(list(by_tasks(lambda rows: sum(rows), [range(n) for n in range(9)], 3)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=nodes.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert str([sum(range(n)) for n in range(9)]) in run.stdout, run.stderr
