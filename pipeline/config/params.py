@@ -265,6 +265,8 @@ def _explain(path: Path, raw: object, problem: dict[str, Any]) -> str:
 def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
     """The line to add for a key that is missing, where the catalog has a value for it."""
     section, *name_and_keys = location
+    if location == ("engine",):
+        return ": add the line\n  engine: local"
     if section not in ("datasets", "embeddings", "audits") or len(name_and_keys) < 2:
         return ""
     name, *keys = name_and_keys

@@ -18,7 +18,7 @@ from tests.pipeline.engine.nodes import Nodes, cluster, needs_ray
 ROOT = Path(__file__).parents[3]
 ENTRY = "lesions-tiny"
 EMBED = ("pipeline.embeddings.embed", "--embeddings", ENTRY)
-SHARD, SHARDS = 2, 600
+SHARD, SHARDS = 2, 240
 PATIENCE = 600  # seconds for a stage
 
 pytestmark = [needs_ray, pytest.mark.ray, pytest.mark.slow]
@@ -156,3 +156,13 @@ def test_pictures_are_decoded_by_tasks_on_any_node_in_their_order(nodes):
         timeout=PATIENCE,
     )
     assert str([sum(range(n)) for n in range(9)]) in run.stdout, run.stderr
+
+
+def test_documented_commands_of_ray_are_ray_s():
+    from ray.scripts.scripts import cli
+
+    from tests.test_commands import RAY
+
+    for name, options in RAY.items():
+        known = {option for param in cli.commands[name].params for option in param.opts}
+        assert options <= known, name
