@@ -89,7 +89,7 @@ OF_A_RUN = (
 )
 HOURS = r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*|audit verify .*|make check"
 """Minutes to hours each."""
-BROUGHT = r"PHOTOS|FOLDER|ROOT|OLD|photos|\[|sae_training|gpu$"
+BROUGHT = r"PHOTOS|FOLDER|ROOT|OLD|photos|\[|sae_training|gpu$|cluster"
 """In those of HOURS that need what is not here (other libraries, a GPU), or say what may be
 left out."""
 PARSED = {

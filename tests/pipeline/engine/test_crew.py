@@ -18,7 +18,7 @@ from pipeline.datasets import opening
 from pipeline.datasets.opening import open_all
 from pipeline.datasets.pixels import SHOWN
 from pipeline.engine import cluster
-from pipeline.engine.crew import LOCAL, Engine, Needs
+from pipeline.engine.crew import LOCAL, TRIES, Engine, Needs
 from tests.pipeline.engine.invented_ray import Ray
 
 RAY = Engine("ray", threads=1, seed=0)
@@ -114,6 +114,17 @@ def test_a_unit_that_kills_every_process_stops_the_stage(joined, tmp_path):
     joined(Ray(kills=lambda unit: unit == 3))
     with pytest.raises(RuntimeError, match=r"4 processes of the cluster died over the same images"):
         results(RAY, tmp_path / "out", list(range(9)))
+
+
+def test_processes_that_died_while_they_had_nothing_to_do_cost_a_unit_nothing(joined, tmp_path):
+    joined(Ray(nodes=6))
+    with RAY.crew(partial(Squares, tmp_path), Needs(), 6) as crew:
+        first = dict(crew.each(list(range(20)), "squares", lambda unit: 1))
+        assert first == {unit: unit**2 for unit in range(20)}
+        assert len(crew.idle) > TRIES
+        for process in crew.idle:
+            process.dead = True
+        assert dict(crew.each([7], "squares", lambda unit: 1)) == {7: 49}
 
 
 def test_an_error_of_a_unit_is_the_one_that_it_is_here(joined, tmp_path):

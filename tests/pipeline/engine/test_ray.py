@@ -1,5 +1,6 @@
 """Stages on a Ray cluster of two nodes on this machine: byte for byte what one process makes."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.pipeline.engine.nodes import Nodes, cluster, needs_ray
+from benchmarks.nodes import Nodes, cluster
 
 ROOT = Path(__file__).parents[3]
 ENTRY = "lesions-tiny"
@@ -21,7 +22,13 @@ EMBED = ("pipeline.embeddings.embed", "--embeddings", ENTRY)
 SHARD, SHARDS = 2, 240
 PATIENCE = 600  # seconds for a stage
 
-pytestmark = [needs_ray, pytest.mark.ray, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"
+    ),
+    pytest.mark.ray,
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module")

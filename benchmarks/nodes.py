@@ -1,6 +1,5 @@
-"""A Ray cluster on this machine, whose processes and folder are the test's own."""
+"""A Ray cluster on this machine, whose processes, port and folder are its caller's own."""
 
-import importlib.util
 import os
 import secrets
 import signal
@@ -12,19 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 RAY = str(Path(sys.executable).with_name("ray"))
 STORE = str(100 * 2**20)  # bytes of a node's object store
 PATIENCE = 90  # seconds until a node has to have joined
 
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'"
-)
-
 
 class Nodes:
-    """Nodes of one processor each; the first is the head."""
+    """Nodes of one processor each that ask for a token and report to nobody; a head first."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
@@ -37,6 +30,7 @@ class Nodes:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_ADDRESS": self.address,
+            "RAY_worker_niceness": "0",  # else whatever else runs here comes first
         }
         self.processes: list[subprocess.Popen[bytes]] = []
 
