@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--embeddings", required=True, help="a key of embeddings in params.yaml")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each (%(default)s)")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, cluster(Path(name) / "ray", 2) as nodes:
+    with tempfile.TemporaryDirectory() as name, cluster(Path(name) / "ray", 1, 1) as nodes:
         print("round  local s  ray s  ratio  same bytes  load")
         for number in range(1, args.repeats + 1):
             found, times = [], []

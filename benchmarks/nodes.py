@@ -17,7 +17,7 @@ PATIENCE = 90  # seconds until a node has to have joined
 
 
 class Nodes:
-    """Nodes of one processor each that ask for a token and report to nobody; a head first."""
+    """Nodes that ask for a token and report to nobody; a head first."""
 
     def __init__(self, folder: Path) -> None:
         with socket.socket() as free:
@@ -34,7 +34,7 @@ class Nodes:
         }
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def join(self) -> subprocess.Popen[bytes]:
+    def join(self, processors: int = 1) -> subprocess.Popen[bytes]:
         """One more node, in a session of its own: it can be killed with all that it runs."""
         as_node = ["--address", self.address]
         if not self.processes:
@@ -42,7 +42,7 @@ class Nodes:
             as_node = ["--head", f"--port={port}", f"--temp-dir={self.folder}"]
             as_node += ["--node-ip-address=127.0.0.1", "--include-dashboard=false"]
             as_node += ["--disable-usage-stats"]
-        sizes = ["--num-cpus=1", "--num-gpus=0", "--object-store-memory", STORE]
+        sizes = [f"--num-cpus={processors}", "--num-gpus=0", "--object-store-memory", STORE]
         log = self.folder.parent / f"node-{len(self.processes)}.log"
         with log.open("wb") as output:
             node = subprocess.Popen(
@@ -79,12 +79,12 @@ class Nodes:
 
 
 @contextmanager
-def cluster(folder: Path, count: int) -> Iterator[Nodes]:
-    """So many nodes; they end with the block."""
+def cluster(folder: Path, *processors: int) -> Iterator[Nodes]:
+    """Nodes of so many processors, the head first; they end with the block."""
     nodes = Nodes(folder)
     try:
-        for _ in range(count):
-            nodes.join()
+        for count in processors:
+            nodes.join(count)
         yield nodes
     finally:
         for node in reversed(nodes.processes):
