@@ -25,9 +25,10 @@ from torch import Tensor
 from pipeline.artifacts.store import write_json
 from pipeline.config import EmbedConfig
 from pipeline.datasets.pixels import SHOWN
-from pipeline.embeddings.embed import check_head, embed_shards, first_pixels
+from pipeline.embeddings.embed import first_pixels
+from pipeline.embeddings.embedder import check_head, embed_shards
 from pipeline.embeddings.forward import Forward, split_preprocess
-from pipeline.embeddings.images import batches, runs
+from pipeline.embeddings.images import batches, parts_left, runs
 from pipeline.models.catalog import Clip, class_tokens, head_of, load_clip
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -90,7 +91,8 @@ def in_turns(
 
     out.mkdir()
     start = time.perf_counter()
-    embed_shards(images, root, SHOWN, pixels_of, both, "x", config, out, out.name)
+    parts = parts_left(images, config.shard_rows, out)
+    list(embed_shards(parts, root, SHOWN, pixels_of, both, "x", config, out, out.name))
     return Times(sum(bare), time.perf_counter() - start - sum(bare), before)
 
 

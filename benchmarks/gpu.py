@@ -30,9 +30,10 @@ from pipeline.attribution.head import Head
 from pipeline.attribution.relevance import Codes, act_grad, gradient
 from pipeline.config import EmbedConfig, SaeConfig
 from pipeline.datasets.pixels import SHOWN
-from pipeline.embeddings.embed import embed_audit, embed_shards, first_pixels
+from pipeline.embeddings.embed import embed_images, first_pixels
+from pipeline.embeddings.embedder import embed_shards
 from pipeline.embeddings.forward import Forward, decoders, split_preprocess
-from pipeline.embeddings.images import batches, runs
+from pipeline.embeddings.images import batches, parts_left, runs
 from pipeline.embeddings.vectors import read_embeddings, vector_table, write_vectors
 from pipeline.models.catalog import Clip, class_tokens, load_clip, text_embeddings
 from pipeline.sae import training
@@ -208,7 +209,7 @@ def compare_embeddings(table: Table, device: str, folder: Path) -> None:
         config = EmbedConfig(**{**EMBED, "device": where, "precision": precision, "batch_size": 16,
                                 "shard_rows": 24, "spatial_tokens": tokens})  # fmt: skip
         out = folder / f"e-{where}-{precision}-{tokens}-{len(list(folder.iterdir()))}"
-        embed_audit(clip(), images, folder / "few", SHOWN, config, out, "embed")
+        embed_images(clip(), images, folder / "few", SHOWN, config, out, "embed")
         return read_embeddings(out, "spatial" if tokens else "x").values
 
     def probed(where: str) -> Tensor:
@@ -379,8 +380,10 @@ def time_embedding(table: Table, device: str, folder: Path, name: str, count: in
         pass
     decoding = count / (time.perf_counter() - start)
     start = time.perf_counter()
-    embed_shards(images, root, SHOWN, pixels_of, lambda pixels, _: forward(pixels), "x", config,
-                 folder / f"out-{name}", "embed")  # fmt: skip
+    out = folder / f"out-{name}"
+    parts = parts_left(images, config.shard_rows, out)
+    how = (root, SHOWN, pixels_of, lambda pixels, _: forward(pixels), "x", config, out, "embed")
+    list(embed_shards(parts, *how))
     stage = count / (time.perf_counter() - start)
     beside = (
         f"{stage / rate:.2f} of bare {rate:.0f}, {stage / decoding:.2f} of decoding {decoding:.0f}"

@@ -23,9 +23,16 @@ from audits.command.__main__ import main as audit
 from tests.test_dag import stages
 
 ROOT = Path(__file__).parents[1]
-PROGRAMS = r"(?:[A-Z_]+=\S+ )*(?:python|audit|dvc|make|git|pip|mlflow|source) \S"
+PROGRAMS = r"(?:[A-Z_]+=\S+ )*(?:python|audit|dvc|make|git|pip|mlflow|ray|source) \S"
 SHELL = {"rm", "mv", "ls", "source"}
 """What a system brings; docs use them as everybody does."""
+RAY = {
+    "start": {"--head", "--port", "--address", "--disable-usage-stats", "--include-dashboard"},
+    "status": set(),
+    "stop": set(),
+    "get-auth-token": {"--generate"},
+}
+"""Ray is no dependency; `pytest -m ray` has these parsed by it."""
 GIT = {"add", "checkout", "commit", "config", "restore", "show", "switch"}
 
 
@@ -105,6 +112,8 @@ def parse(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert {word for word in rest if "=" not in word} <= set(targets)
     elif program == "pip":
         _parse_pip(rest)
+    elif program == "ray":
+        assert {word.partition("=")[0] for word in rest[1:]} <= RAY[rest[0]]
     elif program == "git":
         assert rest[0] in GIT, f"nothing tries `{command}`"
     else:

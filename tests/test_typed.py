@@ -89,7 +89,7 @@ OF_A_RUN = (
 )
 HOURS = r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*|audit verify .*|make check"
 """Minutes to hours each."""
-BROUGHT = r"PHOTOS|FOLDER|ROOT|OLD|photos|\[|sae_training|gpu$"
+BROUGHT = r"PHOTOS|FOLDER|ROOT|OLD|photos|\[|sae_training|gpu$|cluster"
 """In those of HOURS that need what is not here (other libraries, a GPU), or say what may be
 left out."""
 PARSED = {
@@ -111,6 +111,7 @@ PARSED = {
     r"dvc exp run -S audits\.NAME\.KEY=V": "typed with a key in the walk",
     r"dvc commit -f embed@birds-tiny .*": "needs an audit of one's own; others are typed",
     r"python -m tests\.recipes \w+": "records results anew, after a number was raised",
+    r"(RAY_\w+=\S+ )*(ray .*|dvc repro)": "needs Ray and another machine; see test_ray",
     r"pip install .*": "needs a network",
     r"source .*": "changes the shell that it is typed in",
     r"(audit|dvc) \w+( \w+)?": "a command's name",

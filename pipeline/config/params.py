@@ -35,6 +35,10 @@ class Params(Section):
     """Seed of everything that draws at random."""
     threads: Count
     """Threads of tensor operations; part of what makes a run repeatable."""
+    engine: Literal["local", "ray"]
+    """Where `prepare` decodes and `embed`, `embed_concepts`, `perturb` and `encode` work: `local`
+    on this machine; `ray` on the Ray cluster that RAY_ADDRESS names, or of which this machine is a
+    node (docs/clusters.md). It decides no byte."""
     samples: SamplesConfig
     pretrain: PretrainConfig
     outside: OutsideConfig
@@ -261,6 +265,8 @@ def _explain(path: Path, raw: object, problem: dict[str, Any]) -> str:
 def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
     """The line to add for a key that is missing, where the catalog has a value for it."""
     section, *name_and_keys = location
+    if location == ("engine",):
+        return ": add the line\n  engine: local"
     if section not in ("datasets", "embeddings", "audits") or len(name_and_keys) < 2:
         return ""
     name, *keys = name_and_keys

@@ -22,6 +22,7 @@ from pipeline.artifacts.store import SHARD_PATTERN, atomic
 from pipeline.datasets.files import file_of
 from pipeline.datasets.opening import Image, Opened, open_each
 from pipeline.datasets.pixels import Reading
+from pipeline.engine.crew import LOCAL, Engine
 
 RECIPE = "prepare"
 """Whose number says how an image is decoded."""
@@ -66,7 +67,12 @@ class _Row(NamedTuple):
 
 
 def open_kept(
-    paths: list[str], root: Path, reading: Reading, workers: int, folder: Path
+    paths: list[str],
+    root: Path,
+    reading: Reading,
+    workers: int,
+    folder: Path,
+    engine: Engine = LOCAL,
 ) -> list[Opened]:
     """As `open_all`, from what folder holds of earlier runs where that is still so.
 
@@ -80,6 +86,7 @@ def open_kept(
         reading: how their pixels are taken.
         workers: processes that decode.
         folder: of the shards; nothing but shards is touched in it.
+        engine: where they are decoded.
 
     Raises:
         OSError: the folder cannot be written, or no process can be started.
@@ -99,7 +106,7 @@ def open_kept(
             if path not in rows
         ]
         fresh: dict[str, _Row] = {}
-        for image, result in open_each(changed, root, reading, workers):
+        for image, result in open_each(changed, root, reading, workers, engine):
             opened[image.path] = result = result or known[image.path].opened
             state = states[image.path]
             if state is None or not result.sha256:

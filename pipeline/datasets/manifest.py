@@ -14,6 +14,7 @@ from pipeline.datasets.decoded import open_kept
 from pipeline.datasets.duplicates import settle
 from pipeline.datasets.opening import Opened, open_all
 from pipeline.datasets.pixels import KINDS, SHOWN, Reading
+from pipeline.engine.crew import LOCAL, Engine
 
 __all__ = ["COLUMNS", "Manifest", "build", "check_excluded", "describe", "fingerprint"]
 
@@ -48,6 +49,7 @@ def build(
     redraw: Callable[[str], str] | None = None,
     reading: Reading = SHOWN,
     decoded: Path | None = None,
+    engine: Engine = LOCAL,
 ) -> Manifest:
     """Open every image and keep the usable ones; the result does not depend on workers.
 
@@ -66,6 +68,7 @@ def build(
         redraw: split of a group, where splits are drawn; None where the layout gives them.
         reading: how pixels are taken.
         decoded: folder of what decoding gave earlier, see `open_kept`; None decodes everything.
+        engine: where images are opened.
 
     Raises:
         ValueError: more images than max_excluded are left out, or there is no usable image or no
@@ -82,9 +85,9 @@ def build(
     records = sorted(records)
     paths = [record.path for record in records]
     opened = (
-        open_all(paths, root, reading, workers)
+        open_all(paths, root, reading, workers, engine)
         if decoded is None
-        else open_kept(paths, root, reading, workers, decoded)
+        else open_kept(paths, root, reading, workers, decoded, engine)
     )
     images = dict(zip((record.image_id for record in records), opened, strict=True))
     readable = [record for record in records if images[record.image_id].fault is None]

@@ -1,7 +1,7 @@
 """Opening every image of a dataset once: hashed, decoded and measured, in several processes."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -15,6 +15,7 @@ from pipeline.datasets.duplicates import perceptual_hash
 from pipeline.datasets.files import file_of, read_bytes
 from pipeline.datasets.names import printable
 from pipeline.datasets.pixels import Reading, Unusable, decode
+from pipeline.engine.crew import LOCAL, TRIES, Engine, Needs
 
 __all__ = ["Image", "Opened", "open_all", "open_each"]
 
@@ -22,6 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CHUNK = 32  # images handed to a process at a time
+KILLED = "decoding it kills the process: damaged, or too large for memory"
 
 
 class Opened(NamedTuple):
@@ -52,7 +54,9 @@ class Image(NamedTuple):
     """Of the bytes with which it need not be decoded; None where it has to be."""
 
 
-def open_all(paths: list[str], root: Path, reading: Reading, workers: int) -> list[Opened]:
+def open_all(
+    paths: list[str], root: Path, reading: Reading, workers: int, engine: Engine = LOCAL
+) -> list[Opened]:
     """Opened images in the order of paths.
 
     Args:
@@ -61,31 +65,68 @@ def open_all(paths: list[str], root: Path, reading: Reading, workers: int) -> li
         reading: how their pixels are taken.
         workers: processes that decode; with more than one, a decoder that takes its process down
             costs that image alone.
+        engine: where they are opened.
 
     Raises:
         OSError: no process can be started.
     """
-    opened = open_each([Image(path) for path in paths], root, reading, workers)
+    opened = open_each([Image(path) for path in paths], root, reading, workers, engine)
     found = {image.path: result for image, result in opened if result is not None}
     return [found[path] for path in paths]
 
 
+class Opening:
+    """Some images at a time, opened in one process of a cluster."""
+
+    def __init__(self, root: Path, reading: Reading) -> None:
+        """Arguments are as of `open_all`."""
+        self.opening = partial(_open, root, reading)
+
+    def about(self) -> None:
+        """Nothing."""
+
+    def each(self, units: Iterable[list[Image]]) -> Iterator[list[Opened | None] | None]:
+        """The images of each unit, opened; None where their bytes are known."""
+        for images in units:
+            yield [self.opening(image) for image in images]
+
+
 def open_each(
-    images: list[Image], root: Path, reading: Reading, workers: int
+    images: list[Image], root: Path, reading: Reading, workers: int, engine: Engine = LOCAL
 ) -> Iterator[tuple[Image, Opened | None]]:
-    """Images as they are opened, in the order in which containers hold them.
+    """Images as they are opened, here in the order in which containers hold them.
 
     None where the bytes have the SHA-256 with which an image need not be decoded. Arguments and
-    errors are as of `open_all`.
+    errors are as of `open_all`; processes of another engine are as many as it has.
     """
     # of one container, names of the same length are in order, and row 9 comes before row 10
     ordered = sorted(images, key=lambda i: (file_of(i.path), len(i.path), i.path))
+    if engine.name != LOCAL.name:
+        yield from _by_engine(ordered, root, reading, engine)
+        return
     opening = partial(_open, root, reading)
     stream = map(opening, ordered) if workers == 1 else _by_processes(opening, ordered, workers)
     with tqdm(total=len(ordered), desc="open images", unit=" images", disable=not ordered) as bar:
         for image, opened in zip(ordered, stream, strict=True):
             yield image, opened
             bar.update()
+
+
+def _by_engine(
+    ordered: list[Image], root: Path, reading: Reading, engine: Engine
+) -> Iterator[tuple[Image, Opened | None]]:
+    def instead(images: list[Image], died: int) -> list[list[Image]] | None:
+        if len(images) > 1:
+            return [[image] for image in images]  # one of them did it, or a node died
+        return [images] if died < TRIES else None
+
+    chunks = [ordered[first : first + CHUNK] for first in range(0, len(ordered), CHUNK)]
+    if not chunks:
+        return
+    alone = engine._replace(threads=1)  # an image is decoded by one
+    with alone.crew(partial(Opening, root, reading), Needs(sees=(root,)), len(chunks)) as crew:
+        for images, opened in crew.each(chunks, "open images", len, None, instead):
+            yield from zip(images, opened or [Opened(fault=KILLED)] * len(images), strict=True)
 
 
 def _by_processes(
@@ -113,7 +154,7 @@ def _one_by_one(
         try:
             yield pool.submit(opening, path).result()
         except BrokenProcessPool:
-            yield Opened(fault="decoding it kills the process: damaged, or too large for memory")
+            yield Opened(fault=KILLED)
             pool = _living_pool()
     pool.shutdown()
 

@@ -31,6 +31,7 @@ from pipeline.datasets.manifest import build, check_excluded, describe
 from pipeline.datasets.names import utf8_only
 from pipeline.datasets.pixels import KINDS, Reading
 from pipeline.datasets.splits import check_shares, split_of, thin
+from pipeline.engine.crew import LOCAL, Engine
 from pipeline.faults import faults
 from pipeline.text_files import read_text
 
@@ -49,6 +50,7 @@ def prepare(
     workers: int,
     asked: Callable[[Labels, Reasons], list[str]] = lambda labels, left_out: [],
     decoded: Path | None = None,
+    engine: Engine = LOCAL,
 ) -> str:
     """Write the manifest of one dataset, and what belongs to it, to out; a summary line.
 
@@ -64,6 +66,7 @@ def prepare(
         asked: what is wrong where the dataset has these labels, and where these classes are left
             out for these reasons; asked before any image is opened, and of what is left.
         decoded: folder of what decoding has given earlier; None decodes everything.
+        engine: where images are opened.
 
     Raises:
         FileNotFoundError: the dataset's folder, or a part of it, is missing.
@@ -95,6 +98,7 @@ def prepare(
         None if config.splits is None else partial(_draw, config, seed),
         Reading(config.pixels),
         decoded,
+        engine,
     )
     if config.splits is not None:
         check_shares(
@@ -175,7 +179,8 @@ def main() -> None:
         asked = partial(unmet, params, args.dataset)
         # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
         decoded = Path(os.environ.get("DVC_ROOT", ".")) / layout.decoded(args.dataset)
-        summary = prepare(args.dataset, config, params.seed, folder, args.workers, asked, decoded)
+        how = (folder, args.workers, asked, decoded, Engine.of(params))
+        summary = prepare(args.dataset, config, params.seed, *how)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     print(summary, file=sys.stderr)

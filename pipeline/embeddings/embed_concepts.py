@@ -6,6 +6,8 @@ in dvc.yaml knows its dataset and not which embeddings the dataset names.
 """
 
 import shutil
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +21,38 @@ from pipeline.artifacts.store import atomic, shards, vector_column, write_table
 from pipeline.attribution.head import project, unit
 from pipeline.embeddings.texts import Term, read_vocabulary
 from pipeline.embeddings.vectors import read_vectors, vector_table, write_vectors
+from pipeline.engine.crew import Engine, Needs
 from pipeline.models.catalog import load_clip, text_embeddings
 from pipeline.models.files import read_head
 
 
-def project_shards(embeddings: Path, head: Path, folder: Path) -> None:
-    """Unit image embeddings, column `z`, of each shard of what `embed` has written.
+class Projector:
+    """Unit image embeddings, column `z`, of shards of what `embed` has written.
 
     Computed in float32 and stored as x is; shards of z are copied.
-
-    Args:
-        embeddings: folder of shards.
-        head: folder of what makes z of x.
-        folder: written to.
     """
-    for path in shards(embeddings):
+
+    def __init__(self, head: Path) -> None:
+        """Args: folder of what makes z of x."""
+        self.head = head
+
+    def about(self) -> None:
+        """Nothing."""
+
+    def each(self, units: Iterable[tuple[Path, Path]]) -> Iterator[None]:
+        """Each shard, and the folder that is written to."""
+        for path, folder in units:
+            self._project(path, folder)
+            yield
+
+    def _project(self, path: Path, folder: Path) -> None:
         if "z" in pq.read_schema(path).names:
-            shutil.copyfile(path, folder / path.name)
-            continue
+            with atomic(folder / path.name) as temporary:
+                shutil.copyfile(path, temporary)
+            return
         found = read_vectors(path, "x")
         x = torch.from_numpy(found.values.astype(np.float32))
-        z = unit(project(x, read_head(head))).numpy().astype(found.values.dtype)
+        z = unit(project(x, read_head(self.head))).numpy().astype(found.values.dtype)
         table = vector_table(found.image_ids.tolist(), {"z": z})
         write_vectors(folder / path.name, [table])
 
@@ -58,7 +71,11 @@ def main() -> None:
     entry = dataset.embeddings
     with atomic(layout.concepts_embeddings(name)) as folder:
         folder.mkdir(parents=True)
-        project_shards(layout.embeddings(entry), layout.head(entry), folder)
+        units = [(path, folder) for path in shards(layout.embeddings(entry))]
+        make = partial(Projector, layout.head(entry))
+        with Engine.of(params).crew(make, Needs(), len(units)) as crew:
+            for _ in crew.each(units, "project", lambda u: pq.read_metadata(u[0]).num_rows, folder):
+                pass
         write_table(folder / "vocabulary.parquet", pa.table(columns))
 
 

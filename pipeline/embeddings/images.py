@@ -4,6 +4,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate, pairwise, starmap
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
@@ -15,12 +16,41 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from pipeline.artifacts.store import SHARD_PATTERN
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
 
 Item = TypeVar("Item")
 Preprocess = Callable[[Image.Image], Tensor]
 """RGB picture to tensor, all of one shape."""
+Ahead = Callable[[Callable[[range], np.ndarray], Sequence[range], int], Iterator[np.ndarray]]
+"""A function's results for runs of rows, in their order; so many are in work at a time."""
+
+
+class Part(NamedTuple):
+    """The images of one shard."""
+
+    number: int
+    """Of the shard."""
+    images: pd.DataFrame
+    """Their rows of the manifest: image_id, path, sha256."""
+
+
+def parts_left(images: pd.DataFrame, rows: int, folder: Path | None = None) -> list[Part]:
+    """A manifest's images in shards of `rows`, but for those that a folder holds."""
+    there = [] if folder is None else folder.glob(SHARD_PATTERN)
+    done = {int(path.stem.removeprefix("part-")) for path in there}
+    return [
+        Part(number, images.iloc[part.start : part.stop])
+        for number, part in enumerate(runs(len(images), rows))
+        if number not in done
+    ]
+
+
+def joined(parts: Sequence[Part]) -> tuple[pd.DataFrame, list[range]]:
+    """The images of some shards, and which rows of that table are of each."""
+    edges = [0, *accumulate(len(part.images) for part in parts)]
+    return pd.concat([part.images for part in parts]), list(starmap(range, pairwise(edges)))
 
 
 class Batch(NamedTuple):
@@ -61,6 +91,10 @@ class _Images(Dataset[Tensor]):
                 "made: run `dvc repro prepare` to make it anew"
             ) from error
 
+    def stacked(self, rows: range) -> np.ndarray:
+        """The pixels of some rows."""
+        return torch.stack([self[row] for row in rows]).numpy()
+
 
 def runs(images: int, size: int, until: int | None = None) -> list[range]:
     """Rows in runs of `size`, in order; no run crosses a multiple of `until`."""
@@ -81,6 +115,7 @@ def batches(
     workers: int,
     progress: str,
     pinned: bool = False,
+    ahead: Ahead | None = None,
 ) -> Iterator[Batch]:
     """Batches of a manifest's images, decoded by worker processes, or by threads where they are 0.
 
@@ -96,6 +131,7 @@ def batches(
         workers: processes that decode; the result does not depend on it.
         progress: what the progress bar says.
         pinned: pixels lie in memory from which CUDA copies without waiting.
+        ahead: what decodes in place of processes of this machine.
 
     Raises:
         OSError: an image of the manifest is missing, no longer readable or has changed; it names
@@ -104,13 +140,18 @@ def batches(
     dataset = _Images(images, root, reading, preprocess)
     ids = images["image_id"].to_numpy(dtype=object)
     with tqdm(total=sum(map(len, rows)), desc=progress, unit=" images") as bar:
-        stream = _by_processes(dataset, rows, workers) if workers else _by_threads(dataset, rows)
+        if not workers:
+            stream = _by_threads(dataset, rows)
+        elif ahead is None:
+            stream = _by_processes(dataset, rows, workers)
+        else:
+            stream = (torch.from_numpy(np.array(p)) for p in ahead(dataset.stacked, rows, workers))
         for part, pixels in zip(rows, stream, strict=True):
             yield Batch(ids[part].tolist(), pixels.pin_memory() if pinned else pixels)
             bar.update(len(part))
 
 
-def ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
+def made_ahead(items: Iterable[Item], count: int) -> Iterator[Item]:
     """Items in their order, up to `count` of which a thread makes while one is in use."""
     stream, end = iter(items), object()
     maker = ThreadPoolExecutor(1)

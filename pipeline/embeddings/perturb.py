@@ -8,28 +8,22 @@ After a kill the next run goes on at the next shard. An audit without a shortcut
 empty folder.
 """
 
-from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline import layout
 from pipeline.artifacts.resume import recipe, resumable
 from pipeline.artifacts.stage import begin
-from pipeline.artifacts.store import SHARD_PATTERN, atomic, read_json, read_table, write_table
+from pipeline.artifacts.store import atomic, read_json, read_table, write_table
 from pipeline.config import STATISTICS, SURROUNDINGS, EmbedConfig, Shift
 from pipeline.datasets.pixels import reading_of
-from pipeline.embeddings.shifts import (
-    alone,
-    amounts,
-    covered,
-    shifted,
-    statistics,
-    surrounding_colour,
-)
+from pipeline.embeddings.shifts import amounts
+from pipeline.engine.crew import Engine, Needs
 
 RANGE = (0.005, 0.995)
 """Quantiles of the train images' statistic outside of which a shifted image is out of range."""
@@ -79,32 +73,6 @@ def description(
     return table.assign(alone=ends.where(table["in_range"] & masked, None))
 
 
-def views(
-    pixels: UInt8[Tensor, "n h w 3"],
-    moved: Mapping[str, tuple[str, float]],
-    there: Bool[Tensor, "n h w"] | None,
-    on_surroundings: Mapping[str, str],
-    usual: Float[Tensor, " 3"] | None,
-) -> Iterator[tuple[str, UInt8[Tensor, "n h w 3"]]]:
-    """Each shift with the pictures under it, and where masks are also of the surroundings alone and
-    with a part covered.
-
-    Args:
-        pixels: the pictures as they are.
-        moved: of `amounts`.
-        there: where their objects are, None without masks.
-        on_surroundings: shift → its name where it acts on the surroundings alone.
-        usual: mean colour of the train images' surroundings, None without masks.
-    """
-    for name, shift in moved.items():
-        whole = shifted(pixels, *shift)
-        yield name, whole
-        if there is not None and name in on_surroundings:
-            yield on_surroundings[name], alone(pixels, whole, there)
-    if there is not None and usual is not None:
-        yield from covered(pixels, there, usual).items()
-
-
 def main() -> None:
     """Embed an audit's images under its shifts."""
     name, params = begin(__doc__)
@@ -116,11 +84,10 @@ def main() -> None:
         return
     # Imported late: open_clip takes seconds, and most audits have nothing to do here.
     from pipeline.embeddings.embed import first_pixels, shards_key
-    from pipeline.embeddings.forward import Forward, decoders, split_preprocess
-    from pipeline.embeddings.images import Batch, batches, runs
-    from pipeline.embeddings.masks import objects
-    from pipeline.embeddings.vectors import vector_table, write_vectors
-    from pipeline.models.catalog import class_tokens, load_clip
+    from pipeline.embeddings.forward import DEVICE, split_preprocess
+    from pipeline.embeddings.images import parts_left
+    from pipeline.embeddings.perturber import Measurer, Perturber, Pictures
+    from pipeline.models.catalog import load_clip
 
     shifts: dict[Shift, list[float]] = dict(plan["shifts"])
     mask: str | None = plan["mask"]
@@ -132,46 +99,35 @@ def main() -> None:
     images = images[images["image_id"].isin(plan["train"] + plan["held_out"])]
     images = images.reset_index(drop=True)
     settings = as_embedded(params.entry(audit.embeddings), layout.head(audit.embeddings))
-    pixels_of, normalize = split_preprocess(clip)
-    train = images[images["image_id"].isin(plan["train"])]
-    parts = runs(len(train), settings.batch_size)
-    found, around = [], []
-
-    def objects_of(batch: Batch) -> Bool[Tensor, "n h w"]:
-        return objects(batch.pixels, batch.image_ids, root, str(mask), pixels_of)
-
-    for batch in batches(train, root, reading, pixels_of, parts, decoders(settings), "statistics"):
-        found.append(statistics(batch.pixels))
-        if mask is not None:
-            around.append(surrounding_colour(batch.pixels, objects_of(batch)))
+    pixels_of, _ = split_preprocess(clip)
+    engine = Engine.of(params)
+    pictures = Pictures(root, reading, mask, pixels_of, settings, engine.ahead())
+    train = parts_left(images[images["image_id"].isin(plan["train"])], settings.batch_size)
+    with engine.crew(partial(Measurer, pictures), Needs(sees=(root,)), len(train)) as measurers:
+        measured = measurers.each(train, "statistics", lambda part: len(part.images))
+        by_part = {part.number: result for part, result in measured}
+    found = torch.cat([by_part[part.number].found for part in train])
+    around = [result.around for _, result in sorted(by_part.items()) if result.around is not None]
     usual = torch.cat(around).nanmean(dim=0).nan_to_num() if around else None
-    moved = amounts(shifts, torch.cat(found).std(dim=0))
-    table = description(shifts, torch.cat(found), moved, plan["in_range"], mask is not None)
+    moved = amounts(shifts, found.std(dim=0))
+    table = description(shifts, found, moved, plan["in_range"], mask is not None)
     on_surroundings = {
         str(name): str(alone)
         for name, alone in zip(table["shift"], table["alone"], strict=True)
         if alone is not None
     }
     first = first_pixels(images, root, reading, pixels_of)
-    forward = Forward(clip, class_tokens, normalize, settings, first)
-    made_by = [recipe("perturb"), moved, reading, mask, on_surroundings]
-    key = shards_key(clip, images, settings, forward.ran(), made_by)
-    with resumable(layout.perturbed(name), key) as folder:
-        done = {int(path.stem.removeprefix("part-")) for path in folder.glob(SHARD_PATTERN)}
-        left = list(enumerate(runs(len(images), settings.batch_size)))
-        left = [(number, part) for number, part in left if number not in done]
-        rows = [part for _, part in left]
-        stream = batches(images, root, reading, pixels_of, rows, decoders(settings), "perturb")
-        for (number, _), batch in zip(left, stream, strict=True):
-            there = None if usual is None else objects_of(batch)
-            columns = {"statistics": statistics(batch.pixels).numpy()}
-            if there is not None:
-                columns[SURROUNDINGS] = statistics(batch.pixels, ~there).numpy()
-            for name, pixels in views(batch.pixels, moved, there, on_surroundings, usual):
-                columns[name] = forward(pixels).numpy()
-            shard = vector_table(batch.image_ids, columns)
-            write_vectors(folder / f"part-{number:05d}.parquet", [shard])
-        write_table(folder / "shifts.parquet", table)
+    make = partial(Perturber, pictures, clip, first, moved, on_surroundings, usual)
+    needs = Needs(settings.device, DEVICE, (root, clip.folder))
+    batches = -(-len(images) // settings.batch_size)
+    with engine.crew(make, needs, batches) as crew:
+        made_by = [recipe("perturb"), moved, reading, mask, on_surroundings]
+        key = shards_key(clip, images, settings, crew.about, made_by)
+        with resumable(layout.perturbed(name), key) as folder:
+            left = [(part, folder) for part in parts_left(images, settings.batch_size, folder)]
+            for _ in crew.each(left, "perturb", lambda unit: len(unit[0].images), folder):
+                pass
+            write_table(folder / "shifts.parquet", table)
 
 
 if __name__ == "__main__":

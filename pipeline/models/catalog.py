@@ -44,6 +44,11 @@ class Clip:
     weights_sha256: str
     parameters: int
     """Number of parameters, count."""
+    folder: Path
+    """That it was loaded from. Pickled, a model is its folder, to be loaded from there again."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_clip, (self.folder,)
 
 
 def load_clip(folder: Path) -> Clip:
@@ -88,7 +93,8 @@ def load_clip(folder: Path) -> Clip:
         for key, value in open_clip.get_model_preprocess_cfg(model).items()
     }
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Clip(model, preprocess, tokenize, preprocessing, weights_sha256(model), parameters)
+    sha256 = weights_sha256(model)
+    return Clip(model, preprocess, tokenize, preprocessing, sha256, parameters, folder)
 
 
 def weights_sha256(model: nn.Module) -> str:

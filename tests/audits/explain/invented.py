@@ -26,7 +26,7 @@ from pipeline.config import (
     ReportConfig,
 )
 from pipeline.datasets.pixels import SHOWN
-from pipeline.embeddings.embed import embed_audit, write_head
+from pipeline.embeddings.embed import embed_images, write_head
 from pipeline.embeddings.vectors import read_embeddings
 from pipeline.models.catalog import head_of, load_clip, text_embeddings
 from pipeline.sae import files
@@ -69,7 +69,7 @@ def build(clip_folder: Path) -> None:
     write_json(folder / "dataset.json", about | {"pixels": {"as": "shown", "bits": 8}})
     write_json(folder / "classes.json", CLASSES)
     write_json(folder / "reading.json", {"pixels": {"as": "shown", "bits": 8}})
-    ran = embed_audit(clip, manifest, Path("raw"), SHOWN, EMBED, layout.embeddings("e"), "embed")
+    ran = embed_images(clip, manifest, Path("raw"), SHOWN, EMBED, layout.embeddings("e"), "embed")
     write_head(layout.head("e"), clip, ran, "m", "float32", head_of(clip.model))
     t = text_embeddings(clip, [entry["short"] for entry in CLASSES])
     labels = [entry["label"] for entry in CLASSES]

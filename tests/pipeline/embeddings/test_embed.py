@@ -15,18 +15,11 @@ from pipeline.artifacts.store import read_json, shards, vector_column, write_jso
 from pipeline.attribution.head import project
 from pipeline.config import EmbedConfig
 from pipeline.datasets.pixels import SHOWN
-from pipeline.embeddings import embed
-from pipeline.embeddings.embed import (
-    check_head,
-    columns_of,
-    drawn_tokens,
-    embed_audit,
-    embed_shards,
-    shards_key,
-    write_head,
-)
+from pipeline.embeddings import embedder
+from pipeline.embeddings.embed import embed_images, shards_key, write_head
+from pipeline.embeddings.embedder import check_head, columns_of, drawn_tokens, embed_shards
 from pipeline.embeddings.forward import Forward, Ran
-from pipeline.embeddings.images import batches, runs
+from pipeline.embeddings.images import batches, parts_left, runs
 from pipeline.embeddings.perturb import as_embedded
 from pipeline.embeddings.vectors import read_embeddings
 from pipeline.models.catalog import class_tokens, head_of, load_clip
@@ -88,13 +81,15 @@ def brightness_shards(images, root, config, folder) -> None:
     def pixels_of(image):
         return torch.from_numpy(np.array(image))
 
-    embed_shards(images, root, SHOWN, pixels_of, brightness, "z", config, folder, "test")
+    parts = parts_left(images, config.shard_rows, folder)
+    how = (root, SHOWN, pixels_of, brightness, "z", config, folder, "test")
+    assert list(embed_shards(parts, *how)) == [part.number for part in parts]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_rows_are_the_manifest_s_whatever_the_workers(clip, images, root, tmp_path, workers):
     config = EMBED.model_copy(update={"workers": workers})
-    ran = embed_audit(clip, images, root, SHOWN, config, tmp_path / "e", "embed")
+    ran = embed_images(clip, images, root, SHOWN, config, tmp_path / "e", "embed")
     found = read_embeddings(tmp_path / "e", "x")
     assert ran == Ran("cpu", "float32", 1.0)
     assert found.image_ids.tolist() == images["image_id"].tolist()
@@ -122,7 +117,7 @@ def test_spatial_tokens_are_the_last_block_s(clip, images, root, tmp_path):
     tokens = last_block(clip, images, root).numpy()
     for count in (4, 9):  # 4 of 2 × 2 patches, and more than there are
         config = EMBED.model_copy(update={"spatial_tokens": count})
-        embed_audit(clip, images, root, SHOWN, config, tmp_path / str(count), "embed")
+        embed_images(clip, images, root, SHOWN, config, tmp_path / str(count), "embed")
         assert np.allclose(spatial(tmp_path / str(count)), tokens[:, 1:], atol=1e-5)
         found = read_embeddings(tmp_path / str(count), "x")
         assert found.image_ids.tolist() == images["image_id"].tolist()
@@ -131,14 +126,14 @@ def test_spatial_tokens_are_the_last_block_s(clip, images, root, tmp_path):
 
 def test_the_draw_of_spatial_tokens_depends_on_the_image_alone(clip, images, root, tmp_path):
     config = EMBED.model_copy(update={"spatial_tokens": 3, "dtype": "float16"})
-    embed_audit(clip, images, root, SHOWN, config, tmp_path / "a", "embed")
+    embed_images(clip, images, root, SHOWN, config, tmp_path / "a", "embed")
     drawn = drawn_tokens(images["sha256"].tolist(), 4, 3)
     tokens = last_block(clip, images, root).numpy()
     expected = np.stack([tokens[row, 1 + drawn[row]] for row in range(7)])
     assert np.allclose(spatial(tmp_path / "a"), expected, atol=2e-3)
     assert len(np.unique(drawn, axis=0)) > 1
     other = EMBED.model_copy(update={"spatial_tokens": 3, "batch_size": 3, "shard_rows": 4})
-    embed_audit(clip, images.iloc[::-1], root, SHOWN, other, tmp_path / "b", "embed")
+    embed_images(clip, images.iloc[::-1], root, SHOWN, other, tmp_path / "b", "embed")
     assert np.allclose(spatial(tmp_path / "b")[::-1], expected, atol=1e-5)
 
 
@@ -154,7 +149,7 @@ def test_tokens_are_drawn_without_replacement_and_evenly():
 
 
 def test_class_tokens_alone_leave_no_other_column(clip, images, root, tmp_path):
-    embed_audit(clip, images, root, SHOWN, EMBED, tmp_path / "plain", "embed")
+    embed_images(clip, images, root, SHOWN, EMBED, tmp_path / "plain", "embed")
     assert pq.read_schema(shards(tmp_path / "plain")[0]).names == ["image_id", "x"]
 
 
@@ -189,7 +184,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
     clip, images, root, tmp_path, monkeypatch
 ):
     whole, again = tmp_path / "whole", tmp_path / "again"
-    write, made = embed.write_vectors, []
+    write, made = embedder.write_vectors, []
 
     def stopped(path, tables):
         if path.name == "part-00001.parquet":
@@ -201,13 +196,13 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
         write(path, tables)
 
     config = EMBED.model_copy(update={"spatial_tokens": 3})
-    embed_audit(clip, images, root, SHOWN, config, whole, "embed")
-    monkeypatch.setattr(embed, "write_vectors", stopped)
+    embed_images(clip, images, root, SHOWN, config, whole, "embed")
+    monkeypatch.setattr(embedder, "write_vectors", stopped)
     with pytest.raises(KeyboardInterrupt):
-        embed_audit(clip, images, root, SHOWN, config, again, "embed")
+        embed_images(clip, images, root, SHOWN, config, again, "embed")
     assert not again.exists()
-    monkeypatch.setattr(embed, "write_vectors", counted)
-    embed_audit(clip, images, root, SHOWN, config, again, "embed")
+    monkeypatch.setattr(embedder, "write_vectors", counted)
+    embed_images(clip, images, root, SHOWN, config, again, "embed")
     assert made == ["part-00001.parquet", "part-00002.parquet"]
     for name in (path.name for path in shards(whole)):
         assert (again / name).read_bytes() == (whole / name).read_bytes()
@@ -241,21 +236,21 @@ def test_a_run_that_goes_on_in_another_precision_begins_anew(
     """What `auto` becomes may change between a kill and the next run: another GPU, or none."""
     config = EMBED.model_copy(update={"precision": "auto"})
     half = EMBED.model_copy(update={"precision": "bfloat16"})
-    ran = embed_audit(clip, images, root, SHOWN, half, tmp_path / "whole", "embed")
-    write = embed.write_vectors
+    ran = embed_images(clip, images, root, SHOWN, half, tmp_path / "whole", "embed")
+    write = embedder.write_vectors
 
     def stopped(path, tables):
         if path.name == "part-00001.parquet":
             _killed()
         write(path, tables)
 
-    monkeypatch.setattr(embed, "write_vectors", stopped)
+    monkeypatch.setattr(embedder, "write_vectors", stopped)
     with pytest.raises(KeyboardInterrupt):
-        embed_audit(clip, images, root, SHOWN, config, tmp_path / "again", "embed")
-    monkeypatch.setattr(embed, "write_vectors", write)
+        embed_images(clip, images, root, SHOWN, config, tmp_path / "again", "embed")
+    monkeypatch.setattr(embedder, "write_vectors", write)
     cosine = ran.cosine_to_float32
     monkeypatch.setattr(Forward, "_settle", lambda *_: (torch.bfloat16, cosine))
-    assert embed_audit(clip, images, root, SHOWN, config, tmp_path / "again", "embed") == ran
+    assert embed_images(clip, images, root, SHOWN, config, tmp_path / "again", "embed") == ran
     for path in shards(tmp_path / "whole"):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
@@ -291,7 +286,7 @@ def test_a_deep_image_is_embedded_as_its_8_bits_are(clip, tmp_path):
     paths = ["8.png", "16.png", "f.tiff"]
     images = pd.DataFrame({"image_id": paths, "path": paths, "sha256": ["1", "2", "3"]})
     images["sha256"] = [hashlib.sha256((tmp_path / p).read_bytes()).hexdigest() for p in paths]
-    embed_audit(clip, images, tmp_path, SHOWN, EMBED, tmp_path / "out", "test")
+    embed_images(clip, images, tmp_path, SHOWN, EMBED, tmp_path / "out", "test")
     found = read_embeddings(tmp_path / "out", "x").values
     assert np.allclose(found[0], found[1], atol=1e-4)
     assert np.allclose(found[0], found[2], atol=1e-4)
