@@ -13,6 +13,7 @@
       return entry;
     }));
     box.showModal();
+    list.focus(); // at its beginning, not at the button that closes it
     box.scrollTop = 0;
   });
   box.addEventListener("click", (event) => {
