@@ -92,11 +92,14 @@ def large(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_json(review / "evidence.json", evidence)
     component = np.arange(COMPONENTS)
     labels = pd.DataFrame({"component": component, "label": [f"thing {n}" for n in component]})
-    labels["alignment"], labels["clarity"] = RNG.uniform(size=(2, COMPONENTS))
+    for measure in ("alignment", "clarity", "polysemanticity"):
+        labels[measure] = RNG.uniform(size=COMPONENTS)
     labels["activations"], labels["mean_top20"] = 500, RNG.uniform(1, 9, COMPONENTS)
     labels["top_images"] = [ids(LABELS[n % CLASSES]) for n in component]
     labels["name_auroc"] = RNG.uniform(0.4, 1, COMPONENTS)
     labels["name_fits"] = labels["name_auroc"] > 0.8
+    labels["kind"], labels["runners_up"] = None, [[f"thing {n + 1}"] for n in component]
+    labels["margins"] = [[0.01]] * COMPONENTS
     write_table(root / "data" / "labels" / f"{AUDIT}.parquet", labels)
     stable = {"component": component, "stability": RNG.uniform(size=COMPONENTS)}
     stability = root / "data" / "audits" / AUDIT / "stability"
