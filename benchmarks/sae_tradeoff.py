@@ -25,6 +25,7 @@ from pipeline.artifacts.store import read_table
 from pipeline.config import Params, SaeConfig, load_params
 from pipeline.sae import training
 from pipeline.sae.blocks import EmbeddingBlocks
+from pipeline.sae.encode import best_class
 from pipeline.sae.halves import half
 from pipeline.sae.model import Sae
 from pipeline.sae.stability import dictionary, directions, measure
@@ -48,9 +49,9 @@ def row(params: Params, name: str, config: SaeConfig, seed: int) -> dict[str, fl
     blocks, health = open_blocks(params, name)
     own, _ = training.train(blocks, config, seed, nothing)
     audit = params.audit(name)
-    embeddings = layout.embeddings(audit.embeddings)
-    manifest = layout.manifest(audit.dataset) / "manifest.parquet"
-    table = read_table(manifest, ["image_id", "split", "group_id"])
+    embeddings, manifest = layout.embeddings(audit.embeddings), layout.manifest(audit.dataset)
+    health.best_class = best_class(name, manifest, layout.head(audit.embeddings))
+    table = read_table(manifest / "manifest.parquet", ["image_id", "split", "group_id"])
     images = EmbeddingBlocks.open(embeddings, table, None)
     others = []
     for number in (1, 2):
