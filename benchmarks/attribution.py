@@ -21,6 +21,7 @@ from torch import Tensor
 from audits.faithfulness.curves import PROTOCOLS, audit_faithfulness
 from audits.faithfulness.orders import METHODS
 from audits.faithfulness.parts import Images, model_of
+from pipeline.artifacts.gaps import Gaps
 from pipeline.attribution.head import Head, unit
 from pipeline.attribution.relevance import (
     CACHED_ROWS,
@@ -168,7 +169,7 @@ def suite(args: argparse.Namespace) -> None:
     def audit() -> None:
         model = model_of(head, atoms, bias)
         generator = torch.Generator().manual_seed(0)
-        audit_faithfulness(own, reference, texts, model, config, generator)
+        audit_faithfulness(own, reference, texts, model, config, generator, Gaps())
 
     taken = seconds(audit)
     outputs = 2 * len(own.x) * len(METHODS) * len(PROTOCOLS) * (config.steps + 1)

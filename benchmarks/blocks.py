@@ -20,7 +20,7 @@ import pyarrow as pa
 import torch
 
 from pipeline.embeddings.vectors import vector_table, write_vectors
-from pipeline.sae.blocks import POOL_BYTES, EmbeddingBlocks
+from pipeline.sae.blocks import POOL_BYTES, Column, EmbeddingBlocks
 
 SHARD_ROWS = 8192
 WRITTEN = 512  # images that are made at a time
@@ -92,7 +92,7 @@ def main() -> None:
 
 def read(folder: Path, manifest: pd.DataFrame, args: argparse.Namespace, size: int) -> None:
     """Open the shards, take the mean, and go through an epoch of each fraction."""
-    columns = ("x", "spatial") if args.tokens else ("x",)
+    columns: tuple[Column, ...] = ("x", "spatial") if args.tokens else ("x",)
     begun = now()
     blocks = EmbeddingBlocks.open(folder, manifest, "train", columns, args.pool_bytes)
     timed("open", begun)

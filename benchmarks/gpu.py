@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,8 @@ def compare_saes(table: Table, device: str, folder: Path) -> None:
 
     x = torch.cat([batch.x for batch in blocks.in_order(256) if batch.x is not None])
     sae = trained("cpu")[0]
-    there = Sae(*sae.atoms.shape, sae.slots, sae.threshold).to(device)
+    components, width = sae.atoms.shape
+    there = Sae(components, width, sae.slots, sae.threshold).to(device)
     there.load_state_dict(sae.state_dict())
     codes = encode_blocks(sae, x)
 
@@ -224,10 +226,12 @@ def compare_embeddings(table: Table, device: str, folder: Path) -> None:
         model.model.to(where)
         return text_embeddings(model, ["a photo of a bat", "a ship", "text in the image"])
 
+    def tokens_away(tokens: int) -> float:
+        return away(embedded(device, "float32", tokens), embedded("cpu", "float32", tokens))
+
     for tokens in (0, 2):
         what = "embed: spatial tokens" if tokens else "embed: class tokens"
-        table.held(f"{what}, float32", lambda t=tokens: away(
-            embedded(device, "float32", t), embedded("cpu", "float32", t)), 1e-5)  # fmt: skip
+        table.held(f"{what}, float32", partial(tokens_away, tokens), 1e-5)
     table.held(
         "embed: class tokens, precision auto",
         lambda: away(embedded(device, "auto", 0), embedded("cpu", "float32", 0)),
@@ -412,10 +416,8 @@ def main() -> None:
         if not args.small:
             table.attempt("timing SAEs", lambda: time_saes(table, device, folder))
             for name in ("ViT-B-32", "ViT-L-14"):
-                table.attempt(
-                    f"timing {name}",
-                    lambda name=name: time_embedding(table, device, folder, name, args.count),
-                )
+                time_it = partial(time_embedding, table, device, folder, name, args.count)
+                table.attempt(f"timing {name}", time_it)
     card = torch.cuda.get_device_name() if device == "cuda" else device
     print(f"{card}, torch {torch.__version__}, {os.cpu_count()} cores")
     print(pd.DataFrame(table.rows).to_string(index=False))

@@ -13,7 +13,7 @@ from pipeline.attribution.relevance import Codes
 from pipeline.config import SaeConfig
 
 # overcomplete 0.3.0 asks for a function that matplotlib has dropped.
-plt.cm.get_cmap = lambda name: matplotlib.colormaps[name]  # type: ignore[attr-defined]
+plt.cm.get_cmap = lambda name: matplotlib.colormaps[name]
 os.environ["SPARSIFY_DISABLE_TRITON"] = "1"  # there is no GPU to run it
 
 
@@ -137,12 +137,9 @@ class Sparsify(Learner):
         torch.manual_seed(seed)
         self.sae = SparseCoder(width, SparseCoderConfig(num_latents=components, k=k))
         self.signum = signum
-        self.optimizer: Any = (
-            ScheduleFreeWrapper(SignSGD(self.sae.parameters()), momentum=0.95)
-            if signum
-            else torch.optim.Adam(self.sae.parameters())
-        )
+        self.optimizer: Any = torch.optim.Adam(self.sae.parameters())
         if signum:
+            self.optimizer = ScheduleFreeWrapper(SignSGD(self.sae.parameters()), momentum=0.95)
             self.optimizer.train()
         self.idle = torch.zeros(components)
 

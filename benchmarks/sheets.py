@@ -60,7 +60,7 @@ class Pictures:
         chosen = [image_ids[at * len(image_ids) // count] for at in range(count)]
         sheet = Image.new("RGB", (COLUMNS * EDGE, rows * EDGE), "white")
         for at, image_id in enumerate(chosen):
-            content = read_bytes(self._root, self._table.loc[image_id, "path"])
+            content = read_bytes(self._root, str(self._table.loc[image_id, "path"]))
             picture = decode(content, self._reading, EDGE).rgb
             picture = picture.resize((EDGE, EDGE), Image.Resampling.LANCZOS)
             sheet.paste(picture, (at % COLUMNS * EDGE, at // COLUMNS * EDGE))

@@ -40,5 +40,6 @@ if module and sys.orig_argv[1:3] == ["-m", module]:
 
     pq.ParquetWriter.__init__ = remember
     pq.ParquetWriter.close = dying(close, lambda writer: writer.clip_audit_path)
-    for kind in (safetensors.torch, safetensors.numpy):
+    kinds: tuple[Any, ...] = (safetensors.torch, safetensors.numpy)
+    for kind in kinds:
         kind.save_file = dying(kind.save_file, lambda tensors, path, *_: path)
