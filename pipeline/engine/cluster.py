@@ -4,8 +4,8 @@ Ray's actors and tasks, and no Ray Data: a unit is a whole shard, which is kept 
 so that nothing flows between units that Ray Data would stream; and a unit of a process that has
 died goes to another at once, which waits for no successor of the dead one.
 
-Processes see the repository at the same place as this one. No pickle is read that did not come from
-this process or one that it started.
+Processes see the repository at the same place as this one. What they are sent goes through Ray's
+own object store; nothing that lies in a file is loaded as code.
 """
 
 import os
@@ -93,7 +93,7 @@ class Cluster:
         self.about: Any = None
         self.ray = ray
         self.need = need
-        self.make = ray.put(ray.cloudpickle.dumps((make, *repeatable)))
+        self.make = [ray.put((make, *repeatable))]
         self.look = (os.getcwd(), seen, _versions())
         options = {"num_cpus": need["CPU"], "num_gpus": need["GPU"], "max_restarts": 0}
         self.process = ray.remote(process_class()).options(**options)
@@ -240,10 +240,9 @@ def by_tasks(
 ) -> Iterator[Made]:
     """As `Ahead`: tasks of one processor each, on any node; those of a dead node are done again."""
     import ray
-    from ray import cloudpickle
 
     task = ray.remote(caller()).options(num_cpus=1, max_retries=-1)
-    shared = ray.put(cloudpickle.dumps(function))
+    shared = [ray.put(function)]
     left, waiting = iter(items), deque[Any]()
     while True:
         for item in left:
@@ -262,7 +261,7 @@ def _imported() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
-        from ray import cloudpickle, exceptions  # noqa: F401
+        from ray import exceptions  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             "engine is ray in params.yaml, and Ray is not installed: `pip install -e '.[ray]'` on "

@@ -137,7 +137,7 @@ class Engine(NamedTuple):
         """Those who do some units.
 
         Args:
-            make: makes what does them; on a cluster it is pickled, and called in each process.
+            make: makes what does them; on a cluster it is sent to each process and called there.
             needs: what such a process has to have.
             most: units that there are at most.
 

@@ -15,11 +15,14 @@ def process_class() -> type:
 
     class Process:
         def start(
-            self, root: str, seen: list[str], versions: dict[str, str], make: bytes
+            self, root: str, seen: list[str], versions: dict[str, str], make: list[Any]
         ) -> tuple[str | None, Any]:
-            """What is wrong here; or None, and what the work is about."""
+            """What is wrong here; or None, and what the work is about.
+
+            `make` holds a reference that only this method can follow: Ray follows those that are
+            arguments themselves before the repository is known to be here.
+            """
             import os
-            import pickle
             import sys
             from importlib import metadata
 
@@ -40,7 +43,7 @@ def process_class() -> type:
             os.environ["TQDM_DISABLE"] = "1"  # whoever waits for the units shows progress
             os.chdir(root)
             sys.path.insert(0, root)
-            maker, threads, seed = pickle.loads(make)
+            maker, threads, seed = ray.get(make[0])
             from pipeline.artifacts.stage import set_threads
 
             set_threads(threads, seed)
@@ -59,17 +62,18 @@ def process_class() -> type:
     return Process
 
 
-def caller() -> Callable[[str, bytes, Any], Any]:
-    """A function that calls a pickled one in a folder; pickled whole, likewise."""
+def caller() -> Callable[[str, list[Any], Any], Any]:
+    """A function that calls one that is referred to, in a folder; sent whole, likewise."""
 
-    def call(root: str, function: bytes, item: Any) -> Any:
+    def call(root: str, function: list[Any], item: Any) -> Any:
         import os
-        import pickle
         import sys
+
+        import ray
 
         os.chdir(root)
         if root not in sys.path:
             sys.path.insert(0, root)
-        return pickle.loads(function)(item)
+        return ray.get(function[0])(item)
 
     return call

@@ -4,7 +4,6 @@ A process dies where it is asked to do a unit that `kills` says so of.
 """
 
 import itertools
-import pickle
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -28,18 +27,20 @@ class Ray:
         self.kills = kills
         self.alive = [{"Alive": True, "Resources": {"CPU": 1.0}} for _ in range(nodes)]
         self.exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
-        self.cloudpickle = SimpleNamespace(dumps=pickle.dumps)
         self.util = SimpleNamespace(get_node_ip_address=lambda: "10.0.0.7")
         self.numbers = itertools.count()
         self.calls: dict[int, Callable[[], Any]] = {}
+        self.kept: dict[int, Any] = {}
         self.done_by: list[tuple[Any, int]] = []
         """Each unit that was done, and by which process."""
 
     def nodes(self) -> list[dict[str, Any]]:
         return self.alive
 
-    def put(self, value: Any) -> Any:
-        return value
+    def put(self, value: Any) -> int:
+        ref = next(self.numbers)
+        self.kept[ref] = value
+        return ref
 
     def shutdown(self) -> None:
         self.calls.clear()
@@ -58,6 +59,8 @@ class Ray:
         return refs[-1:], refs[:-1]  # not in the order of asking
 
     def get(self, ref: int) -> Any:
+        if ref in self.kept:
+            return self.kept[ref]
         try:
             return self.calls.pop(ref)()
         except RayError:
