@@ -4,8 +4,6 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
-# Threads that wait for each other sleep: spinning ones waste a core that other work could use.
-export OMP_WAIT_POLICY ?= passive
 
 .PHONY: audit ui test check format setup lock
 

@@ -1,0 +1,3 @@
+"""Tests compute as stages do: this is imported before the libraries that it settles."""
+
+import pipeline  # noqa: F401

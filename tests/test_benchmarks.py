@@ -187,3 +187,10 @@ class TestNames:
         assert table["thing"].to_dict() == {0: "cricket_bat", 2: "cricket_bat written", 3: "moon"}
         assert table["right"].to_dict() == {0: True, 2: True, 3: False}
         assert names.share(table) == "2 of 3 named right = 0.667"
+
+    def test_by_its_class_a_component_has_the_word_of_the_images_that_it_tells(self):
+        activation = np.zeros((6, 2))
+        activation[:2, 0] = 1, 2  # bats
+        activation[3:, 1] = 1, 2, 2  # moons before suns
+        words = names.by_class(activation, self.images["label"], self.classes)
+        assert words.tolist() == ["bat", "moon"]

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import PurePath
 from typing import Any
 
-import numpy  # noqa: F401  (threadpoolctl knows what is loaded)
+import numpy
+import torch
 from threadpoolctl import threadpool_info
 
 PACKAGES = (
@@ -61,9 +62,15 @@ def lock_hashes(lock: Mapping[str, Any], paths: Sequence[str]) -> dict[str, str]
 
 
 def processor() -> str:
-    """What decides how sums are rounded: the architecture and the kernels that BLAS takes on it."""
+    """What decides how sums are rounded: the architecture, and what the libraries use on it.
+
+    That is the vector instructions that PyTorch and NumPy have found, and the kernels of BLAS,
+    which may be the same where those are not (OPENBLAS_CORETYPE sets them).
+    """
+    vectors = numpy.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     kernels = {str(one["architecture"]) for one in threadpool_info() if "architecture" in one}
-    return " ".join([platform.machine(), *sorted(kernels)])
+    capability = torch.backends.cpu.get_cpu_capability()
+    return " ".join([platform.machine(), capability, *vectors, *sorted(kernels)])
 
 
 def provenance(
