@@ -83,7 +83,10 @@ def unique_labels(
 
 
 class Farthest:
-    """The images farthest along each of some directions, of what has come so far."""
+    """The images farthest along each of some directions, of what has come so far.
+
+    Of equals those that came first.
+    """
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -91,17 +94,21 @@ class Farthest:
 
     def add(self, projections: Float[Tensor, "b q"], rows: Int[Tensor, " b"]) -> None:
         """Take in images by where they lie along each direction."""
+        if len(self._values) == self._count:
+            better = (projections > self._values[-1]).any(dim=1)
+            projections, rows = projections[better], rows[better]
         of = rows[:, None].expand(projections.shape)
         if len(self._values):
             projections = torch.cat([self._values, projections])
             of = torch.cat([self._rows, of])
-        best = projections.topk(min(self._count, len(projections)), dim=0)
-        self._values, self._rows = best.values, of.gather(0, best.indices)
+        best = projections.sort(dim=0, descending=True, stable=True)
+        self._values = best.values[: self._count]
+        self._rows = of.gather(0, best.indices[: self._count])
 
     @property
     def rows(self) -> Int[Tensor, "q count"]:
         """The farthest first; all images where there are fewer than asked for."""
-        return self._rows.T
+        return self._rows.T.contiguous()
 
 
 def principal_axes(x: Tensor | OnDisk, rows: Int[Tensor, " r"]) -> Float[Tensor, "q d"]:

@@ -77,6 +77,14 @@ def test_direction_tops_are_the_farthest_images() -> None:
             assert found.rows.tolist() == expected
 
 
+def test_of_images_equally_far_the_first_are_taken() -> None:
+    for sizes in ([6], [2, 4], [1, 1, 4]):
+        found = Farthest(2)
+        for rows in torch.arange(6).split(sizes):
+            found.add(torch.tensor([[1.0], [3], [3], [2], [3], [3]])[rows], rows)
+        assert found.rows.tolist() == [[1, 2]]
+
+
 def test_bases_look_at_train_images_along_neurons_and_principal_axes() -> None:
     generator = torch.Generator().manual_seed(0)
     planted = torch.tensor([0.6, 0.8, 0.0])
