@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from pipeline import layout
+from pipeline.artifacts.on_disk import OnDisk
 from pipeline.artifacts.store import read_json, read_table
 from pipeline.attribution.head import Head
 from pipeline.attribution.relevance import Codes
 from pipeline.config import Params
-from pipeline.embeddings.vectors import read_embeddings
+from pipeline.embeddings.vectors import store_embeddings
 from pipeline.models.files import read_head, read_texts
 from pipeline.sae import files
-from pipeline.sae.codes import read_codes
+from pipeline.sae.codes import StoredCodes, read_codes
 
 COLUMNS = ["image_id", "split", "label", "group_id"]
 """Of the manifest; at a million images the others are as much memory again."""
@@ -24,13 +25,17 @@ COLUMNS = ["image_id", "split", "label", "group_id"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Cached artifacts of an audit, rows aligned."""
+    """Cached artifacts of an audit, rows aligned.
+
+    What there is of every image, but for its id and labels, stays on the disk: take the rows that
+    are wanted, by `tokens` and `coded`.
+    """
 
     images: pd.DataFrame
     """Manifest rows in the order of x, indexed 0 to n − 1: COLUMNS."""
-    x: Tensor
-    """Class tokens [n, d] in the precision in which they are stored; see `tokens`."""
-    codes: Codes
+    x: Tensor | OnDisk
+    """Class tokens [n, d] in the precision in which they are stored."""
+    codes: Codes | StoredCodes
     """Sparse codes [n, k]."""
     head: Head
     atoms: Tensor
@@ -50,6 +55,10 @@ class Inputs:
     def tokens(self, rows: Tensor | slice) -> Tensor:
         """Class tokens of some images in float32: rows as positions [r], a mask [n] or a slice."""
         return self.x[rows].float()
+
+    def coded(self, rows: Tensor | slice) -> Codes:
+        """Codes of some images, rows as of `tokens`."""
+        return Codes(*(part[rows] for part in self.codes))
 
     def split(self, name: str) -> Tensor:
         """Mask [n] of the images of a split."""
@@ -86,15 +95,15 @@ def load_inputs(params: Params, name: str) -> Inputs:
     """
     audit = params.audit(name)
     manifest = layout.manifest(audit.dataset)
-    embeddings = read_embeddings(layout.embeddings(audit.embeddings), "x")
+    embedded, x = store_embeddings(layout.embeddings(audit.embeddings), "x")
     sae = files.load(layout.sae(name))
     image_ids, codes = read_codes(layout.codes(name), sae.slots)
-    if not np.array_equal(image_ids, embeddings.image_ids):
+    if not np.array_equal(image_ids, embedded):
         raise ValueError(f"codes and embeddings of {name} are of different images: run `dvc repro`")
     classes = pd.DataFrame(read_json(manifest / "classes.json"))
     return Inputs(
         images=align(read_table(manifest / "manifest.parquet", COLUMNS), image_ids),
-        x=torch.from_numpy(embeddings.values),
+        x=x,
         codes=codes,
         head=read_head(layout.head(audit.embeddings)),
         atoms=sae.atoms.data,

@@ -78,7 +78,7 @@ def inject(inputs: Inputs, share: float, rng: np.random.Generator) -> Inputs:
         activation[rows, position] = (relevance / slope).where(slope > 0, 0.0)
     component = torch.arange(m, m + count).expand(len(inputs.x), -1)
     new = Codes(torch.where(activation > 0, component, 0), activation)
-    parts = zip(inputs.codes, new, strict=True)
+    parts = zip(inputs.coded(slice(None)), new, strict=True)
     codes = Codes(*(torch.cat([old, more.to(old.dtype)], dim=1) for old, more in parts))
     return replace(inputs, codes=codes, atoms=torch.cat([inputs.atoms, directions]))
 
@@ -94,7 +94,7 @@ def injected(
         flags = find_flags(made, *reference(made), no_compounds(made), config, repeat).flags
         hit += len({f.position for f in flags if f.component == m + f.position})
         asked += count
-        fired = (made.codes.activation[:, -count:] > 0).float().mean()
+        fired = (made.coded(slice(None)).activation[:, -count:] > 0).float().mean()
         silent += (1 - float(fired) / share) / args.repeats
     return {
         "injected": share,
@@ -167,7 +167,7 @@ def sampled(inputs: Inputs, size: int, rng: np.random.Generator) -> Inputs:
         inputs,
         images=inputs.images.iloc[rows.numpy()].reset_index(drop=True),
         x=inputs.tokens(rows),
-        codes=Codes(*(part[rows] for part in inputs.codes)),
+        codes=inputs.coded(rows),
     )
 
 
@@ -180,21 +180,22 @@ def plant(
     output is the median of the class's own.
     """
     own, component = inputs.class_index == position, len(inputs.atoms)
-    direction = inputs.x[own].float().mean(dim=0) - inputs.x.float().mean(dim=0)
+    x = inputs.tokens(slice(None)).clone()
+    direction = x[own].mean(dim=0) - x.mean(dim=0)
     direction = direction / direction.norm()
     t = inputs.texts["short"][position : position + 1]
-    median = cosine_outputs(inputs.x[own].float(), t, inputs.head).median()
-    strength = torch.linspace(0, 2 * float(inputs.x.float().norm(dim=1).mean()), STRENGTHS)
+    median = cosine_outputs(x[own], t, inputs.head).median()
+    strength = torch.linspace(0, 2 * float(x.norm(dim=1).mean()), STRENGTHS)
     images = inputs.images[(inputs.class_index == other).numpy()].drop_duplicates("group_id")
     rows = torch.from_numpy(rng.choice(images.index.to_numpy(), groups, replace=False))
-    tried = inputs.x[rows].float()[:, None] + strength[:, None] * direction
+    tried = x[rows][:, None] + strength[:, None] * direction
     y = cosine_outputs(tried.flatten(0, 1), t, inputs.head).view(len(rows), -1)
     enough = torch.where((y >= median).any(dim=1), (y >= median).int().argmax(dim=1), y.argmax(1))
-    x, slot = inputs.x.clone(), torch.zeros(len(inputs.x), 1)
-    x[rows] = tried[torch.arange(len(rows)), enough].to(x.dtype)
+    slot = torch.zeros(len(x), 1)
+    x[rows] = tried[torch.arange(len(rows)), enough]
     slot[rows, 0] = strength[enough]
     new = Codes(torch.where(slot > 0, component, 0), slot)
-    parts = zip(inputs.codes, new, strict=True)
+    parts = zip(inputs.coded(slice(None)), new, strict=True)
     codes = Codes(*(torch.cat([old, more.to(old.dtype)], dim=1) for old, more in parts))
     atoms = torch.cat([inputs.atoms, direction[None]])
     return replace(inputs, x=x, codes=codes, atoms=atoms), component

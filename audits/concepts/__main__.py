@@ -2,10 +2,12 @@
 
 from audits.concepts.components import about_components
 from audits.concepts.hidden import (
+    BLOCK,
     STRONGEST,
     bases,
     check_named,
     hidden_concepts,
+    numbered,
     summarise,
     unique_labels,
 )
@@ -15,6 +17,7 @@ from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_table, write_table
+from pipeline.attribution.relevance import blocks
 from pipeline.labels.label import read_labeler_embeddings, read_vocabulary_embeddings
 from pipeline.labels.tops import top_images
 
@@ -27,15 +30,19 @@ def main() -> None:
     train = inputs.split("train")
     labels = read_table(layout.labels(name))
     labeler = layout.concepts_embeddings(audit.dataset)
-    u = read_labeler_embeddings(labeler, inputs.images["image_id"].to_numpy())
     vocabulary = read_vocabulary_embeddings(labeler / "vocabulary.parquet")
     gaps = Gaps()
     needed = audit.label.top_images
     gaps.measured("concepts", lambda: check_named(labels, needed, int(train.sum())))
     rows_of = gaps.measured("concepts.bases", lambda: bases(inputs.x, train, needed)) or {}
-    unique = {basis: unique_labels(rows, u, vocabulary) for basis, rows in rows_of.items()}
+    ids = inputs.images["image_id"].to_numpy()
+    unique = {
+        basis: unique_labels(rows, read_labeler_embeddings(labeler, ids[shown]), vocabulary)
+        for basis, (rows, shown) in ((basis, numbered(rows)) for basis, rows in rows_of.items())
+    }
     count = min(STRONGEST, needed)
-    strongest = top_images([(inputs.codes, train)], audit.sae.components, count).activation
+    parts = ((inputs.coded(rows), train[rows]) for rows in blocks(len(train), BLOCK))
+    strongest = top_images(parts, audit.sae.components, count).activation
     hidden = hidden_concepts(labels, audit.concepts)
     metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique, gaps)
     metrics["names"] = summarise_names(labels, gaps)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.attribution.head import unit
 from pipeline.attribution.relevance import Codes
+from pipeline.sae.codes import StoredCodes
 
 BINS = 16
 """Of a component's activations."""
@@ -17,7 +18,7 @@ BLOCK = 1024
 
 
 def spread(
-    codes: Codes, counted: Bool[Tensor, " n"], components: int
+    codes: Codes | StoredCodes, counted: Bool[Tensor, " n"], components: int
 ) -> tuple[Float[np.ndarray, " m"], Int[np.ndarray, "m b"]]:
     """Largest activation of each component, and how many images fire it how strongly.
 
@@ -35,8 +36,9 @@ def spread(
     rows = counted.nonzero()[:, 0].split(BLOCK)
 
     def active(part: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        on = codes.activation[part] > 0
-        return codes.component[part][on].numpy(), codes.activation[part][on].numpy()
+        component, activation = codes.component[part], codes.activation[part]
+        on = activation > 0
+        return component[on].numpy(), activation[on].numpy()
 
     for part in rows:
         np.maximum.at(largest, *active(part))
@@ -68,7 +70,7 @@ def neighbours(
 
 
 def about_components(
-    codes: Codes, counted: Bool[Tensor, " n"], atoms: Float[Tensor, "m d"]
+    codes: Codes | StoredCodes, counted: Bool[Tensor, " n"], atoms: Float[Tensor, "m d"]
 ) -> pd.DataFrame:
     """One row a component: component, largest and activations (`spread`), neighbours and cosines
     (`neighbours`)."""

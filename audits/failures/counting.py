@@ -60,8 +60,9 @@ def firing_units(inputs: Inputs, split: str) -> tuple[np.ndarray, np.ndarray]:
     for position, rows in own_images(inputs, split):
         unit = pd.factorize(groups.iloc[rows.numpy()])[0]
         units[position] = unit.max(initial=-1) + 1
-        image, slot = np.nonzero(inputs.codes.activation[rows].numpy() > 0)
-        component = inputs.codes.component[rows].numpy()[image, slot]
+        codes = inputs.coded(rows)
+        image, slot = np.nonzero(codes.activation.numpy() > 0)
+        component = codes.component.numpy()[image, slot]
         pairs = np.unique(unit[image].astype(np.int64) * m + component)
         firing[position] = np.bincount(pairs % m, minlength=m)
     return firing, units

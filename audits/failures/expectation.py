@@ -117,8 +117,9 @@ def view(
     units, unit_of = np.unique(count * group + label, return_inverse=True)
     asked = torch.from_numpy(rows)
     every = class_relevance(inputs, asked, inputs.texts["short"][expected.position], kind)
-    image, slot = np.nonzero(inputs.codes.activation[asked].numpy() > 0)
-    component = inputs.codes.component[asked].numpy()[image, slot]
+    codes = inputs.coded(asked)
+    image, slot = np.nonzero(codes.activation.numpy() > 0)
+    component = codes.component.numpy()[image, slot]
     relevance = every.numpy()[image, slot].astype(np.float64)
     m = len(inputs.atoms)
     pairs, pair = np.unique(unit_of[image] * m + component, return_inverse=True)

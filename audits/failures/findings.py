@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
@@ -287,7 +288,6 @@ def _reason(flag: Flag) -> str:
 
 
 def _strongest(inputs: Inputs, flag: Flag) -> np.ndarray:
-    component = inputs.codes.component[flag.rows].numpy()
-    activation = inputs.codes.activation[flag.rows].numpy()
+    component, activation = (part.numpy() for part in inputs.coded(torch.from_numpy(flag.rows)))
     strength = np.where(component == flag.component, activation, 0).max(axis=1)
     return flag.rows[np.argsort(-strength, kind="stable")[:EXAMPLES]]

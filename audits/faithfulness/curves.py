@@ -27,7 +27,7 @@ from audits.faithfulness.parts import (
 from audits.inputs import Inputs
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
 from pipeline.attribution.head import Head
-from pipeline.attribution.relevance import Codes, logit_lens
+from pipeline.attribution.relevance import logit_lens
 from pipeline.config import FaithfulnessConfig
 
 PROTOCOLS = {
@@ -283,7 +283,8 @@ def measure(
     def images(rows: np.ndarray) -> Images:
         # Effects are small differences of cosines: double precision keeps them.
         part = torch.from_numpy(rows)
-        codes = Codes(inputs.codes.component[part], inputs.codes.activation[part].double())
+        codes = inputs.coded(part)
+        codes = codes._replace(activation=codes.activation.double())
         return Images(inputs.x[part].double(), codes, target[part])
 
     gamma, beta, eps, w_proj = inputs.head

@@ -10,6 +10,7 @@ from audits.plan.beginning import Spent
 from audits.plan.calibration import ModelRates, SaeRates
 from pipeline.config import Params, SaeConfig
 from pipeline.embeddings.plan_shifts import sampled
+from pipeline.sae.blocks import POOL_BYTES
 from pipeline.sae.start import PASSES
 
 START = 8.5
@@ -32,6 +33,7 @@ NOTHING = (8.1, 0.0)
 """Of `shortcut` where there is none."""
 BYTES = {"prepare": 90, "encode": 3}
 """That the samples took for an image, and for an image's component."""
+IDS = 400  # bytes of an image's id, labels and group, which every stage holds
 FORMS = 2  # prompt forms with templates, and as many without
 COVERED = 2  # views with a part covered, where there are masks
 
@@ -86,8 +88,8 @@ def costs(
     entry = params.entry(audit.embeddings)
     size = np.dtype(entry.dtype).itemsize
     vectors = n * own.width * size
-    # Images, classes tokens and codes in float32, and blocks of them.
-    held = light.memory + vectors + n * sae.k * 12
+    held = light.memory + n * IDS
+    pools = min(vectors, 2 * POOL_BYTES) + n * IDS
     atoms = 2 * sae.components * own.width * 4
     loaded = heavy.seconds + own.load
     with_model = heavy.memory + own.memory
@@ -112,7 +114,7 @@ def costs(
             train,
             light.seconds + (0 if audit.dictionary else one_sae(sae, train, n - train, rates.sae)),
             atoms,
-            light.memory + vectors + 4 * atoms,
+            light.memory + pools + 4 * atoms,
         ),
     }
     for key in {audit.embeddings, dataset.embeddings}:
@@ -126,20 +128,20 @@ def costs(
     further = 0 if audit.dictionary else audit.stability.seeds - 1
     half = one_sae(sae, train // 2, 0, rates.sae)
     found["train_further"] = Cost(
-        train, light.seconds + further * half, further * atoms, light.memory + vectors + 4 * atoms
+        train, light.seconds + further * half, further * atoms, light.memory + pools + 4 * atoms
     )
     matches = further * (further + 1) / 2 + 2
     found["stability"] = Cost(
         n,
         light.seconds + (further + 1) * n * rates.sae.encode + matches * rates.sae.match,
         None,
-        light.memory + vectors + (further + 1) * atoms,
+        light.memory + pools + (further + 1) * atoms,
     )
     found["encode"] = Cost(
         n,
         light.seconds + (2 * n - train) * rates.sae.encode,
         n * sae.k * BYTES["encode"],
-        light.memory + vectors + atoms,
+        light.memory + pools + atoms,
     )
     found["perturb"] = Cost(0, heavy.seconds, 0, heavy.memory)
     if config := audit.shortcut:

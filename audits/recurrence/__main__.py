@@ -28,9 +28,9 @@ from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_json, read_table, write_table
-from pipeline.attribution.relevance import Codes
 from pipeline.config import FailuresConfig
 from pipeline.sae import files
+from pipeline.sae.codes import StoredCodes
 from pipeline.sae.halves import half
 from pipeline.sae.model import Sae
 
@@ -47,16 +47,15 @@ def seen_by(inputs: Inputs, sae: Sae, seen: np.ndarray) -> Inputs:
         sae: the other dictionary.
         seen: mask [n] of images; the others are of no split and have no codes.
     """
-    component = torch.zeros(len(inputs.x), sae.slots, dtype=torch.int32)
-    activation = torch.zeros(len(inputs.x), sae.slots)
+    found = StoredCodes.empty(layout.DATA, len(inputs.x), sae.slots)
     for rows in torch.from_numpy(np.flatnonzero(seen)).split(ROWS):
         codes = sae.encode(inputs.tokens(rows))
-        component[rows] = codes.component.int()
-        activation[rows] = codes.activation
+        for held, part in zip(found, codes, strict=True):
+            held[rows] = part
     return replace(
         inputs,
         images=inputs.images.assign(split=np.where(seen, "train", "")),
-        codes=Codes(component, activation),
+        codes=found,
         atoms=sae.atoms.data,
         bias=sae.bias.data,
     )

@@ -13,7 +13,6 @@ from audits.inputs import Inputs
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import cosine_outputs
 from pipeline.attribution.relevance import (
-    Codes,
     ablation,
     act_grad,
     blocks,
@@ -83,7 +82,7 @@ def class_relevance(
     relevance = torch.empty(len(rows), inputs.codes.component.shape[1])
     for part in blocks(len(rows), BLOCK_ROWS):
         x = inputs.tokens(rows[part])
-        codes = Codes(*(tensor[rows[part]] for tensor in inputs.codes))
+        codes = inputs.coded(rows[part])
         asked = t.expand(len(x), -1)
         of = (codes, inputs.atoms)
         if kind == "act_grad":

@@ -1,13 +1,13 @@
 """Distractors: images of other classes that a finding is about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csc_array, csr_array, vstack
 
 from pipeline.artifacts.store import read_table
 from pipeline.attribution.relevance import Codes
@@ -28,20 +28,23 @@ class Distractors(NamedTuple):
     """Images, as rows of Inputs.images."""
 
 
-def component_columns(codes: Codes, components: Sequence[int], m: int) -> csc_array:
+def component_columns(parts: Iterable[Codes], components: Sequence[int], m: int) -> csc_array:
     """Activations of some components as sparse columns [n, len(components)], all taken at once.
 
     Args:
-        codes: of all images; each component once an image.
+        parts: codes of all images, each component once an image; one part is held at a time.
         components: which, in the order of the columns.
         m: number of components there are.
     """
-    component, activation = codes.component.numpy(), codes.activation.numpy()
-    n, k = component.shape
-    starts = np.arange(0, n * k + 1, k)
-    table = csr_array((activation.reshape(-1), component.reshape(-1), starts), shape=(n, m))
-    columns = table[:, list(components)].tocsc()
-    columns.eliminate_zeros()  # empty slots
+    found = []
+    for codes in parts:
+        component, activation = codes.component.numpy(), codes.activation.numpy()
+        n, k = component.shape
+        starts = np.arange(0, n * k + 1, k)
+        table = csr_array((activation.reshape(-1), component.reshape(-1), starts), shape=(n, m))
+        found.append(table[:, list(components)])
+        found[-1].eliminate_zeros()  # empty slots
+    columns: csc_array = vstack(found, format="csc")
     return columns
 
 

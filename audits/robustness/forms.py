@@ -1,6 +1,6 @@
 """How well a class is told from its distractors, by prompt form (paper, Sec. 5.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,11 @@ from audits.robustness.linear import LinearClassifier
 from audits.robustness.separability import separability
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import cosine_outputs, project, unit
+from pipeline.attribution.relevance import Codes, blocks
 from pipeline.config import RobustnessConfig
 
+BLOCK = 8192
+"""Images whose codes are held at once."""
 COLUMNS = ["finding_id", "mode", "form", "distractors"]
 COLUMNS += ["spurious_auc", "valid_auc", "spurious_ap", "valid_ap"]
 LEFT_OUT = ["finding_id", "reason"]
@@ -34,8 +37,14 @@ SETS, CLASSIFIER = "distractors.parquet", "classifier.safetensors"
 
 def component_activation(inputs: Inputs, component: int) -> np.ndarray:
     """Activation [n] of one component, 0 where it is off."""
-    hit = inputs.codes.component == component
-    return (inputs.codes.activation * hit).amax(dim=1).numpy()
+    found = [
+        (codes.activation * (codes.component == component)).amax(dim=1) for codes in _parts(inputs)
+    ]
+    return torch.cat(found).numpy()
+
+
+def _parts(inputs: Inputs) -> Iterator[Codes]:
+    return (inputs.coded(rows) for rows in blocks(len(inputs.images), BLOCK))
 
 
 def labelled(inputs: Inputs, split: str) -> Tensor:
@@ -179,7 +188,7 @@ def own_sets(
     return finding_distractors(
         kept,
         found_on({key: evidence[key] for key in kept["finding_id"]}, inputs.images["image_id"]),
-        component_columns(inputs.codes, kept["component"].tolist(), len(inputs.atoms)),
+        component_columns(_parts(inputs), kept["component"].tolist(), len(inputs.atoms)),
         {label: index for index, label in enumerate(inputs.classes["label"])},
         labelled(inputs, "val").numpy(),
         inputs.class_index.numpy(),

@@ -32,8 +32,7 @@ def verdicts(findings: pd.DataFrame, components: int) -> list[str | None]:
 
 def codes_of(inputs: Inputs, images: Images) -> Codes:
     """Codes of some images."""
-    rows = torch.from_numpy(images.rows)
-    return Codes(inputs.codes.component[rows], inputs.codes.activation[rows])
+    return inputs.coded(torch.from_numpy(images.rows))
 
 
 def component_table(

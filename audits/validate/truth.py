@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.metrics import roc_auc_score
 
 from audits.inputs import Inputs
@@ -138,7 +139,8 @@ def plants(
     one. What the images do not allow stays null, with a gap.
     """
     val = inputs.split("val").numpy()
-    y = cosine_outputs(inputs.tokens(slice(None)), inputs.texts["short"], inputs.head).numpy()
+    x = inputs.tokens(torch.from_numpy(val))
+    y = cosine_outputs(x, inputs.texts["short"], inputs.head).numpy()
     labels = {label: position for position, label in enumerate(inputs.classes["label"])}
     rows = []
     for (plant, attacked, mode), part in truth.groupby(["plant", "class", "mode"]):
@@ -154,7 +156,7 @@ def plants(
         else:
             own = (inputs.images["label"] == attacked).to_numpy(dtype=bool)
             position = labels.get(attacked, 0)  # a class that was left out has no images
-            sides = (y[val, position], own[val], carrying[val])
+            sides = (y[:, position], own[val], carrying[val])
             auc = gaps.measured(f"planted.{plant}", partial(spurious_auc, *sides))
             ids = [finding_id for finding_id, found in right.items() if found == plant]
             row |= {"found": bool(ids), "finding_ids": " ".join(ids)}

@@ -63,15 +63,15 @@ def atomic(path: Path) -> Iterator[Path]:
         OSError: the disk is full, or may not be written; the message says what to do.
     """
     place = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
-    with _remedied(path, FULL | CLOSED):
+    with remedied(path, FULL | CLOSED):
         place.mkdir(parents=True)
     try:
         with FileLock(place / LOCK):
             temporary = place / path.name
             # Rights are not asked about here: the block may read elsewhere.
-            with _remedied(path, FULL):
+            with remedied(path, FULL):
                 yield temporary
-            with _remedied(path, FULL | CLOSED):
+            with remedied(path, FULL | CLOSED):
                 if temporary.is_dir():
                     put_folder(temporary, path)
                 else:
@@ -81,8 +81,13 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _remedied(path: Path, known: Mapping[int, str]) -> Iterator[None]:
-    """Say of a fault of the disk which file it hit, what is left and what to do."""
+def remedied(path: Path, known: Mapping[int, str]) -> Iterator[None]:
+    """Say of a fault of the disk which file it hit, what is left and what to do.
+
+    Args:
+        path: the file or folder that is written.
+        known: number of a fault → what to do, such as FULL and CLOSED.
+    """
     try:
         yield
     except Exception as error:

@@ -1,16 +1,19 @@
 """Shards of vectors, written so that little is held and reading them back is fast."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.artifacts.on_disk import OnDisk
 from pipeline.artifacts.store import ROW_GROUP_BYTES, atomic, shards
 
 SPLIT = "BYTE_STREAM_SPLIT"
+Whole = TypeVar("Whole", np.ndarray, OnDisk)
 
 
 def vector_table(image_ids: list[str], columns: dict[str, np.ndarray]) -> pa.Table:
@@ -89,15 +92,30 @@ def read_embeddings(folder: Path, column: str) -> Embeddings:
     Raises:
         FileNotFoundError: the folder holds no shards.
     """
+    ids, values = _read(folder, column, np.empty)
+    return Embeddings(ids, values)
+
+
+def store_embeddings(folder: Path, column: str) -> tuple[np.ndarray, OnDisk]:
+    """Image ids [n] and vectors [n, d] that stay on the disk; one shard is held meanwhile.
+
+    Arguments and errors are as of `read_embeddings`.
+    """
+    return _read(folder, column, partial(OnDisk, folder.parent))
+
+
+def _read(
+    folder: Path, column: str, whole: Callable[[tuple[int, int], np.dtype], Whole]
+) -> tuple[np.ndarray, Whole]:
     paths = shards(folder)
-    rows = [pq.read_metadata(path).num_rows for path in paths]
+    n = sum(pq.read_metadata(path).num_rows for path in paths)
+    first = read_vectors(paths[0], column).values
+    values = whole((n, first.shape[1]), first.dtype)
     ids: list[np.ndarray] = []
-    values, end = np.empty(0), 0
-    for path, count in zip(paths, rows, strict=True):
+    end = 0
+    for path in paths:
         part = read_vectors(path, column)
-        if not ids:
-            values = np.empty((sum(rows), part.values.shape[1]), part.values.dtype)
-        values[end : end + count] = part.values
+        values[end : end + len(part.values)] = part.values
         ids.append(part.image_ids)
-        end += count
-    return Embeddings(np.concatenate(ids), values)
+        end += len(part.values)
+    return np.concatenate(ids), values

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from pipeline.artifacts.on_disk import OnDisk
 from pipeline.artifacts.store import shards
 from pipeline.attribution.relevance import Codes
 
@@ -79,13 +80,26 @@ def code_shards(folder: Path, k: int) -> Iterator[CodeShard]:
         yield CodeShard(table.column("image_id").to_numpy(zero_copy_only=False), codes)
 
 
-def read_codes(folder: Path, k: int) -> tuple[np.ndarray, Codes]:
-    """Image ids [n] and codes [n, k] of a folder; one shard more is held meanwhile.
+class StoredCodes(NamedTuple):
+    """Codes of an audit's images, as `Codes`, that stay on the disk: int32 and float32."""
+
+    component: OnDisk
+    activation: OnDisk
+
+    @classmethod
+    def empty(cls, folder: Path, images: int, k: int) -> "StoredCodes":
+        """All slots empty; see `OnDisk` for the folder and errors."""
+        kinds = np.dtype(np.int32), np.dtype(np.float32)
+        return cls(*(OnDisk(folder, (images, k), kind) for kind in kinds))
+
+
+def read_codes(folder: Path, k: int) -> tuple[np.ndarray, StoredCodes]:
+    """Image ids [n] and codes [n, k] of a folder; one shard is held meanwhile.
 
     Arguments and errors are as of `code_shards`.
     """
     n = sum(pq.read_metadata(path).num_rows for path in shards(folder))
-    whole = Codes(torch.zeros(n, k, dtype=torch.int32), torch.zeros(n, k))
+    whole = StoredCodes.empty(folder.parent, n, k)
     ids, end = [], 0
     for part in code_shards(folder, k):
         rows = slice(end, end + len(part.image_ids))

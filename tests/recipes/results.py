@@ -300,7 +300,7 @@ def of_encode() -> Result:
         metrics = read_json(layout.audit(AUDIT, "sae") / "metrics.json")["sae"]
         return {
             "component": codes.component[:12].flatten().tolist(),
-            "activation": some(codes.activation),
+            "activation": some(codes.activation[:]),
             "figures": sorted(metrics),
             "metrics": [round(metrics[name], 6) for name in sorted(metrics)],
         }

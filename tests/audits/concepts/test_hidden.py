@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from audits.concepts.hidden import (
+    Farthest,
     bases,
     check_named,
     clarity_group,
     correlation,
-    direction_tops,
     hidden_concepts,
     summarise,
     unique_labels,
@@ -68,8 +68,21 @@ def test_correlation_by_hand_and_undefined() -> None:
 
 def test_direction_tops_are_the_farthest_images() -> None:
     projections = torch.tensor([[1.0, -5.0], [3.0, 0.0], [2.0, 4.0]])
-    assert direction_tops(projections, 2).tolist() == [[1, 2], [2, 1]]
-    assert direction_tops(projections, 7).shape == (2, 3)
+    for sizes in ([3], [1, 2], [2, 1], [1, 1, 1]):
+        for count, expected in ((2, [[5, 6], [6, 5]]), (7, [[5, 6, 4], [6, 5, 4]])):
+            found = Farthest(count)
+            parts = zip(projections.split(sizes), torch.arange(4, 7).split(sizes), strict=True)
+            for part in parts:
+                found.add(*part)
+            assert found.rows.tolist() == expected
+
+
+def test_of_images_equally_far_the_first_are_taken() -> None:
+    for sizes in ([6], [2, 4], [1, 1, 4]):
+        found = Farthest(2)
+        for rows in torch.arange(6).split(sizes):
+            found.add(torch.tensor([[1.0], [3], [3], [2], [3], [3]])[rows], rows)
+        assert found.rows.tolist() == [[1, 2]]
 
 
 def test_bases_look_at_train_images_along_neurons_and_principal_axes() -> None:

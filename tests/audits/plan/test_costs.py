@@ -7,7 +7,7 @@ import pytest
 
 from audits.plan.beginning import Spent
 from audits.plan.calibration import ModelRates, SaeRates
-from audits.plan.costs import START, Cost, Rates, costs, one_sae
+from audits.plan.costs import IDS, START, Cost, Rates, costs, one_sae
 from pipeline.config import DictionaryConfig, Params, load_params
 from tests.small_repository import ROOT
 
@@ -86,3 +86,14 @@ def test_an_imported_dictionary_is_not_trained(params: Params) -> None:
     audit = params.audit(AUDIT).model_copy(update={"dictionary": given})
     found = planned(params.model_copy(update={"audits": {AUDIT: audit}}))
     assert found["train_sae"].seconds == found["train_further"].seconds == START
+
+
+def test_memory_grows_with_ids_and_with_vectors_up_to_two_pools(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = 4 * 2 * params.audit(AUDIT).sae.components * 10 * 4
+    found = planned(params)
+    assert found["failures"].memory == 100 + 400 * IDS
+    assert found["train_sae"].memory == 100 + 400 * IDS + 400 * 10 * 4 + state
+    monkeypatch.setattr("audits.plan.costs.POOL_BYTES", 5000)
+    assert planned(params)["train_sae"].memory == 100 + 400 * IDS + 2 * 5000 + state

@@ -34,7 +34,8 @@ def test_columns_hold_what_a_scan_of_all_slots_finds():
     component[activation == 0] = 0  # as empty slots are
     codes = Codes(torch.from_numpy(component), torch.from_numpy(activation).float())
     wanted = [7, 0, 39, 7]
-    found = component_columns(codes, wanted, 41)
+    parts = [Codes(*(part[rows] for part in codes)) for rows in (slice(0, 9), slice(9, None))]
+    found = component_columns(parts, wanted, 41)
     assert found.shape == (70, 4)
     assert (found.data > 0).all()
     for column, j in enumerate(wanted):
@@ -44,7 +45,7 @@ def test_columns_hold_what_a_scan_of_all_slots_finds():
 
 def test_no_components_have_no_columns():
     codes = Codes(torch.tensor([[1, 2], [0, 0]]), torch.tensor([[0.5, 2], [0, 0]]))
-    assert component_columns(codes, [], 4).shape == (2, 0)
+    assert component_columns([codes], [], 4).shape == (2, 0)
 
 
 def made(order: np.ndarray):
@@ -58,7 +59,7 @@ def made(order: np.ndarray):
     return (
         findings,
         {"bat-0": place[:3]},
-        component_columns(codes, [0], 1),
+        component_columns([codes], [0], 1),
         {"cat": 0, "bat": 1},
         (np.arange(9) >= 3)[order],
         np.array([0, 0, 0, 0, 0, 0, 1, 0, -1])[order],

@@ -27,9 +27,10 @@ def test_codes_survive_the_disk(tmp_path):
     for k in (3, 4):
         ids, read = read_codes(tmp_path, k)
         assert ids.tolist() == ["a", "b", "c", "d"]
-        assert read.component[:, :3].tolist() == codes.component.tolist()
-        assert read.activation[:, :3].tolist() == codes.activation.tolist()
-        assert not read.component[:, 3:].any() and not read.activation[:, 3:].any()
+        component, activation = (part[:] for part in read)
+        assert component[:, :3].tolist() == codes.component.tolist()
+        assert activation[:, :3].tolist() == codes.activation.tolist()
+        assert not component[:, 3:].any() and not activation[:, 3:].any()
     with pytest.raises(ValueError, match=r"part-00000\.parquet: .* 3 active components, more than"):
         read_codes(tmp_path, 2)
 
@@ -51,8 +52,9 @@ def test_activations_that_half_precision_cannot_hold_are_kept(tmp_path, scale):
     kinds = [str(pq.read_schema(path).field("activation").type) for path in shards(tmp_path)]
     assert kinds == ["list<element: halffloat>", "list<element: float>"]
     _, read = read_codes(tmp_path, 2)
-    assert read.activation.tolist() == codes.activation.tolist()
-    assert read.component[codes.activation > 0].tolist() == [5, 0, 11, 0, 3, 2, 7]
+    component, activation = (part[:] for part in read)
+    assert activation.tolist() == codes.activation.tolist()
+    assert component[codes.activation > 0].tolist() == [5, 0, 11, 0, 3, 2, 7]
 
 
 def test_no_images_have_codes(tmp_path):

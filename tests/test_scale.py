@@ -1,0 +1,99 @@
+"""benchmarks/scale.py in small form: stages run on what it invents, and it says what they take."""
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from benchmarks import planted, scale
+from pipeline.artifacts.store import read_json, read_table
+
+SMALL = ["--components", "64", "--k", "8", "--names", "80", "--classes", "12"]
+
+
+def in_this_process(name, folder):
+    """A stage without a process of its own, which would import everything once more."""
+    module = importlib.import_module(scale.STAGES[name].module)
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{scale.STAGES[name].module}.__main__")
+    before = time.perf_counter()
+    with scale.chdir(folder), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", [name, "--audit", planted.AUDIT])
+        module.main()
+    seconds = time.perf_counter() - before
+    return seconds, seconds, 1.0
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch):
+    """Run the benchmark on so many images below tmp_path."""
+    monkeypatch.setattr(scale, "run", in_this_process)
+    monkeypatch.setattr(scale, "in_process", lambda work, *arguments: work(*arguments))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["scale", "--work", str(tmp_path), *arguments, *SMALL])
+        scale.main()
+
+    return run
+
+
+def test_every_stage_runs_on_what_is_invented(ran, tmp_path, capsys):
+    ran("--sizes", "780")
+    (folder,) = tmp_path.iterdir()
+    measured = read_table(folder / "measured.csv")
+    assert measured["stage"].tolist() == list(scale.STAGES)
+    assert (measured[["seconds", "floor"]] >= 0).all(axis=None)
+    audit = folder / "data" / "audits" / planted.AUDIT
+    assert (folder / "reports" / planted.AUDIT / "report.html").exists()
+    # What was planted is there: classes are told, and concepts reconstruct.
+    assert read_json(audit / "robustness" / "metrics.json")["accuracy"]["short"] > 0.9
+    assert read_json(audit / "sae" / "metrics.json")["sae"]["explained_variance"] > 0.3
+    assert read_json(audit / "concepts" / "metrics.json")["concepts"]["components"] > 20
+    said = capsys.readouterr().out
+    assert "| 780 | train_sae |" in said
+    assert "of 1 planted are confirmed" in said
+    first = (folder / "data" / "embeddings").stat().st_mtime
+    ran("--sizes", "780", "520", "--stages", "train_sae", "encode")
+    said = capsys.readouterr().out
+    assert (folder / "data" / "embeddings").stat().st_mtime == first
+    assert "| 520 | encode |" in said and "| 520 | label |" not in said
+    assert "exponent" in said
+
+
+def test_a_process_is_measured_alone(tmp_path):
+    """Not together with this one, which is large."""
+    for megabytes in (0, 200):
+        command = f"x = bytearray({megabytes} * 2**20)"
+        script = scale.ROOT / "benchmarks" / "used.py"
+        used = [sys.executable, "-S", script, tmp_path / "used", sys.executable, "-c", command]
+        subprocess.run(used, check=True)
+        seconds, processor, kilobytes = json.loads((tmp_path / "used").read_text())
+        assert processor > 0 and seconds > 0
+        assert megabytes <= kilobytes / 2**10 < megabytes + 100
+    failed = subprocess.run([*used[:-1], "raise SystemExit(3)"])
+    assert failed.returncode == 3
+
+
+def test_growth_is_an_exponent_and_memory_an_image():
+    rows = [(n, "flat", 9, 5.0, 0, 2.0) for n in (1000, 2000, 4000)]
+    rows += [(n, "square", 9, (n / 1000) ** 2, 0, n / 2**20) for n in (1000, 2000, 4000)]
+    rows += [(n, "late", 9, cost, 0, 1.0) for n, cost in ((1000, 1), (2000, 1), (4000, 4))]
+    found = scale.growth(pd.DataFrame(rows, columns=scale.COLUMNS).iloc[::-1]).set_index("stage")
+    assert found["exponent"].to_dict() == pytest.approx({"flat": 0, "square": 2, "late": 1})
+    assert found["exponent_last"].to_dict() == pytest.approx({"flat": 0, "square": 2, "late": 2})
+    assert found["kib_an_image"].to_dict() == pytest.approx({"flat": 0, "square": 1, "late": 0})
+
+
+def test_what_is_planted_does_not_depend_on_shards_or_sizes():
+    size = planted.Size(520, 12, 64, 8, 80)
+    made = planted.world(size)
+    (rows, x, z), *others = planted.parts(size, made)
+    assert not others and rows == slice(0, 520)
+    assert x.shape == (520, 768) and z.shape == (520, 512)
+    assert planted.targets(size)[[0, 499, 500, 519]].tolist() == [0, 11, 0, 11]
+    assert (size.train, size.val) == (500, 20)
+    assert planted.attacked(1000)[:3] == range(0, 30, 10)
