@@ -117,7 +117,8 @@ def main() -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--truth", type=Path, help="truth.csv of a dataset with planted failures")
     args = parser.parse_args()
-    truth = read_table(args.truth) if args.truth else pd.DataFrame(columns=["image_id", "mode", "class"])
+    planted = ["image_id", "mode", "class"]
+    truth = read_table(args.truth) if args.truth else pd.DataFrame(columns=planted)
     with chdir(args.work):
         manifest = layout.manifest(args.dataset)
         sae = read_json(layout.sae(args.audit) / "config.json")

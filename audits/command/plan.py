@@ -1,7 +1,8 @@
 """`audit plan`: what the stages of an audit would cost, before they run."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from audits.plan.beginning import begin
@@ -48,7 +49,7 @@ def _run(arguments: argparse.Namespace) -> str:
     params.audit(arguments.name)
     (stands,) = states([arguments.name])
     left = [*stands["stale"], *stands["after"]]
-    planned = plan(params, arguments.name) if left else {}
+    planned = plan(params, arguments.name, left) if left else {}
     stages = []
     for stage in left:
         cost = planned.get(stage) or planned.get(stage.partition("@")[0])
@@ -61,8 +62,13 @@ def _run(arguments: argparse.Namespace) -> str:
     return "\n".join(_said(found))
 
 
-def plan(params: Params, name: str) -> dict[str, Any]:
+def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
     """`costs` of an audit, with this machine measured.
+
+    Args:
+        params: settings.
+        name: of the audit.
+        stages: by which the samples' own are measured, as DVC calls them.
 
     Raises:
         ConfigError: weights are not there yet.
@@ -72,7 +78,7 @@ def plan(params: Params, name: str) -> dict[str, Any]:
     # Imported late: open_clip takes seconds, and memory that `begin` would count.
     import pandas as pd
 
-    from audits.plan import calibration
+    from audits.plan import calibration, classifiers, samples
     from audits.plan.costs import Rates, costs
     from pipeline.artifacts.stage import set_threads
     from pipeline.artifacts.store import read_json, read_table
@@ -102,14 +108,31 @@ def plan(params: Params, name: str) -> dict[str, Any]:
         for key in dict.fromkeys((audit.embeddings, dataset.embeddings))
     }
     spatial = 0 if audit.sae.tokens == "class" else params.entry(audit.embeddings).spatial_tokens
+    classes = images["label"].nunique()
+    robustness, shortcut = audit.robustness, audit.shortcut
+    fitted = classifiers.linear_fits(images, robustness).rows
+    taught = 0 if shortcut is None else classifiers.taught(images, shortcut)
+    projected = models[audit.embeddings].projected
+    pretraining = None
+    with suppress(FileNotFoundError):  # a sample is not rendered and listed yet
+        if "pretrain" in stages:
+            pretraining = samples.pretraining(params.pretrain, params.seed)
     rates = Rates(
         light,
         heavy,
         calibration.opening(paths, dataset.root, reading),
         models,
         calibration.of_sae(audit.sae, models[audit.embeddings].width, spatial),
+        # Of one class there is no classifier.
+        classifiers.linear_step(fitted, projected, classes, robustness) if classes > 1 else 0.0,
+        classifiers.binary_step(taught // 2, projected, shortcut) if shortcut and taught else 0.0,
+        {
+            dataset: samples.rendering(dataset, params.samples, params.seed)
+            for dataset in ("scenes", "lesions")
+            if f"sample@{dataset}" in stages or f"prepare@{dataset}" in stages
+        },
+        pretraining,
     )
-    classes = images["label"].nunique()
     words = len(read_vocabulary(dataset.vocabulary))
     return dict(costs(params, name, images, classes, words, rates))
 

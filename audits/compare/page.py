@@ -7,11 +7,14 @@ from typing import Any
 from audits.compare.benchmark import CommonSet
 from audits.compare.sources import Compared
 from audits.report import charts, wording
+from audits.report.numbers import Numbers
 from audits.report.templating import environment
 from audits.robustness.averages import ALL, BASE
 from audits.robustness.distractors import READY_MADE
 
 TEMPLATES = Path(__file__).parent / "templates"
+NUMBERS = "Models side by side"
+"""Section of numbers.yaml that only comparisons have."""
 TITLES = {ALL: "All sets", **wording.MODES, READY_MADE: "Distractors of the dataset's own"}
 CAPTIONS = {
     "spurious": "Spurious AUC: true images against distractors",
@@ -30,7 +33,7 @@ def render(dataset: str, audited: Sequence[Compared], sets: Sequence[CommonSet])
     sets: the common benchmark that the comparable ones are measured on.
     """
     template = environment(TEMPLATES).get_template("compare.html.j2")
-    return template.render(**context(dataset, audited, sets))
+    return template.render(**context(dataset, audited, sets), numbers=Numbers())
 
 
 def context(dataset: str, audited: Sequence[Compared], sets: Sequence[CommonSet]) -> dict[str, Any]:
@@ -159,6 +162,7 @@ def panels(audited: Sequence[Compared]) -> list[dict[str, Any]]:
             "title": title,
             "charts": [
                 (
+                    kind,
                     caption,
                     charts.intervals(
                         rows[kind, mode], SERIES, f"{caption}, {title}", lows[kind], WIDTH

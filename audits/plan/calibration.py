@@ -6,11 +6,11 @@ Seconds are of processors, over all threads, as a stage's own are counted.
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,8 @@ from pipeline.sae.health import Measure
 from pipeline.sae.matching import match
 from pipeline.sae.model import Sae
 from pipeline.sae.start import centroids
+
+Item = TypeVar("Item")
 
 IMAGES = 64
 """Images that are opened and go through a model."""
@@ -65,6 +67,8 @@ class ModelRates(NamedTuple):
     """Bytes that the weights and a batch take."""
     width: int
     """Of an image's vector."""
+    projected: int
+    """Of its embedding, which prompts have."""
 
 
 class SaeRates(NamedTuple):
@@ -81,7 +85,7 @@ class SaeRates(NamedTuple):
 
 def opening(paths: list[str], root: Path, reading: Reading) -> float:
     """Seconds in which `prepare` opens an image."""
-    few = [Image(path) for path in _spread(paths)]
+    few = [Image(path) for path in spread(paths, IMAGES)]
     return _seconds(lambda: list(open_each(few, root, reading, 1))) / len(few)
 
 
@@ -98,7 +102,7 @@ def of_model(
     clip = load_clip(folder)
     load = time.process_time() - began
     pixels_of, normalize = split_preprocess(clip)
-    few = _spread(paths)
+    few = spread(paths, IMAGES)
     pictures: list[torch.Tensor] = []
     decoding = _seconds(
         lambda: pictures.extend(pixels_of(decode(read_bytes(root, p), reading).rgb) for p in few)
@@ -111,7 +115,7 @@ def of_model(
     running = _seconds(lambda: forward(pixels))
     batch = (_held() - loaded) * entry.batch_size // len(few)
     words = [f"a photo of word {number}" for number in range(IMAGES)]
-    text_embeddings(clip, words[:8])
+    projected = text_embeddings(clip, words[:8]).shape[-1]
     return ModelRates(
         load,
         decoding / len(few),
@@ -120,6 +124,7 @@ def of_model(
         _seconds(lambda: text_embeddings(clip, words)) / len(words),
         loaded - before + batch + 4 * entry.batch_size * pixels[0].numel(),
         width,
+        projected,
     )
 
 
@@ -185,9 +190,10 @@ def _epoch(blocks: EmbeddingBlocks, config: SaeConfig) -> float:
     return float(np.median(np.diff(ends)))
 
 
-def _spread(paths: list[str]) -> list[str]:
-    places = np.linspace(0, len(paths) - 1, min(len(paths), IMAGES)).astype(int)
-    return [paths[place] for place in places]
+def spread(values: Sequence[Item], count: int) -> list[Item]:
+    """At most so many of some values, from all over."""
+    places = np.linspace(0, len(values) - 1, min(len(values), count)).astype(int)
+    return [values[place] for place in places]
 
 
 def _held() -> int:

@@ -8,6 +8,15 @@ import pandas as pd
 
 from audits.plan.beginning import Spent
 from audits.plan.calibration import ModelRates, SaeRates
+from audits.plan.classifiers import (
+    BINARY_STEPS,
+    LINEAR_STEPS,
+    binary_fits,
+    judgements,
+    linear_fits,
+    taught,
+)
+from audits.plan.samples import Pretraining, Rendering
 from pipeline.config import Params, SaeConfig
 from pipeline.embeddings.plan_shifts import sampled
 from pipeline.sae.blocks import POOL_BYTES
@@ -22,13 +31,18 @@ REST: Mapping[str, tuple[float, float]] = {
     "failures": (11.7, 3.1e-4),
     "recurrence": (11.2, 2.8e-4),
     "review": (6.6, 0.0),
+    "robustness": (7.5, 0.0),
+    "shortcut": (12.3, 0.0),
     "maps": (13.2, 0.0),
+    "validate": (7.7, 6e-5),
     "report": (7.4, 5e-5),
 }
 """Stage → processor seconds in all, and for each image, that fit both samples; an image of `label`
-is from 1.28 million (`benchmarks.labeling`)."""
+is from 1.28 million (`benchmarks.labeling`). `robustness` and `shortcut` without classifiers."""
 JUDGED = (5.9, 1.5e-3)
 """Of `faithfulness`, likewise, and for each image that its settings allow at most."""
+JUDGEMENT = 3.3e-6
+"""Of `shortcut`, for each of `judgements`."""
 NOTHING = (8.1, 0.0)
 """Of `shortcut` where there is none."""
 BYTES = {"prepare": 90, "encode": 3}
@@ -63,6 +77,14 @@ class Rates(NamedTuple):
     models: Mapping[str, ModelRates]
     """Entry of embeddings → its model's."""
     sae: SaeRates
+    linear: float
+    """Seconds of a step of a classifier of `robustness`."""
+    binary: float
+    """Likewise of `shortcut`."""
+    rendered: Mapping[str, Rendering]
+    """Sample dataset → what it takes, of those that are asked for."""
+    pretraining: Pretraining | None
+    """None where it is not asked for."""
 
 
 def costs(
@@ -70,7 +92,7 @@ def costs(
 ) -> dict[str, Cost]:
     """Cost of each stage of an audit by its name in dvc.yaml, without the `@`.
 
-    `embed` stands there for each entry: `embed@NAME`.
+    `embed`, `prepare` and `sample` stand there for each entry or dataset: `embed@NAME`.
 
     Args:
         params: settings.
@@ -94,7 +116,9 @@ def costs(
     loaded = heavy.seconds + own.load
     with_model = heavy.memory + own.memory
     found: dict[str, Cost] = {
-        "prepare": Cost(n, light.seconds + n * rates.opening, n * BYTES["prepare"], None),
+        f"prepare@{audit.dataset}": Cost(
+            n, light.seconds + n * rates.opening, n * BYTES["prepare"], None
+        ),
         "embed_texts": Cost(
             None,
             loaded + classes * FORMS * (1 + len(dataset.templates)) * own.text,
@@ -144,6 +168,17 @@ def costs(
         light.memory + pools + atoms,
     )
     found["perturb"] = Cost(0, heavy.seconds, 0, heavy.memory)
+    judged = min(classes, audit.faithfulness.classes) * audit.faithfulness.images
+    works = {stage: (n, *rest) for stage, rest in REST.items()}
+    works["faithfulness"] = (judged, *JUDGED)
+    if audit.shortcut is None:
+        works["shortcut"] = (0, *NOTHING)
+    # The machine is as much faster as it begins faster.
+    speed = light.seconds / START
+    for stage, (count, once, each) in works.items():
+        found[stage] = Cost(count, speed * (once + count * each), None, held)
+    fits = linear_fits(images, audit.robustness)
+    found["robustness"] = _more(found["robustness"], fits.number * LINEAR_STEPS * rates.linear)
     if config := audit.shortcut:
         chosen = sampled(images, config)
         shifted = int(chosen.sum())
@@ -156,15 +191,42 @@ def costs(
             shifted * views * own.width * 4,
             with_model,
         )
-    judged = min(classes, audit.faithfulness.classes) * audit.faithfulness.images
-    works = {stage: (n, *rest) for stage, rest in REST.items()}
-    works["faithfulness"] = (judged, *JUDGED)
-    if audit.shortcut is None:
-        works["shortcut"] = (0, *NOTHING)
-    for stage, (count, once, each) in works.items():
-        # The machine is as much faster as it begins faster.
-        taken = light.seconds / START * (once + count * each)
-        found[stage] = Cost(count, taken, None, held)
+        learnt = taught(images, config)
+        fits = binary_fits(learnt, again, config)
+        asked = judgements(learnt, (again, shifted - again), config)
+        found["shortcut"] = _more(
+            found["shortcut"],
+            fits.number * BINARY_STEPS * rates.binary + speed * asked * JUDGEMENT,
+            shifted * views * (own.width * 4 + own.projected * 8),
+        )
+    return _of_samples(params, rates) | found
+
+
+def _more(cost: Cost, seconds: float, memory: int = 0) -> Cost:
+    return cost._replace(
+        seconds=(cost.seconds or 0.0) + seconds, memory=(cost.memory or 0) + memory
+    )
+
+
+def _of_samples(params: Params, rates: Rates) -> dict[str, Cost]:
+    """What comes before an audit of a sample, of those that were asked for."""
+    light, heavy, workers = rates.light, rates.heavy, params.samples.workers
+    found = {}
+    for dataset, one in rates.rendered.items():
+        begun = (1 + workers) * one.begin  # each is a process of its own
+        found[f"sample@{dataset}"] = Cost(one.images, begun + one.images * one.each)
+        found[f"prepare@{dataset}"] = Cost(
+            one.images, light.seconds + one.images * rates.opening, one.images * BYTES["prepare"]
+        )
+    if small := rates.pretraining:
+        pixels = 3 * params.pretrain.image_size**2
+        found["pretrain"] = Cost(
+            small.images,
+            heavy.seconds + small.images * small.decode + small.steps * small.step,
+            small.size,
+            # Pixels are joined once all are there.
+            heavy.memory + 2 * small.images * pixels,
+        )
     return found
 
 

@@ -4,6 +4,7 @@ Which components it may take for a shortcut, whether it does so under shifts, an
 """
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from audits.inputs import load_inputs
 from audits.shortcut.acquisition import read_acquisition
@@ -51,20 +52,22 @@ def measure(params: Params, name: str, config: ShortcutConfig, gaps: Gaps) -> Re
     if config.acquisition is not None:
         root = params.dataset(audit.dataset).root
         acquisition = read_acquisition(root, config.acquisition, ids, inputs.split("train").numpy())
-    results = audit_shortcut(
-        inputs,
-        files.load(layout.sae(name)),
-        read_table(layout.labels(name)),
-        read_table(layout.audit(name, "review") / "findings.csv"),
-        acquisition,
-        train,
-        held_out,
-        (shifted[0], shifted[1]),
-        shifts,
-        config,
-        params.seed,
-        gaps,
-    )
+    # Products are small: threads of linear algebra wait for one another longer than they work.
+    with threadpool_limits(1):
+        results = audit_shortcut(
+            inputs,
+            files.load(layout.sae(name)),
+            read_table(layout.labels(name)),
+            read_table(layout.audit(name, "review") / "findings.csv"),
+            acquisition,
+            train,
+            held_out,
+            (shifted[0], shifted[1]),
+            shifts,
+            config,
+            params.seed,
+            gaps,
+        )
     vocabulary = read_table(
         layout.concepts_embeddings(audit.dataset) / "vocabulary.parquet", ["term", "kind"]
     )

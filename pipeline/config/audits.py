@@ -78,8 +78,8 @@ class DictionaryConfig(Section):
     """A dictionary that was trained elsewhere, as SAELens or `audit export` writes it."""
 
     folder: Path
-    """Of `cfg.json` and `sae_weights.safetensors`: a top-k SAE of the model's class tokens before
-    ln_post, or a JumpReLU with one threshold."""
+    """Of `cfg.json` and `sae_weights.safetensors`: an SAE of the model's class tokens before
+    ln_post, top-k, standard, or JumpReLU with one threshold."""
     sha256: str
     """Of the two files, one behind the other: by it, and not by the folder, DVC knows the
     dictionary. The stage `train_sae` says what it is where it is another."""

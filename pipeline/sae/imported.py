@@ -1,7 +1,7 @@
 """A dictionary that was trained elsewhere, in the format of SAELens, in place of training one.
 
-`cfg.json` and `sae_weights.safetensors`, as `audit export` writes them, or SAELens itself
-does of a top-k SAE on the model's class tokens before ln_post.
+`cfg.json` and `sae_weights.safetensors`, as `audit export` writes them, or SAELens itself does of
+an SAE on the model's class tokens before ln_post.
 """
 
 import hashlib
@@ -23,9 +23,13 @@ from pipeline.sae.health import ROWS, Health, Measure
 from pipeline.sae.model import Sae
 from pipeline.sae.trainee import SLOTS
 
+FORMAT = 6
+"""Version of SAELens since which configurations are as here."""
 CFG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 SAMPLE = 10_000
 """Train images at most that the variance is explained of."""
+ARCHITECTURES = ("topk", "jumprelu", "standard")
+"""What can be served: the last two have no largest number of active components."""
 SAME = 1e-4
 """Lengths of atoms, or thresholds, that differ by this part are one."""
 
@@ -49,9 +53,10 @@ def take(
 
     Raises:
         ConfigError: it cannot be read, is not the one that the settings name, does not fit the
-            embeddings or the settings, or explains too little of them.
+            embeddings or the settings, explains too little of them, or has more active components
+            on an image than are kept.
     """
-    sae = read(given.folder, config.k)
+    sae, free = read(given.folder, config.k)
     found = content_sha256(given.folder)
     if found != given.sha256:
         raise ConfigError(
@@ -70,7 +75,7 @@ def take(
             f"sae.components is {config.components}, and the dictionary in {given.folder} has "
             f"{components}: set it to that"
         )
-    explained = explained_variance(sae, blocks, seed)
+    explained, full = tried(sae, blocks, seed)
     if explained < given.min_explained_variance:
         raise ConfigError(
             f"the dictionary in {given.folder} explains {explained:.3f} of the variance of the "
@@ -78,19 +83,27 @@ def take(
             f"{given.min_explained_variance:g}: it was trained on other vectors (another layer, "
             "normalised ones, another model), or lower the limit"
         )
+    if free and full:
+        raise ConfigError(
+            f"of the train images that the dictionary in {given.folder} was tried on, "
+            f"{full} have {sae.slots} active components or more, and no more than {SLOTS} times "
+            f"sae.k are kept: raise sae.k from {config.k}"
+        )
     row = {"epoch": 1, "loss": 1 - explained, "dead_fraction": float("nan"), **measure(sae)}
     return sae, pd.DataFrame([row])
 
 
 @torch.inference_mode()
-def explained_variance(sae: Sae, blocks: EmbeddingBlocks, seed: int) -> float:
-    """Of at most SAMPLE images, drawn at random; see `Health.explained_variance`."""
-    health = Health(len(sae.atoms))
+def tried(sae: Sae, blocks: EmbeddingBlocks, seed: int) -> tuple[float, int]:
+    """On at most SAMPLE images, drawn at random: see `Health.explained_variance`, and how many of
+    them fill all slots."""
+    health, full = Health(len(sae.atoms)), 0
     for batch in blocks.batches(ROWS, min(1.0, SAMPLE / blocks.rows), seed, 0):
         assert batch.x is not None, "blocks are of class tokens"
         codes = sae.encode(batch.x)
         health.add(batch.x, codes, sae.reconstruct(codes))
-    return health.explained_variance
+        full += int((codes.activation > 0).all(dim=1).sum())
+    return health.explained_variance, full
 
 
 def content_sha256(folder: Path) -> str:
@@ -101,25 +114,19 @@ def content_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def read(folder: Path, k: int) -> Sae:
-    """Read a dictionary.
+def read(folder: Path, k: int) -> tuple[Sae, bool]:
+    """Read a dictionary; and whether more components may be active on an image there than here.
 
     Args:
         folder: of its two files.
-        k: active components that the settings say; of a JumpReLU, which has no largest number,
-            the slots that its metadata name are taken, else SLOTS times k.
+        k: active components that the settings say; where there is no largest number, the slots that
+            its metadata name are taken, else SLOTS times k.
 
     Raises:
         ConfigError: a file is missing or damaged, k is another, or the SAE is of a kind that is
             not served here.
     """
     cfg, weights = _files(folder)
-    architecture = cfg.get("architecture")
-    if architecture not in ("topk", "jumprelu"):
-        raise ConfigError(
-            f"{folder / CFG}: architecture is {architecture!r}; topk can be imported, and jumprelu "
-            "with one threshold for all"
-        )
     for key in ("normalize_activations", "reshape_activations"):
         if cfg.get(key, "none") != "none":
             raise ConfigError(
@@ -133,10 +140,14 @@ def read(folder: Path, k: int) -> Sae:
     lengths = atoms.norm(dim=1)
     if not bool((lengths > 0).all()):
         raise ConfigError(f"{folder / WEIGHTS}: {int((lengths == 0).sum())} atoms have length 0")
-    if architecture == "jumprelu":
-        # Activations are those of unit atoms here.
-        threshold = _one(weights["threshold"] * lengths, folder, "thresholds")
-        slots = min((cfg.get("metadata") or {}).get("slots") or SLOTS * k, len(atoms))
+    free = False
+    if cfg["architecture"] != "topk":
+        # Activations are those of unit atoms here. Of a standard SAE no threshold is there.
+        bounds = weights.get("threshold", torch.zeros(len(atoms))).clamp(min=0)
+        threshold = _one(bounds * lengths, folder, "thresholds")
+        known = cfg["metadata"].get("slots")
+        slots = min(known or SLOTS * k, len(atoms))
+        free = not known and slots < len(atoms)
     else:
         threshold, slots = 0.0, cfg.get("k")
         if not cfg.get("rescale_acts_by_decoder_norm", False):
@@ -155,11 +166,12 @@ def read(folder: Path, k: int) -> Sae:
         "encoder_bias": encoder_bias * scale,
     }
     sae.load_state_dict(found)
-    return sae.eval().requires_grad_(False)
+    return sae.eval().requires_grad_(False), free
 
 
 def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
-    """Configuration, and weights in float32: W_enc [d, m], b_enc [m], W_dec [m, d], b_dec [d]."""
+    """Configuration, and weights in float32: W_enc [d, m], b_enc [m], W_dec [m, d], b_dec [d], and
+    of a JumpReLU threshold [m]."""
     if missing := [name for name in (CFG, WEIGHTS) if not (folder / name).is_file()]:
         raise ConfigError(
             f"dictionary.folder {folder} lacks {' and '.join(missing)}: `audit export NAME --sae "
@@ -170,9 +182,10 @@ def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
         weights = {key: value.float() for key, value in load_file(folder / WEIGHTS).items()}
     except (ValueError, SafetensorError) as error:
         raise ConfigError(f"the dictionary in {folder} is damaged: {error}") from error
+    _of_a_known_kind(cfg, folder)
     m, d = cfg.get("d_sae"), cfg.get("d_in")
     shapes = {"W_enc": (d, m), "b_enc": (m,), "W_dec": (m, d), "b_dec": (d,)}
-    if cfg.get("architecture") == "jumprelu":
+    if cfg["architecture"] == "jumprelu":
         shapes["threshold"] = (m,)
     for name, shape in shapes.items():
         found = tuple(weights[name].shape) if name in weights else "absent"
@@ -182,6 +195,27 @@ def _files(folder: Path) -> tuple[Mapping[str, Any], dict[str, Tensor]]:
                 "numbers"
             )
     return cfg, weights
+
+
+def _of_a_known_kind(cfg: Mapping[str, Any], folder: Path) -> None:
+    """
+    Raises:
+        ConfigError: it is of another format, or an SAE that is not served here.
+    """
+    version = str((cfg.get("metadata") or {}).get("sae_lens_version", "none"))
+    major = version.partition(".")[0]
+    if not major.isdigit() or int(major) < FORMAT:
+        raise ConfigError(
+            f"{folder / CFG}: metadata.sae_lens_version is {version}, and the format of version "
+            f"{FORMAT} is read: open it with SAELens's load_from_disk, and write it with save_model"
+        )
+    found = cfg.get("architecture")
+    if found not in ARCHITECTURES:
+        raise ConfigError(
+            f"{folder / CFG}: architecture is {found!r}; topk and standard can be imported, and "
+            "jumprelu with one threshold for all, which SAELens's save_inference_model makes of "
+            "batchtopk and matryoshka_batchtopk"
+        )
 
 
 def _one(values: Float[Tensor, " m"], folder: Path, what: str) -> float:
@@ -194,6 +228,7 @@ def _one(values: Float[Tensor, " m"], folder: Path, what: str) -> float:
     if high - low > SAME * abs(high):
         raise ConfigError(
             f"{folder / WEIGHTS}: {what} are from {low:.4g} to {high:.4g}, and only one for all "
-            "components can be served here"
+            "components can be served here: SAELens has one after training topk or batchtopk "
+            "with rescale_acts_by_decoder_norm"
         )
     return high

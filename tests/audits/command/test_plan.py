@@ -15,7 +15,7 @@ STANDS = {
     "fresh": ["prepare@scenes", "label@scenes-tiny"],
 }
 COSTS = {
-    "prepare": Cost(12370, 24.2, 3_700_000, 10**9),
+    "prepare@scenes": Cost(12370, 24.2, 3_700_000, 10**9),
     "embed@scenes-tiny": Cost(12370, 47.9, 6_300_000, 1_200_000_000),
     "encode": Cost(12370, 1200.0, 1_600_000, 10**9),
 }
@@ -24,7 +24,7 @@ COSTS = {
 @pytest.fixture(autouse=True)
 def planned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "states", lambda names: [STANDS])
-    monkeypatch.setattr(plan, "plan", lambda params, name: COSTS)
+    monkeypatch.setattr(plan, "plan", lambda params, name, stages: COSTS)
 
 
 def test_a_row_a_stage_that_is_not_fresh(capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,6 +56,6 @@ def test_what_is_fresh_costs_nothing(
     fresh = STANDS | {"stale": {}, "after": []}
     monkeypatch.setattr(status, "states", lambda names: [fresh])
     # Nothing is measured then.
-    monkeypatch.setattr(plan, "plan", lambda params, name: pytest.fail("measured"))
+    monkeypatch.setattr(plan, "plan", lambda params, name, stages: pytest.fail("measured"))
     main(["plan", "scenes-tiny"])
     assert capsys.readouterr().out == "scenes-tiny: all 2 stages are fresh, a run costs nothing\n"

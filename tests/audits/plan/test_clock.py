@@ -28,6 +28,6 @@ def test_an_epoch_is_of_as_many_steps_as_batches(monkeypatch, sae_config):
 @pytest.mark.parametrize("number", [1, 64, 65, 1000])
 def test_images_are_taken_from_all_over(number):
     paths = [str(n) for n in range(number)]
-    few = calibration._spread(paths)
+    few = calibration.spread(paths, 64)
     assert len(set(few)) == min(number, calibration.IMAGES)
     assert (few[0], few[-1]) == (paths[0], paths[-1])

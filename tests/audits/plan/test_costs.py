@@ -8,17 +8,31 @@ import pytest
 from audits.plan.beginning import Spent
 from audits.plan.calibration import ModelRates, SaeRates
 from audits.plan.costs import IDS, START, Cost, Rates, costs, one_sae
+from audits.plan.samples import Pretraining, Rendering
 from pipeline.config import DictionaryConfig, Params, load_params
 from tests.small_repository import ROOT
 
 AUDIT = "lesions-tiny"
-MODEL = ModelRates(load=2.0, decode=0.01, forward=0.1, shift=0.001, text=0.5, memory=7, width=10)
+MODEL = ModelRates(
+    load=2.0,
+    decode=0.01,
+    forward=0.1,
+    shift=0.001,
+    text=0.5,
+    memory=7,
+    width=10,
+    projected=6,
+)
 RATES = Rates(
     light=Spent(START, 100),
     heavy=Spent(8.0, 200),
     opening=0.02,
     models={AUDIT: MODEL},
     sae=SaeRates(step=0.3, centroid=0.001, encode=0.002, match=0.7),
+    linear=0.004,
+    binary=0.0002,
+    rendered={},
+    pretraining=None,
 )
 
 
@@ -35,7 +49,7 @@ def params() -> Params:
 
 def test_each_image_is_opened_and_goes_through_the_model(params: Params) -> None:
     found = planned(params)
-    assert found["prepare"].seconds == pytest.approx(START + 400 * 0.02)
+    assert found["prepare@lesions"].seconds == pytest.approx(START + 400 * 0.02)
     embed = found[f"embed@{AUDIT}"]
     assert embed == Cost(400, pytest.approx(8 + 2 + 400 * 0.11), 400 * 10 * 4, 207)
     assert found["embed_concepts"].seconds == pytest.approx(8 + 2 + 20 * 0.5)
@@ -78,7 +92,29 @@ def test_shifted_images_go_through_the_model_once_a_view(params: Params) -> None
     without = params.model_copy(update={"audits": {AUDIT: audit}})
     assert planned(without)["perturb"] == Cost(0, 8.0, 0, 200)
     assert planned(without)["shortcut"].seconds == pytest.approx(8.1)
-    assert "shortcut" not in planned(params)
+
+
+def test_classifiers_take_their_fits_and_what_they_are_asked(params: Params) -> None:
+    found = planned(params)
+    # Three folds of three regularisations, and one of all.
+    assert found["robustness"].seconds == pytest.approx(7.5 + 10 * 85 * 0.004)
+    # Nine repeats choose, fit as it is and 17 settings; one of all images; three kinds of shift.
+    fits = 9 * (9 + 1 + 17) + 9 + 1 + 3 * (9 + 3)
+    on_train, held_out = 300 * 35 + 17 * (2 * 300 + 300), 8 * 100 * 35
+    taken = 12.3 + fits * 27 * 0.0002 + 9 * (on_train + held_out) * 3.3e-6
+    assert found["shortcut"].seconds == pytest.approx(taken)
+
+
+def test_what_a_sample_takes_before_its_audit(params: Params) -> None:
+    small = Pretraining(images=500, decode=0.003, step=0.2, steps=63, size=9_000_000)
+    rendered = {"scenes": Rendering(begin=1.0, images=700, each=0.005)}
+    found = planned(params, RATES._replace(rendered=rendered, pretraining=small))
+    assert found["sample@scenes"] == Cost(700, pytest.approx(3 * 1.0 + 700 * 0.005))
+    assert found["prepare@scenes"].seconds == pytest.approx(START + 700 * 0.02)
+    assert found["pretrain"].seconds == pytest.approx(8 + 500 * 0.003 + 63 * 0.2)
+    assert found["pretrain"].disk == 9_000_000
+    assert found["prepare@lesions"] == planned(params)["prepare@lesions"]
+    assert not {"pretrain", "sample@lesions"} & planned(params).keys()
 
 
 def test_an_imported_dictionary_is_not_trained(params: Params) -> None:

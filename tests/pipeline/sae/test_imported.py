@@ -38,15 +38,33 @@ def write(folder: Path, cfg: dict, weights: dict[str, Tensor]) -> Path:
 
 
 def foreign(lengths: Tensor, **cfg: object) -> tuple[dict, dict[str, Tensor]]:
-    """A top-k SAE with SAELens's own defaults, and atoms of these lengths."""
+    """A top-k SAE with atoms of these lengths, and the keys that SAELens 6.54.12 writes."""
     weights = {
         "W_enc": drawn(D, M),
         "b_enc": drawn(M, seed=2),
         "W_dec": unit(drawn(M, D, seed=3)) * lengths[:, None],
         "b_dec": drawn(D, seed=4),
     }
-    about = {"architecture": "topk", "k": K, "d_in": D, "d_sae": M, "apply_b_dec_to_input": True}
-    return {**about, "normalize_activations": "none", **cfg}, weights
+    details = {"decoder_init_norm": 0.1, "use_sparse_activations": False}
+    about = {
+        "d_in": D,
+        "d_sae": M,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {
+            "sae_lens_version": "6.54.12",
+            "sae_lens_training_version": "6.54.12",
+            "training_architecture": "topk",
+            "training_architecture_details": {**details, "aux_loss_coefficient": 1.0},
+        },
+        "k": K,
+        "rescale_acts_by_decoder_norm": True,
+        "architecture": "topk",
+    }
+    return {**about, **cfg}, weights
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3])
@@ -56,7 +74,8 @@ def test_what_is_exported_comes_back_to_the_bit(tmp_path: Path, threshold: float
         tensor.data.copy_(drawn(*tensor.shape))
     sae.atoms.data.copy_(unit(sae.atoms.data))
     write(tmp_path, sae_lens.config(sae, {}), sae_lens.tensors(sae))
-    back = imported.read(tmp_path, K)
+    back, free = imported.read(tmp_path, K)
+    assert not free
     assert (back.slots, back.threshold) == (sae.slots, pytest.approx(threshold))
     for name, tensor in sae.state_dict().items():
         assert torch.equal(back.state_dict()[name], tensor)
@@ -66,7 +85,8 @@ def test_what_is_exported_comes_back_to_the_bit(tmp_path: Path, threshold: float
 def test_one_of_sae_lens_encodes_and_decodes_as_there(tmp_path: Path, rescaled: bool) -> None:
     lengths = torch.linspace(0.5, 2, M) if rescaled else torch.full((M,), 1.7)
     cfg, weights = foreign(lengths, rescale_acts_by_decoder_norm=rescaled)
-    sae = imported.read(write(tmp_path, cfg, weights), K)
+    sae, free = imported.read(write(tmp_path, cfg, weights), K)
+    assert not free
     x = drawn(11, D, seed=5)
     there = {**weights}
     if rescaled:  # SAELens selects by what unit atoms would have, and decodes with these
@@ -81,11 +101,43 @@ def test_one_of_sae_lens_encodes_and_decodes_as_there(tmp_path: Path, rescaled: 
 
 
 @pytest.mark.parametrize(
+    ("architecture", "bound"), [("standard", 0.0), ("jumprelu", 0.4), ("jumprelu", -1.0)]
+)
+def test_one_without_a_largest_number_has_slots_to_spare(
+    tmp_path: Path, architecture: str, bound: float
+) -> None:
+    lengths = torch.linspace(0.5, 2, M)
+    cfg, weights = foreign(lengths, architecture=architecture)
+    weights["b_enc"] += 1  # so that some images have more than four
+    if architecture == "jumprelu":
+        weights["threshold"] = bound / lengths
+    sae, free = imported.read(write(tmp_path, cfg, weights), 1)
+    assert (free, sae.slots, sae.threshold) == (True, 4, pytest.approx(max(bound, 0)))
+    assert imported.read(tmp_path, 2)[1] is False  # eight slots for seven components
+    x = drawn(60, D, seed=5)
+    hidden = (x - weights["b_dec"]) @ weights["W_enc"] + weights["b_enc"]
+    codes = hidden.relu() * (hidden > weights.get("threshold", torch.zeros(M)))
+    own = sae.encode(x)
+    here = torch.zeros(60, M).scatter_add(-1, own.component, own.activation)
+    whole = (codes > 0).sum(1) <= 4
+    assert 10 < whole.sum() < 60
+    torch.testing.assert_close(here[whole], (codes * lengths)[whole])
+    decoded = codes @ weights["W_dec"] + weights["b_dec"]
+    torch.testing.assert_close(sae.reconstruct(own)[whole], decoded[whole])
+
+
+OLD = {"metadata": {"sae_lens_version": "5.9.1"}}
+
+
+@pytest.mark.parametrize(
     ("cfg", "lengths", "said"),
     [
-        ({"architecture": "standard"}, (1, 1), "architecture is 'standard'"),
+        ({"architecture": "gated"}, (1, 1), "architecture is 'gated'; topk and standard can be"),
+        ({"architecture": "batchtopk"}, (1, 1), "save_inference_model makes of batchtopk"),
+        ({"metadata": {}}, (1, 1), "sae_lens_version is none, and the format of version 6 is"),
+        ({"activation_fn_str": "topk", **OLD}, (1, 1), "sae_lens_version is 5.9.1"),
         ({"normalize_activations": "layer_norm"}, (1, 1), "normalize_activations"),
-        ({}, (1, 2), "lengths of atoms"),
+        ({"rescale_acts_by_decoder_norm": False}, (1, 2), "lengths of atoms"),
         ({"k": 4}, (1, 1), "sae.k is 3, and .* says 4"),
         ({"d_in": 6}, (1, 1), r"W_enc is \(5, 7\), and should be \(6, 7\)"),
     ],
@@ -142,6 +194,19 @@ def test_an_audit_runs_with_it_and_says_what_does_not_apply(trained: tuple[Path,
         metrics = read_json(layout.audit(AUDIT, "stability") / "metrics.json")
         assert "was imported" in metrics["does_not_apply"]["stability"]
         assert not list(layout.further_saes(AUDIT).glob("*/sae.safetensors"))
+
+
+def test_one_with_more_active_components_than_are_kept_stops_the_stage(
+    trained: tuple[Path, Sae], tmp_path: Path
+) -> None:
+    sae = trained[1]
+    cfg = sae_lens.config(sae, {}) | {"architecture": "standard"}
+    cfg["metadata"] = {"sae_lens_version": "6.54.12"}
+    folder = write(tmp_path, cfg, sae_lens.tensors(sae))
+    with workspace(sae=SAE | {"k": 1}, dictionary=named(folder)):
+        write_embeddings()
+        with pytest.raises(ConfigError, match="have 4 active components or more, and"):
+            run(train_sae.main, "--audit", AUDIT)
 
 
 @pytest.mark.parametrize(
