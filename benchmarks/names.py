@@ -9,9 +9,9 @@ classes and, by --truth, written class names. A name is right where it is one of
 in any case; for a written one also where it is "writing".
 
 Prints the share of right names, among all of these and among those whose name fits, and the wrong
-ones; beside it the share that the words of classes would have right, a component being named by the
-class whose train images it tells best. Reads manifest, codes and labels only, so that the results
-of older versions will do; what their labels lack is left out.
+ones; beside it the share that is right where a component is called by the class it tells best
+(`audits.concepts.classes`). Reads manifest, codes, labels and components only, so that the results
+of older versions will do; what they lack is left out.
 """
 
 import argparse
@@ -31,6 +31,8 @@ from pipeline.sae.codes import read_codes
 
 TELLS = 0.95
 WRITTEN = "typography"
+NOTHING = pd.DataFrame(columns=["image_id", "class", "mode"])
+"""The truth where nothing is planted."""
 WRITING = "writing"
 
 
@@ -92,20 +94,11 @@ def judged(
     return table[table["auroc"] >= TELLS]
 
 
-def by_class(
-    activation: Float[np.ndarray, "n m"], labels: pd.Series, classes: list[dict[str, str]]
-) -> pd.Series:
-    """To each component the short name of the class whose images it tells best."""
-    shown = np.stack([(labels == entry["label"]).to_numpy(dtype=bool) for entry in classes], axis=1)
-    best = np.nan_to_num(told(activation, shown), nan=0).argmax(axis=1)
-    return pd.Series([classes[j]["short"] for j in best], dtype="string")
-
-
-def share(table: pd.DataFrame, column: str = "right") -> str:
+def share(table: pd.DataFrame) -> str:
     """Right names of all, as a count and a share."""
     if table.empty:
         return "none"
-    return f"{table[column].sum()} of {len(table)} named right = {table[column].mean():.3f}"
+    return f"{table['right'].sum()} of {len(table)} named right = {table['right'].mean():.3f}"
 
 
 def main() -> None:
@@ -117,8 +110,7 @@ def main() -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--truth", type=Path, help="truth.csv of a dataset with planted failures")
     args = parser.parse_args()
-    planted = ["image_id", "mode", "class"]
-    truth = read_table(args.truth) if args.truth else pd.DataFrame(columns=planted)
+    truth = read_table(args.truth) if args.truth else NOTHING
     with chdir(args.work):
         manifest = layout.manifest(args.dataset)
         sae = read_json(layout.sae(args.audit) / "config.json")
@@ -127,27 +119,24 @@ def main() -> None:
         images = read_table(manifest / "manifest.parquet", ["image_id", "split", "label"])
         images = images.set_index("image_id", drop=False).loc[ids]
         classes = read_json(manifest / "classes.json")
+        about = read_table(layout.audit(args.audit, "concepts") / "components.parquet")
     held_out = (images["split"] == "val").to_numpy(dtype=bool)
     called, right, shown = things(images[held_out], classes, truth)
-
-    def fires(rows: Bool[np.ndarray, " n"]) -> Float[np.ndarray, "r m"]:
-        kept = Codes(*(part[torch.tensor(rows)] for part in codes))
-        return activations(kept, sae["components"]).numpy()
-
-    auroc = told(fires(held_out), shown)
+    kept = Codes(*(part[torch.tensor(held_out)] for part in codes))
+    activation = activations(kept, sae["components"])
+    auroc = told(activation.numpy(), shown)
     table = judged(labels, auroc, called, right)
-    train = (images["split"] == "train").to_numpy(dtype=bool)
-    words = by_class(fires(train), images["label"][train], classes)
-    theirs = judged(labels.sort_values("component").assign(label=words), auroc, called, right)
-    table["class_right"] = theirs["right"]
     print(f"{args.audit}: {len(labels)} components, {labels['label'].notna().sum()} with a name")
     of_class = ~table["thing"].str.endswith(" written")
     print(f"tell a class:     {share(table[of_class])}")
     print(f"tell its writing: {share(table[~of_class])}")
-    print(f"by its class:     {share(table[of_class], 'class_right')}")
-    print(f"writing, by class: {share(table[~of_class], 'class_right')}")
-    either = table.assign(either=table["right"] | table["class_right"])
-    print(f"by either:        {share(either, 'either')}")
+    if "class" in about:
+        short = {entry["label"]: entry["short"] for entry in classes}
+        about["label"] = about["class"].map(short)
+        by_class = judged(about, auroc, called, right)["right"][of_class]
+        either = table["right"][of_class] | by_class
+        print(f"  by that class:  {share(table[of_class].assign(right=by_class))}")
+        print(f"  by either:      {share(table[of_class].assign(right=either))}")
     columns = ["thing", "auroc", "label", "alignment"]
     if "name_fits" in table:
         columns += ["name_auroc", "name_rank", "runners_up"]

@@ -171,6 +171,10 @@ class TestNames:
         assert right[1] == right[0] | {"writing"}
         assert shown.sum(axis=0).tolist() == [2, 1, 2, 2]
 
+    def test_where_nothing_is_planted_things_are_the_classes(self):
+        called, *_ = names.things(self.images, self.classes, names.NOTHING)
+        assert called == ["cricket_bat", "sun", "moon"]
+
     def test_a_component_is_judged_by_what_it_tells_best(self):
         called, right, shown = names.things(self.images, self.classes, self.truth)
         activation = np.zeros((6, 4))
@@ -187,10 +191,3 @@ class TestNames:
         assert table["thing"].to_dict() == {0: "cricket_bat", 2: "cricket_bat written", 3: "moon"}
         assert table["right"].to_dict() == {0: True, 2: True, 3: False}
         assert names.share(table) == "2 of 3 named right = 0.667"
-
-    def test_by_its_class_a_component_has_the_word_of_the_images_that_it_tells(self):
-        activation = np.zeros((6, 2))
-        activation[:2, 0] = 1, 2  # bats
-        activation[3:, 1] = 1, 2, 2  # moons before suns
-        words = names.by_class(activation, self.images["label"], self.classes)
-        assert words.tolist() == ["bat", "moon"]

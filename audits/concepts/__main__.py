@@ -1,5 +1,9 @@
 """Audit `concepts`: components that no term of the vocabulary describes, and what all are like."""
 
+import pandas as pd
+import torch
+
+from audits.concepts.classes import Coded, tell_classes
 from audits.concepts.components import about_components
 from audits.concepts.hidden import (
     BLOCK,
@@ -12,14 +16,25 @@ from audits.concepts.hidden import (
     unique_labels,
 )
 from audits.concepts.names import summarise_names
-from audits.inputs import load_inputs
+from audits.inputs import Inputs, load_inputs
 from pipeline import layout
-from pipeline.artifacts.gaps import Gaps
+from pipeline.artifacts.gaps import DoesNotApply, Gaps
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_table, write_table
 from pipeline.attribution.relevance import blocks
 from pipeline.labels.label import read_labeler_embeddings, read_vocabulary_embeddings
 from pipeline.labels.tops import top_images
+from pipeline.sae.halves import half
+
+
+def told_classes(inputs: Inputs, seed: int) -> pd.DataFrame:
+    """`tell_classes` by half of the train images, measured on the other; none without halves."""
+    try:
+        halves = [torch.from_numpy(half(inputs.images, seed, number)) for number in (1, 2)]
+    except DoesNotApply:
+        halves = [torch.zeros(len(inputs.images), dtype=torch.bool)] * 2
+    chosen, measured = (Coded(inputs.codes, mask, inputs.class_index) for mask in halves)
+    return tell_classes(chosen, measured, len(inputs.atoms), inputs.classes["label"])
 
 
 def main() -> None:
@@ -49,7 +64,7 @@ def main() -> None:
     folder = layout.audit(name, "concepts")
     write_table(folder / "hidden.csv", hidden)
     about = about_components(inputs.codes, train, inputs.atoms)
-    write_table(folder / "components.parquet", about)
+    write_table(folder / "components.parquet", about.join(told_classes(inputs, params.seed)))
     gaps.write_metrics(folder / "metrics.json", {"concepts": metrics})
 
 

@@ -1,5 +1,7 @@
 """What a component is like beside its name: how strongly it fires, and which others are near."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -31,23 +33,34 @@ def spread(
         The largest activation, 0 where it never fires; and counts in `BINS` bins of equal width
         from 0, which is in none, to the largest, which is in the last.
     """
-    largest = np.zeros(components, dtype=np.float32)
     counts = np.zeros(components * BINS, dtype=np.int64)
     rows = counted.nonzero()[:, 0].split(BLOCK)
-
-    def active(part: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        component, activation = codes.component[part], codes.activation[part]
-        on = activation > 0
-        return component[on].numpy(), activation[on].numpy()
-
+    largest = largest_activations((active(codes, part)[1:] for part in rows), components)
     for part in rows:
-        np.maximum.at(largest, *active(part))
-    for part in rows:
-        component, activation = active(part)
+        _, component, activation = active(codes, part)
         place = np.ceil(BINS * (activation / largest[component])).astype(np.int64) - 1
         # A share so small that it rounds to 0 is in the first bin.
         counts += np.bincount(component * BINS + place.clip(0), minlength=len(counts))
     return largest, counts.reshape(components, BINS)
+
+
+def active(
+    codes: Codes | StoredCodes, rows: Int[Tensor, " r"]
+) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " a"], Float[np.ndarray, " a"]]:
+    """Place among the rows, component and activation of all that fires on some images."""
+    component, activation = codes.component[rows], codes.activation[rows]
+    on = activation > 0
+    return on.nonzero()[:, 0].numpy(), component[on].numpy(), activation[on].numpy()
+
+
+def largest_activations(
+    parts: Iterable[tuple[np.ndarray, np.ndarray]], components: int
+) -> Float[np.ndarray, " m"]:
+    """The largest activation of each component in pairs of components and activations."""
+    largest = np.zeros(components, dtype=np.float32)
+    for component, activation in parts:
+        np.maximum.at(largest, component, activation)
+    return largest
 
 
 def neighbours(

@@ -29,7 +29,10 @@ LABELS = (
     *("component", "label", "kind", "alignment", "clarity", "polysemanticity", "activations"),
     *("mean_top20", "runners_up", "margins", "name_auroc", "name_fits"),
 )
-ABOUT = ("component", "largest", "activations", "neighbours", "cosines")
+ABOUT = (
+    *("component", "largest", "activations", "neighbours", "cosines"),
+    *("class", "class_auroc"),
+)
 WRITING = ("component", "writing")
 RELEVANCE = ("class", "component", "mean")
 PICTURES = ("component", "sheet", "image_ids")

@@ -46,6 +46,7 @@ def contents(sources: Sources, called: Mapping[str, str], folder: str) -> dict[s
     names, kinds = Numbers(), Numbers()
     label = [names.of(text) for text in table["label"]]
     runners = [[names.of(text) for text in texts] for texts in table["runners_up"]]
+    place = {label: number for number, label in enumerate(called)}
     measured = {key: value for key, value in MEASURES.items() if table[key].notna().any()}
     ids = table["component"].tolist()
     sheet, row, sizes = places(sources.pictures, ids)
@@ -54,6 +55,7 @@ def contents(sources: Sources, called: Mapping[str, str], folder: str) -> dict[s
         "label": label,
         "runners": runners,
         "kind": [kinds.of(text) for text in table["kind"]],
+        "told": [place.get(label, -1) for label in table["class"]],
         "fits": [None if pd.isna(value) else bool(value) for value in table["name_fits"]],
         "findings": {at: found for at, found in enumerate(table["findings"]) if found},
         "candidate": np.flatnonzero(table["candidate"]).tolist(),

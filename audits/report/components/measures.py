@@ -21,6 +21,11 @@ MEASURES = {
         "how well the name tells images that fire the component from others, on images that had no "
         "say in it: 1 tells them apart, 0.5 is chance",
     ),
+    "class_auroc": Measure(
+        "AUROC of its class",
+        "how well its activation tells images of the class that it tells best from others, on "
+        "images that had no say in which class that is",
+    ),
     "alignment": Measure(
         "Fit of the name",
         "cosine of the name with the component's top images, less that of the empty text",
@@ -59,9 +64,10 @@ measured."""
 def columns(sources: Sources) -> pd.DataFrame:
     """One row a component, by number: MEASURES, NaN where not measured, and what it is part of.
 
-    Also component, label, kind and name_fits (null where unsaid), runners_up (texts), findings
-    (ids), candidate and hidden (whether it is a candidate for a shortcut, or a hidden concept), and
-    picture (the plain picture it answers to, or null).
+    Also component, label, kind and name_fits (null where unsaid), class (the label of the one it
+    tells best, or null), runners_up (texts), findings (ids), candidate and hidden (whether it is a
+    candidate for a shortcut, or a hidden concept), and picture (the plain picture it answers to, or
+    null).
     """
     table = sources.labels.sort_values("component").reset_index(drop=True)
     component = table["component"]
@@ -72,6 +78,7 @@ def columns(sources: Sources) -> pd.DataFrame:
     near = of(sources.about, "cosines")
     plain = sources.plain.sort_values("answer", ascending=False, kind="stable")
     measures: dict[str, Any] = {
+        "class_auroc": of(sources.about, "class_auroc"),
         "margin": [_first(margins) for margins in table["margins"]],
         "stability": of(sources.stability, "stability"),
         "redundancy": [_first(cosines) for cosines in near],
@@ -88,6 +95,7 @@ def columns(sources: Sources) -> pd.DataFrame:
     named: list[Any] = [parts.get(int(number), []) for number in component]
     return known.join(numbers).assign(
         findings=named,
+        **{"class": of(sources.about, "class")},
         candidate=component.isin(sources.components["component"]),
         hidden=component.isin(sources.hidden["component"]),
         picture=of(plain, "picture"),

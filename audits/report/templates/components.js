@@ -146,6 +146,10 @@
       const about = data.about_findings[finding];
       parts.push(make("p", {}, "Part of finding ", make("a", { href: `report.html#${encodeURIComponent(finding)}` }, finding), about ? ` (${about})` : ""));
     }
+    if (data.told[row] >= 0) {
+      const auroc = number(all.values.get("class_auroc")[row]);
+      parts.push(make("p", {}, `Of classes it tells “${data.classes[data.told[row]]}” best (AUROC ${auroc}).`));
+    }
     if (data.plain[row]) parts.push(make("p", {}, `Of plain pictures it answers to ${data.plain[row]} most.`));
     const next = data.runners[row].map((runner, place) => [data.names[runner], number(leads[place])]);
     if (next.length) parts.push(make("h3", {}, "Names next in rank"), table("Names next in rank", ["Name", "Behind by"], next));

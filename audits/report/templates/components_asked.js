@@ -37,16 +37,16 @@ class Components {
     return this.orders.get(asked);
   }
 
-  // For each name, whether it holds a text; spelled once, at the first search.
+  // For each name, and each class, whether it holds a text; spelled once, at the first search.
   holding(text) {
-    this.spelled ??= this.data.names.map(plainly);
-    return this.spelled.map((name) => name.includes(text));
+    this.spelled ??= [this.data.names, this.data.classes].map((texts) => texts.map(plainly));
+    return this.spelled.map((texts) => texts.map((name) => name.includes(text)));
   }
 
   // text: of a name or a number; kind: a number of kinds, or ""; fits: "true", "false", "null" or "";
   // part: finding, candidate, hidden, none or ""; ranges: [key, least, most], undefined for no end.
   rows({ text, kind, fits, part, ranges, sort, falling }) {
-    const { components, label, runners, findings } = this.data;
+    const { components, label, told, runners, findings } = this.data;
     const wanted = plainly(text.trim());
     const parts = {
       finding: (row) => row in findings,
@@ -56,13 +56,13 @@ class Components {
     };
     const tests = [];
     if (wanted) {
-      const held = this.holding(wanted);
+      const [held, classes] = this.holding(wanted);
       const numbered = /^\d+$/.test(wanted) ? Number(wanted) : null;
       const next = (row) => {
         for (const runner of runners[row]) if (held[runner]) return true;
         return false;
       };
-      tests.push((row) => held[label[row]] || components[row] === numbered || next(row));
+      tests.push((row) => held[label[row]] || classes[told[row]] || components[row] === numbered || next(row));
     }
     if (kind) tests.push((row) => this.data.kind[row] === Number(kind));
     if (fits) tests.push((row) => String(this.data.fits[row]) === fits);

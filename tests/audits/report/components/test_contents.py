@@ -46,7 +46,7 @@ def test_measures_are_those_of_the_tables(known: Held) -> None:
     assert of_12["relevance"] == -0.03125
     of_8 = {key: known.values(key)[8] for key in MEASURES}
     assert {key for key, value in of_8.items() if value is None} == {
-        *("stability", "redundancy", "relevance", "writing", "plain", "share")
+        *("class_auroc", "stability", "redundancy", "relevance", "writing", "plain", "share")
     }
 
 
