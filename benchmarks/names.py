@@ -119,7 +119,8 @@ def main() -> None:
         images = read_table(manifest / "manifest.parquet", ["image_id", "split", "label"])
         images = images.set_index("image_id", drop=False).loc[ids]
         classes = read_json(manifest / "classes.json")
-        about = read_table(layout.audit(args.audit, "concepts") / "components.parquet")
+        path = layout.audit(args.audit, "concepts") / "components.parquet"
+        about = read_table(path) if path.exists() else pd.DataFrame()
     held_out = (images["split"] == "val").to_numpy(dtype=bool)
     called, right, shown = things(images[held_out], classes, truth)
     kept = Codes(*(part[torch.tensor(held_out)] for part in codes))
