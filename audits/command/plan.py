@@ -20,8 +20,7 @@ What is fresh costs nothing. Stages after a stale one are counted, and run only 
 change.
 """
 ERROR = 1.5
-"""Factor within which the stages of the samples lie that a plan names the cost of, but for those
-that docs/measurements.md lists."""
+"""Factor within which the stages of the samples lie (docs/measurements.md)."""
 COLUMNS = ("stage", "images", "processor", "disk", "memory")
 
 
@@ -150,7 +149,7 @@ def _said(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"{len(found['fresh'])} stages are fresh and cost nothing. Seconds are of one processor, "
-        f"right within a factor of {found['factor']} for most stages of the samples "
+        f"right within a factor of {found['factor']} for the stages of the samples "
         "(docs/measurements.md); – is not estimated, or little."
     )
 

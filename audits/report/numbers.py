@@ -13,6 +13,8 @@ from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 
 LIST = Path(__file__).with_suffix(".yaml")
+NAMED = 3
+"""Numbers at most that a mark is called after: a screen reader says all of them."""
 
 
 class Number(BaseModel):
@@ -78,15 +80,17 @@ class Numbers:
 
         Args:
             keys: of numbers.yaml.
-            said: what a screen reader says that it is about; the numbers' names where it is empty.
+            said: what a screen reader says that it is about; where it is empty the numbers' names,
+                or how many they are where they are more than NAMED.
 
         Raises:
             KeyError: numbers.yaml has no such number.
         """
         names = [self._ask(key).name for key in keys]
+        about = ", ".join(names) if len(names) <= NAMED else f"these {len(names)} numbers"
         return Markup(
             '<a class="number mark" href="#n-{}" data-keys="{}" aria-label="about: {}">i</a>'
-        ).format(keys[0], " ".join(keys), said or ", ".join(names))
+        ).format(keys[0], " ".join(keys), said or about)
 
     def asked(self) -> dict[str, dict[str, Number]]:
         """What links of the page have led to so far: section → key → number."""

@@ -21,11 +21,15 @@
   const confirmed = bar.querySelector("#confirmed");
   let mode = "";
   const apply = () => {
-    for (const card of document.querySelectorAll(".card")) {
+    const cards = [...document.querySelectorAll(".card")];
+    for (const card of cards) {
       const wanted = (!mode || card.dataset.mode === mode) &&
         (!confirmed.checked || card.dataset.confirmed === "yes");
       card.hidden = !wanted;
     }
+    // Said by screen readers, too.
+    bar.querySelector("output").textContent =
+      `${cards.filter((card) => !card.hidden).length} of ${cards.length} shown`;
   };
   for (const button of buttons) {
     button.addEventListener("click", () => {
@@ -35,4 +39,5 @@
     });
   }
   confirmed.addEventListener("change", apply);
+  apply();
 })();

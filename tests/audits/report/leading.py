@@ -93,7 +93,7 @@ def explained(above: list[Node]) -> bool:
         return block.parent.parent is not None and block.parent.parent.tag == "article"
     if block.tag == "h1":  # the sentence below it says it at more length
         return next(one for one in block.parent.elements() if "lede" in one.classes).leads()
-    if block.tag == "td":
+    if block.tag in ("td", "th"):
         table = next(one for one in above if one.tag == "table")
         heads = next(one for one in table.all() if one.tag == "tr").elements()
         cells = block.parent.elements()

@@ -142,6 +142,8 @@ def test_filters_leave_the_findings_that_they_name(opened: Open) -> None:
         button.click()
         left = shown(page)
         assert button.inner_text().split()[-1] == str(len(left))
+        said = page.locator(".filter output").inner_text()
+        assert said == f"{len(left)} of {len(everything)} shown"
         cards = [page.locator(f"[id='{one}']") for one in left]
         assert {card.get_attribute("data-mode") for card in cards} == {mode}
         assert [b.get_attribute("aria-pressed") for b in buttons.all()].count("true") == 1
@@ -156,10 +158,10 @@ def test_filters_leave_the_findings_that_they_name(opened: Open) -> None:
 def test_components_show_where_they_fire(opened: Open) -> None:
     page = opened("scenes-tiny")
     veil = page.locator("article.card .veil").first
-    opacity = "one => getComputedStyle(one).opacity"
-    assert veil.evaluate(opacity) == "0"
+    visibility = "one => getComputedStyle(one).visibility"
+    assert veil.evaluate(visibility) == "hidden"
     page.get_by_label("show where components fire").check()
-    assert veil.evaluate(opacity) == "1" and page.locator(".where-note").is_visible()
+    assert veil.evaluate(visibility) == "visible" and page.locator(".where-note").is_visible()
 
 
 def test_a_review_by_keyboard_leaves_as_csv(opened: Open, tmp_path: Path) -> None:

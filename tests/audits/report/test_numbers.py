@@ -83,5 +83,14 @@ def test_a_link_to_nothing_is_an_error() -> None:
         Numbers().link("nowhere", "nothing")
 
 
+def test_a_mark_is_called_after_a_few_numbers_and_counts_many() -> None:
+    said = 'aria-label="about: {}"'
+    assert said.format("flags, findings, images") in Numbers().mark("flags", "findings", "images")
+    four = Numbers().mark("flags", "findings", "images", "classes")
+    assert said.format("these 4 numbers") in four
+    named = Numbers().mark("flags", "findings", "images", "classes", said="this card")
+    assert said.format("this card") in named
+
+
 def test_the_markdown_has_no_links(report: Render) -> None:
     assert "n-flags" not in (report() / "report.md").read_text()

@@ -280,9 +280,10 @@ def test_before_the_first_review_nothing_is_called_new(report: Render) -> None:
 def test_findings_that_are_gone_are_listed(report: Render) -> None:
     folder = report()
     html = (folder / "report.html").read_text()
-    row = "<td>gnu</td><td>rejected</td><td></td><td>gone, &lt;b&gt;</td><td><code>f-0009</code>"
+    row = '<th scope="row">gnu</th><td>rejected</td><td></td>'
+    row += "<td>gone, &lt;b&gt;</td><td><code>f-0009</code>"
     assert row in html
-    assert "<td>bat</td><td>none</td>" in html
+    assert '<th scope="row">bat</th><td>none</td>' in html
     assert "| f-0009 | gnu | rejected |" in (folder / "report.md").read_text()
 
 
