@@ -77,12 +77,14 @@ def test_direction_tops_are_the_farthest_images() -> None:
             assert found.rows.tolist() == expected
 
 
-def test_of_images_equally_far_the_first_are_taken() -> None:
-    for sizes in ([6], [2, 4], [1, 1, 4]):
-        found = Farthest(2)
-        for rows in torch.arange(6).split(sizes):
-            found.add(torch.tensor([[1.0], [3], [3], [2], [3], [3]])[rows], rows)
-        assert found.rows.tolist() == [[1, 2]]
+def test_part_by_part_are_found_those_that_a_sort_of_all_finds_of_equals_the_first() -> None:
+    projections = torch.from_numpy(np.random.default_rng(0).integers(-9, 10, (60, 3))).float()
+    expected = projections.sort(dim=0, descending=True, stable=True).indices[:4].T
+    for size in (60, 25, 5, 1):
+        found = Farthest(4)
+        for rows in torch.arange(60).split(size):
+            found.add(projections[rows], rows)
+        assert torch.equal(found.rows, expected)
 
 
 def test_bases_look_at_train_images_along_neurons_and_principal_axes() -> None:
