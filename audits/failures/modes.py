@@ -128,9 +128,11 @@ class Mode(NamedTuple):
 
 
 def suggest_mode(evidence: ModeEvidence, lexicon: Lexicon) -> Mode:
-    """The mode with the largest share of the evidence, "unclear" where none has half of it.
+    """The mode that most of what speaks for any speaks for, "unclear" where it is not that much.
 
-    A mode is as strong as its strongest evidence. The confidence of "unclear" is its own share.
+    First it is asked whether the evidence says something: "unclear" has at most half of the shares.
+    Then what: the mode has more than half of the rest. A mode is as strong as its strongest
+    evidence. The confidence of "unclear" is its own share.
     """
     strongest: dict[str, Reading] = {}
     for reading in readings(evidence, lexicon):
@@ -140,7 +142,8 @@ def suggest_mode(evidence: ModeEvidence, lexicon: Lexicon) -> Mode:
     parts = shares({mode: reading.strength for mode, reading in strongest.items()})
     ranked = sorted(strongest, key=lambda mode: (-parts[mode], mode))
     weighed = tuple(strongest[mode]._replace(strength=parts[mode]) for mode in ranked)
-    if weighed and weighed[0].strength >= 0.5:
+    said = 1 - parts[UNCLEAR]
+    if weighed and said >= 0.5 and weighed[0].strength > said / 2:
         return Mode(weighed[0].mode, weighed[0].strength, weighed[0].reason, weighed[1:])
     reason = "neither names, images, writing nor the class's own images say why"
     if weighed:
