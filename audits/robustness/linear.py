@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,9 +111,8 @@ def fit(
         )
     # The intercept is free, so centring changes no optimum; it is what the solver starts best from.
     centre = z.mean(axis=0)
-    small = z.size * len(np.unique(labels)) < SMALL
-    with threadpool_limits(1) if small else nullcontext():
-        c = _chosen(z - centre, images, config, seed)
+    c = _chosen(z - centre, images, config, seed)
+    with _threads(z, labels):
         model = _model(c, labels).fit(z - centre, labels)
     weight, intercept = model.coef_, model.intercept_
     if len(weight) == 1:  # of two classes scikit-learn keeps the second's only
@@ -121,6 +120,12 @@ def fit(
     found = [str(label) for label in model.classes_]
     steps = int(model.n_iter_.max())
     return LinearClassifier(found, weight, intercept, centre, c, len(z), steps)
+
+
+def _threads(z: np.ndarray, labels: np.ndarray) -> AbstractContextManager[object]:
+    """One thread for images so few that several would take longer; else what there are."""
+    small = z.size * len(np.unique(labels)) < SMALL
+    return threadpool_limits(1) if small else nullcontext()
 
 
 def _model(c: float, labels: np.ndarray) -> LogisticRegression:
@@ -147,7 +152,9 @@ def _chosen(
         cv=folds(labels, images["group_id"].to_numpy()[rows], config.folds, seed),
         refit=False,
         error_score="raise",
-    ).fit(z[rows], labels)
+    )
+    with _threads(z[rows], labels):
+        search.fit(z[rows], labels)
     return float(search.best_params_["C"])
 
 

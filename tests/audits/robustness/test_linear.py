@@ -130,18 +130,23 @@ def test_the_search_sees_no_more_than_it_may(monkeypatch):
     assert found.images == 90
 
 
-@pytest.mark.parametrize(("small", "threads"), [(10**9, {1}), (0, {2})])
+@pytest.mark.parametrize(("small", "threads"), [(10**9, {1}), (1000, {1, 2}), (0, {2})])
 def test_small_products_are_of_one_thread(small, threads, monkeypatch):
-    def chosen(*_):
-        seen.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
-        return 1.0
+    """Of 90 images × 5 numbers × 3 classes, and of the 60 that are searched."""
 
-    seen: set[int] = set()
+    class Noted(LogisticRegression):
+        def fit(self, x, y):
+            pools = [one for one in threadpool_info() if one["user_api"] == "blas"]
+            seen.append((len(x), {one["num_threads"] for one in pools}))
+            return super().fit(x, y)
+
+    seen: list[tuple[int, set[int]]] = []
     monkeypatch.setattr(linear, "SMALL", small)
-    monkeypatch.setattr(linear, "_chosen", chosen)
+    monkeypatch.setattr(linear, "LogisticRegression", Noted)
     with threadpool_limits(2):
-        linear.fit(*blobs(), CONFIG, seed=0)
-    assert seen == threads
+        linear.fit(*blobs(each=30), CONFIG, seed=0)
+    assert set().union(*(used for _, used in seen)) == threads
+    assert seen[-1] == (90, {max(threads)})
 
 
 def test_drawing_caps_each_class_and_knows_images_by_their_id():
