@@ -22,14 +22,15 @@ def test_an_image_of_the_dataset_has_the_numbers_of_the_cached_artifacts(audited
     found = explained(capsys, "--image", "raw/n02/10.png", "--class", "n01", "--class", "n03")
     assert found["image"]["in_dataset"] == {"image_id": "id10", "split": "val", "label": "n02"}
     inputs = load_inputs(params(), "a")
-    row = inputs.images["image_id"].tolist().index("id10")
-    y = cosine_outputs(inputs.x[row, None], inputs.texts["short"], inputs.head)[0]
+    row = torch.tensor([inputs.images["image_id"].tolist().index("id10")])
+    y = cosine_outputs(inputs.tokens(row), inputs.texts["short"], inputs.head)[0]
+    ((component,), (activations,)) = inputs.coded(row)
     for position, explanation in zip((0, 2), found["explanations"], strict=True):
         assert explanation["y"] == pytest.approx(float(y[position]), abs=1e-6)
         t = inputs.texts["short"][position]
-        cached = class_relevance(inputs, torch.tensor([row]), t)[0].tolist()
-        slots = inputs.codes.component[row].tolist()
-        activation = dict(zip(slots, inputs.codes.activation[row].tolist(), strict=True))
+        cached = class_relevance(inputs, row, t)[0].tolist()
+        slots = component.tolist()
+        activation = dict(zip(slots, activations.tolist(), strict=True))
         relevance = dict(zip(slots, cached, strict=True))
         here = {c["component"]: c for c in explanation["components"]}
         assert set(here) == set(slots)
@@ -37,7 +38,7 @@ def test_an_image_of_the_dataset_has_the_numbers_of_the_cached_artifacts(audited
             assert here[j]["activation"] == pytest.approx(activation[j], rel=HALF)
             assert here[j]["relevance"] == pytest.approx(relevance[j], rel=HALF, abs=1e-6)
     usual = inputs.split("train") & (inputs.class_index == 2)
-    own = cosine_outputs(inputs.x[usual], inputs.texts["short"][2, None], inputs.head)
+    own = cosine_outputs(inputs.tokens(usual), inputs.texts["short"][2, None], inputs.head)
     assert found["explanations"][1]["usual"]["y_mean"] == pytest.approx(float(own.mean()), abs=1e-5)
     assert found["explanations"][1]["usual"]["images"] == 3
     scores = {score["class"]: score["y"] for score in found["class_scores"]}
@@ -65,8 +66,8 @@ def test_a_prompt_of_ones_own_is_of_no_class(audited, capsys):
 def test_components_carry_what_the_audit_knows_of_them(audited, capsys):
     found = explained(capsys, "--image", "raw/n02/10.png", "--class", "n02")["explanations"][0]
     inputs = load_inputs(params(), "a")
-    row = inputs.images["image_id"].tolist().index("id10")
-    best, unnamed, part, *others = inputs.codes.component[row].tolist()
+    row = torch.tensor([inputs.images["image_id"].tolist().index("id10")])
+    best, unnamed, part, *others = inputs.coded(row).component[0].tolist()
     here = {c["component"]: c for c in found["components"]}
     for j in (best, part):
         assert here[j]["label"] == f"thing {j} <i>"
