@@ -89,7 +89,7 @@ def test_a_review_within_mlflow_leaves_by_hand(
     page.keyboard.press("a")
     report.locator("#reviewer").fill("Ada")
     report.get_by_role("button", name="Copy CSV").click()
-    status = report.get_by_role("status")
+    status = report.locator("#said")
     status.get_by_text("copy the selected text").wait_for()
     assert "lost when it is closed" in report.locator("#kept").inner_text()
     csv = tmp_path / "verdicts.csv"

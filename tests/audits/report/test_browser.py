@@ -188,7 +188,7 @@ def test_a_review_by_keyboard_leaves_as_csv(opened: Open, tmp_path: Path) -> Non
     page.keyboard.press("j")
     page.keyboard.press("a")
     page.keyboard.press("u")
-    said = page.get_by_role("status")
+    said = page.locator("#said")
     assert "undone" in said.inner_text() and "3 for the CSV" in said.inner_text()
     current = page.locator("[aria-current]").bounding_box()
     panel = page.locator("#review").bounding_box()

@@ -53,6 +53,8 @@ def write_many(root: Path) -> Path:
     about["neighbours"] = list(rng.integers(COMPONENTS, size=(COMPONENTS, 6)))
     about["cosines"] = list(np.sort(rng.uniform(size=(COMPONENTS, 6)))[:, ::-1])
     classes = [f"n{number:08d}" for number in range(CLASSES)]
+    about["class"] = np.array(classes)[rng.integers(CLASSES, size=COMPONENTS)]
+    about["class_auroc"] = rng.uniform(0.5, 1, COMPONENTS)
     called = distinct_names(
         {"label": one, "name": f"bird {one}", "short": f"bird {one}"} for one in classes
     )

@@ -105,7 +105,9 @@ def test_the_first_components_are_there_at_once(opened: Open, finished: Path, au
     assert page.get_by_role("rowheader").count() > 25
 
 
-def test_a_search_finds_names_those_next_in_rank_and_numbers(opened: Open, finished: Path) -> None:
+def test_a_search_finds_names_those_next_in_rank_classes_and_numbers(
+    opened: Open, finished: Path
+) -> None:
     found = known(finished, "scenes-tiny")
     names, data = found.data["names"], found.data
     page = opened(page_of(finished, "scenes-tiny"))
@@ -117,6 +119,7 @@ def test_a_search_finds_names_those_next_in_rank_and_numbers(opened: Open, finis
             if any(
                 asked in names[name].lower() for name in [label, *data["runners"][row]] if name >= 0
             )
+            or (data["told"][row] >= 0 and asked in data["classes"][data["told"][row]].lower())
         }
         page.get_by_role("searchbox", name="Name").fill(text)
         assert count(page) == len(holding) > 0
@@ -196,6 +199,7 @@ def test_all_of_one_component_is_shown(opened: Open, finished: Path) -> None:
         assert found.data["names"][name] in text
     for label, _ in classes:
         assert found.data["classes"][label] in text
+    assert f"tells “{found.data['classes'][found.data['told'][row]]}” best (AUROC " in text
     assert len(leads) == 5 and shown.locator("rect").count() == len(counts)
     assert f"{sum(counts):,} of {found.data['train']:,} train images fire it" in text
     assert shown.locator(".cut").count() == len(pictures)

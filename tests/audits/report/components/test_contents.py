@@ -63,6 +63,10 @@ def test_names_runners_up_and_parts(known: Held) -> None:
     assert known.data["candidate"] == [known.row(5), known.row(12)]
     assert known.data["hidden"] == [known.row(8), known.row(9)]
     assert known.data["plain"] == {str(row): "red"}
+    told = {
+        row: known.data["classes"][one] for row, one in enumerate(known.data["told"]) if one >= 0
+    }
+    assert told == {row: "club|stick"} and known.values("class_auroc")[12] == 0.97
 
 
 def test_details_are_those_of_the_tables(known: Held) -> None:
