@@ -33,16 +33,17 @@ def main() -> None:
     findings = read_table(layout.audit(name, "failures") / "findings.csv")
     candidates = read_table(layout.audit(name, "shortcut") / "components.csv")
     hidden = read_table(layout.audit(name, "concepts") / "hidden.csv")
-    chosen = pairs(findings, candidates, hidden, gallery)
+    labels = read_table(layout.labels(name), ["component", "mean_top20", "top_images"])
+    looked_at = [*findings["component"], *candidates["component"], *hidden["component"]]
+    packed = sheets(labels, looked_at, gallery)
+    chosen = pairs(findings, candidates, hidden, packed, gallery)
     gaps = Gaps()
     measured = gaps.measured("maps", lambda: maps(params, name, chosen)) if chosen else None
     table, metrics = measured or (pd.DataFrame(columns=COLUMNS), {"maps": 0})
     folder = layout.audit(name, "maps")
     write_table(folder / "maps.parquet", table)
     gaps.write_metrics(folder / "metrics.json", {"maps": metrics})
-    labels = read_table(layout.labels(name), ["component", "mean_top20", "top_images"])
-    looked_at = [*findings["component"], *candidates["component"], *hidden["component"]]
-    write_sheets(params, name, sheets(labels, looked_at, gallery), folder)
+    write_sheets(params, name, packed, folder)
 
 
 def write_sheets(params: Params, name: str, packed: list[Sheet], folder: Path) -> None:

@@ -1,24 +1,36 @@
-"""Which component is mapped in which image: what the report has pictures of."""
+"""Which component is mapped in which image: what the report has pictures of, then its page of
+components."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 
 import pandas as pd
+
+from audits.maps.pictures import Sheet
 
 A_GROUP = 6
 """Hidden concepts of a group, by strength."""
 MOST = 1000
-"""Maps of an audit; the report has no room for more pictures."""
+"""Maps of an audit: more than the report has room for, and 5 s of a small CLIP."""
 
 
 def pairs(
-    findings: pd.DataFrame, candidates: pd.DataFrame, hidden: pd.DataFrame, gallery: int
+    findings: pd.DataFrame,
+    candidates: pd.DataFrame,
+    hidden: pd.DataFrame,
+    packed: list[Sheet],
+    gallery: int,
 ) -> list[tuple[str, int]]:
     """Image and component of each map, none twice, in the order in which the report fills up.
+
+    What is left goes to the page of components: the first picture of each, the second, and so on.
 
     Args:
         findings: component, confirmed and example_ids of the audit `failures`.
         candidates: component and top_images of the audit `shortcut`.
         hidden: component, group, mean_top20 and top_images of the audit `concepts`.
+        packed: pictures of the page of components, of which those come first that are looked at
+            first.
         gallery: images of a component that the report shows.
     """
     strongest = hidden.sort_values(["mean_top20", "component"], ascending=[False, True])
@@ -30,6 +42,7 @@ def pairs(
         ],
     )
     found = dict.fromkeys(pair for table in tables for pair in _pairs(table, gallery))
+    found |= dict.fromkeys(_in_rounds(packed))
     return list(found)[:MOST]
 
 
@@ -37,3 +50,14 @@ def _pairs(table: pd.DataFrame, gallery: int) -> Iterator[tuple[str, int]]:
     for component, images in table.itertuples(index=False):
         for image in str(images).split()[:gallery]:
             yield image, int(component)
+
+
+def _in_rounds(packed: list[Sheet]) -> Iterator[tuple[str, int]]:
+    """The first picture of every component, then the second."""
+    of_component = [
+        [(image, component) for image in images]
+        for sheet in packed
+        for component, images in zip(sheet.components, sheet.image_ids, strict=True)
+    ]
+    for pictures in zip_longest(*of_component):
+        yield from (pair for pair in pictures if pair is not None)

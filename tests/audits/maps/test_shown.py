@@ -1,8 +1,9 @@
-"""Which maps are made: those that the report has room for, in the order in which it fills up."""
+"""Which maps are made: those of the report, then those of the page of components."""
 
 import pandas as pd
 
 from audits.maps import shown
+from audits.maps.pictures import Sheet
 from audits.report import cards
 
 FINDINGS = pd.DataFrame(
@@ -17,10 +18,11 @@ HIDDEN = pd.DataFrame(
         "top_images": [f"h{at} i j" for at in range(8)],
     }
 )
+PAGE = [Sheet([7, 1], [["b", "g"], ["x", "y", "z"]]), Sheet([2], [["x"]])]
 
 
 def test_candidates_then_hidden_concepts_then_confirmed_findings():
-    found = shown.pairs(FINDINGS, CANDIDATES, HIDDEN, 2)
+    found = shown.pairs(FINDINGS, CANDIDATES, HIDDEN, [], 2)
     assert found[:3] == [("b", 7), ("f", 7), ("h1", 11)]
     assert ("h0", 10) not in found  # the weakest but one of eight
     assert found[-3:] == [("d", 7), ("a", 4), ("b", 4)]
@@ -29,9 +31,18 @@ def test_candidates_then_hidden_concepts_then_confirmed_findings():
 
 def test_no_more_than_the_report_has_room_for(monkeypatch):
     monkeypatch.setattr(shown, "MOST", 3)
-    assert len(shown.pairs(FINDINGS, CANDIDATES, HIDDEN, 2)) == 3
+    assert len(shown.pairs(FINDINGS, CANDIDATES, HIDDEN, [], 2)) == 3
     none = [table[:0] for table in (FINDINGS, CANDIDATES, HIDDEN)]
-    assert shown.pairs(*none, 2) == []
+    assert shown.pairs(*none, [], 2) == []
+
+
+def test_what_is_left_goes_to_the_first_pictures_of_the_page_then_the_second():
+    none = [table[:0] for table in (FINDINGS, CANDIDATES, HIDDEN)]
+    first = [("b", 7), ("x", 1), ("x", 2)]
+    assert shown.pairs(*none, PAGE, 2) == [*first, ("g", 7), ("y", 1), ("z", 1)]
+    found = shown.pairs(FINDINGS[:0], CANDIDATES, HIDDEN[:0], PAGE, 2)
+    assert found[:2] == [("b", 7), ("f", 7)]  # the report's, and no map twice
+    assert found[2:4] == [("x", 1), ("x", 2)]
 
 
 def test_the_report_shows_as_many_hidden_concepts():
