@@ -31,7 +31,12 @@ class Difference:
         """Whether the reports say the same of the same findings."""
         found = self.findings
         return not (
-            found.new or found.fixed or any(one.changes for one in found.persisting) or self.metrics
+            found.new
+            or found.fixed
+            or found.only_now
+            or found.only_before
+            or any(one.changes for one in found.persisting)
+            or self.metrics
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -46,6 +51,8 @@ class Difference:
                 "sure": found.sure,
                 "new": found.new,
                 "fixed": found.fixed,
+                "only_now": [one._asdict() for one in found.only_now],
+                "only_before": [one._asdict() for one in found.only_before],
                 "persisting": [
                     {
                         "finding_id": one.now["finding_id"],
@@ -76,7 +83,7 @@ class Difference:
 def difference(before: Report, now: Report, config: ReviewConfig) -> Difference:
     """What differs; `config` says from where on findings are the same."""
     why = origins(before, now)
-    metrics = moved(before.metrics, now.metrics)
+    metrics = moved(before.metrics, now.metrics, why.dictionary)
     if why.dictionary:  # the same number is another component then
         metrics = [one for one in metrics if not _of_component(one.name)]
     return Difference(before, now, recognise(before, now, config), metrics, why)

@@ -5,13 +5,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeGuard
 
-__all__ = ["CONFIDENCE", "Moved", "interval", "moved", "moves"]
+__all__ = ["CONFIDENCE", "OF_DICTIONARY", "Moved", "interval", "moved", "moves"]
 
 CONFIDENCE = 0.95
 DEVIATIONS = 1.96
 """Half the width of an interval of CONFIDENCE, in standard errors."""
 PART = re.compile(r"(.*[._])?(low|high|sem)")
 """Metrics that say how far another one can be trusted."""
+OF_DICTIONARY = "faithfulness."
+"""Metrics below it have intervals over images, of one dictionary: they say nothing of how far
+another one would be."""
 
 
 class Moved(NamedTuple):
@@ -39,18 +42,25 @@ class Moved(NamedTuple):
         return "within" if low <= 0 <= high else "changed"
 
 
-def moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Moved]:
+def moved(before: Mapping[str, Any], now: Mapping[str, Any], other_dictionary: bool) -> list[Moved]:
     """The metrics that differ, in the order of their names.
 
     Args:
         before: leaves of a report's metrics by dotted name.
         now: likewise.
+        other_dictionary: whether the two are of two; then those of OF_DICTIONARY have no interval.
     """
     names = sorted({name for name in before.keys() | now.keys() if not PART.fullmatch(name)})
-    return [moves(name, before, now) for name in names if before.get(name) != now.get(name)]
+    return [
+        moves(name, before, now, other_dictionary)
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
 
 
-def moves(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Moved:
+def moves(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any], other_dictionary: bool
+) -> Moved:
     """One metric of two reports.
 
     The interval of the difference is that of Zou & Donner (2008), from the two metrics' own, l to
@@ -60,7 +70,8 @@ def moves(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Moved
     """
     a, b = before.get(name), now.get(name)
     of_a, of_b = interval(name, before), interval(name, now)
-    if of_a is None or of_b is None or not _number(a) or not _number(b):
+    apart = other_dictionary and name.startswith(OF_DICTIONARY)
+    if apart or of_a is None or of_b is None or not _number(a) or not _number(b):
         return Moved(name, a, b, None)
     below = math.hypot(b - of_b[0], of_a[1] - a)
     above = math.hypot(of_b[1] - b, a - of_a[0])

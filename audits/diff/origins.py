@@ -29,7 +29,7 @@ class Origins(NamedTuple):
     code: list[str]
     """Files and packages."""
     files: list[str]
-    """Words, verdicts and other inputs that no stage makes."""
+    """Words, verdicts and other inputs that no stage makes, but what dataset and model say."""
     machine: dict[str, Pair]
     """Packages, Python, processor, device."""
     dictionary: bool
@@ -58,6 +58,7 @@ def origins(before: Report, now: Report) -> Origins:
                 "images: a manifest is neither in DVC's cache nor in a remote (dvc fetch)"
             )
     settings, code, files = _grounds(before, now, unknown)
+    told = _told(before, now)
     machine = _differing(_machine(a), _machine(b))
     dictionaries = [one.digest(layout.sae(one.audit)) for one in (before, now)]
     if None in dictionaries:
@@ -68,7 +69,7 @@ def origins(before: Report, now: Report) -> Origins:
         model=_differing(a["model"], b["model"]),
         settings=settings,
         code=code,
-        files=files,
+        files=[path for path in files if path not in told],
         machine=machine,
         dictionary=dictionaries[0] != dictionaries[1],
         unknown=unknown,
@@ -92,6 +93,17 @@ def _grounds(
     if not (a.whole and b.whole):
         return settings, [], []
     return settings, sorted(_differing(a.code, b.code)), sorted(_differing(a.files, b.files))
+
+
+def _told(before: Report, now: Report) -> set[str]:
+    """Files that are told of already: those of a dataset or a model that is another one."""
+    a, b = before.provenance, now.provenance
+    told = set()
+    if now.grounds is not None and a["dataset"]["fingerprint"] != b["dataset"]["fingerprint"]:
+        told.add(str(now.grounds.settings.get(f"datasets.{_dataset_of(now)}.root")))
+    if a["model"]["weights_sha256"] != b["model"]["weights_sha256"]:
+        told.add(layout.model(b["model"]["model"]).as_posix())
+    return told
 
 
 def _machine(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,12 @@ from pipeline import layout
 from pipeline.artifacts.store import files_in
 from pipeline.config import ReviewConfig
 
-__all__ = ["Findings", "Persisting", "recognise"]
+__all__ = ["ByDictionary", "Findings", "Persisting", "recognise"]
 
 NEEDED = {PRESENT, "evidence.json"}
 """Files of the stage `review` by which findings are recognised."""
+OTHERS = "found.parquet"
+"""File of the stage `recurrence`: what further dictionaries find."""
 SHOWN = ("mode", "confirmed", "verdict")
 """Columns whose change in a finding that persists is told."""
 
@@ -37,13 +39,29 @@ class Persisting(NamedTuple):
     """Of SHOWN, those that differ: before, now."""
 
 
+class ByDictionary(NamedTuple):
+    """A finding that one report lacks and its further dictionaries find."""
+
+    row: dict[str, Any]
+    """Its row in the other report's findings.csv."""
+    found_by: int
+    of: int
+    """Further dictionaries of the report that lacks it: those that find it, and all."""
+
+
 class Findings(NamedTuple):
-    """The findings of two reports; rows of findings.csv, in its order."""
+    """The findings of two reports; rows of findings.csv, in its order.
+
+    Of two dictionaries, those are neither new nor fixed that a further dictionary of the report
+    that lacks them finds in all train images (`only_now`, `only_before`).
+    """
 
     new: list[dict[str, Any]]
     persisting: list[Persisting]
     fixed: list[dict[str, Any]]
     """Those of the first report that the second has not."""
+    only_now: list[ByDictionary]
+    only_before: list[ByDictionary]
     recognised_by: str
     """What was there to recognise them by, in words."""
     sure: bool
@@ -74,7 +92,9 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
             means = "shared example images only"
     assert old is not None
     assert new is not None
-    carried = carry([one.pin for one in old], new, config.cosine, config.images)
+    # By all images of a finding, where a review has pinned the strongest.
+    pins = [one.pin._replace(images=tuple(one.images)) for one in old]
+    carried = carry(pins, new, config.cosine, config.images)
     rows = {row["finding_id"]: row for row in before.rows()}
     found, persisting = [], []
     for row, one in zip(now.rows(), carried, strict=True):
@@ -85,7 +105,41 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
         changes = {name: (earlier[name], row[name]) for name in SHOWN if earlier[name] != row[name]}
         by = "component" if one.by == "atom" and means.startswith("components") else one.by
         persisting.append(Persisting(earlier, row, by, changes))
-    return Findings(found, persisting, list(rows.values()), means, sure)
+    gone = list(rows.values())
+    only_now: list[ByDictionary] = []
+    only_before: list[ByDictionary] = []
+    if pairs[0] is not None and pairs[1] is not None and not same:
+        found, only_now = _told_apart(found, pairs[1], before, config.images)
+        gone, only_before = _told_apart(gone, pairs[0], now, config.images)
+    return Findings(found, persisting, gone, only_now, only_before, means, sure)
+
+
+def _told_apart(
+    rows: list[dict[str, Any]], found: list[Found], lacks: Report, images: float
+) -> tuple[list[dict[str, Any]], list[ByDictionary]]:
+    """Findings that no dictionary of the report that lacks them finds, and the others.
+
+    Args:
+        rows: of findings.csv.
+        found: all of their report.
+        lacks: the other report.
+        images: least part of the smaller of two sets of images that both have.
+    """
+    others = _others(lacks)
+    of_id = {one.pin.finding_id: one for one in found}
+    none, some = [], []
+    for row in rows:
+        mine = of_id[row["finding_id"]].images
+        by = {
+            number
+            for number, label, theirs in others
+            if label == row["class"] and len(mine & theirs) >= images * min(len(mine), len(theirs))
+        }
+        if by:
+            some.append(ByDictionary(row, len(by), lacks.metrics["recurrence.runs"]))
+        else:
+            none.append(row)
+    return none, some
 
 
 def same_dictionary(before: Report, now: Report) -> bool:
@@ -119,14 +173,7 @@ def _reviewed(report: Report) -> list[Found] | None:
 
     It is of this report where its findings are, to the byte.
     """
-    folder = layout.audit(report.audit, "review")
-    digest = report.digest(folder)
-    if digest is None:
-        return None
-    if folder.is_dir() and folder_hash(folder) == digest:
-        files = {path.name: path.read_bytes() for path in files_in(folder)}
-    else:
-        files = _cached(digest)
+    files = _files(report, "review")
     # Older versions of the workflow kept less in it.
     if files.get("findings.csv") != report.findings_file or not files.keys() >= NEEDED:
         return None
@@ -137,6 +184,29 @@ def _reviewed(report: Report) -> list[Found] | None:
         json.loads(files["evidence.json"]),
         atoms.reshape(table.num_rows, -1).astype(np.float32),
     )
+
+
+def _others(report: Report) -> list[tuple[int, str, frozenset[str]]]:
+    """What further dictionaries of a report find in all train images: number, class and images.
+
+    Nothing where that is not here.
+    """
+    content = _files(report, "recurrence").get(OTHERS)
+    if content is None:
+        return []
+    rows = pq.read_table(io.BytesIO(content)).to_pylist()
+    return [(row["dictionary"], row["class"], frozenset(row["image_ids"])) for row in rows]
+
+
+def _files(report: Report, stage: str) -> dict[str, bytes]:
+    """What a stage made of a report's audit, by name; nothing where it is not here."""
+    folder = layout.audit(report.audit, stage)
+    digest = report.digest(folder)
+    if digest is None:
+        return {}
+    if folder.is_dir() and folder_hash(folder) == digest:
+        return {path.name: path.read_bytes() for path in files_in(folder)}
+    return _cached(digest)
 
 
 def _cached(digest: str) -> dict[str, bytes]:

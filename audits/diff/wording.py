@@ -2,11 +2,11 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from audits.diff.difference import Difference
-from audits.diff.figures import Moved
+from audits.diff.figures import OF_DICTIONARY, Moved
 from audits.diff.origins import Origins, Pair
 from audits.diff.recognition import Persisting
 from audits.diff.sections import Section
@@ -37,10 +37,13 @@ def headline(difference: Difference) -> str:
     """All of it in a line."""
     found = difference.findings
     verdicts = [one.verdict for one in difference.metrics]
+    depend = len(found.only_now) + len(found.only_before)
     said = (
         f"findings: {len(found.new)} new, {len(found.fixed)} fixed"
         f"{'' if found.sure else ' (or not recognised)'}, "
-        f"{len(found.persisting)} persisting; metrics: {verdicts.count('changed')} changed, "
+        f"{len(found.persisting)} persisting"
+        f"{f', {depend} that depend on the dictionary' if depend else ''}; "
+        f"metrics: {verdicts.count('changed')} changed, "
         f"{verdicts.count('within')} moved within their intervals, "
         f"{verdicts.count('no interval')} moved that have no interval"
     )
@@ -55,7 +58,7 @@ def sections(difference: Difference, everything: bool) -> list[Section]:
     return [
         Section("In short", [headline(difference)]),
         *_findings(difference, everything),
-        *_metrics(difference.metrics, everything),
+        *_metrics(difference, everything),
         origins_section(difference.origins),
     ]
 
@@ -72,6 +75,18 @@ def _findings(difference: Difference, everything: bool) -> list[Section]:
         said = ["Found before and not any more."]
         rows = [_finding(row) for row in found.fixed]
         made.append(Section(f"Fixed findings{or_not}", said, FINDING, rows))
+    if found.only_now or found.only_before:
+        said = [
+            "One version's dictionary has them; the other's has not, but further dictionaries of "
+            "that version find them, too."
+        ]
+        rows = [
+            [*_finding(one.row), which, f"{one.found_by} of {one.of}"]
+            for which, those in (("now", found.only_now), ("before", found.only_before))
+            for one in those
+        ]
+        header = [*FINDING, "only", "others"]
+        made.append(Section("Findings that depend on the dictionary", said, header, rows))
     if told:
         header = ["finding", "before", "recognised by", "what changed"]
         rows = [_persisting(one) for one in told]
@@ -111,7 +126,7 @@ def _persisting(one: Persisting) -> list[str]:
 METRIC = ["metric", "before", "now", "difference", "95 % of the difference"]
 
 
-def _metrics(metrics: Sequence[Moved], everything: bool) -> list[Section]:
+def _metrics(difference: Difference, everything: bool) -> list[Section]:
     made = []
     for verdict, name, said in (
         ("changed", "Metrics that changed", "By more than their intervals allow for."),
@@ -122,12 +137,17 @@ def _metrics(metrics: Sequence[Moved], everything: bool) -> list[Section]:
             "Nothing says how far these move by chance: no change is claimed.",
         ),
     ):
-        chosen = [one for one in metrics if one.verdict == verdict]
+        chosen = [one for one in difference.metrics if one.verdict == verdict]
         most = sorted(chosen, key=_strength)[-LISTED:] if verdict == "changed" else []
         told = [one for one in chosen if everything or one in most or HEADLINES.fullmatch(one.name)]
         if chosen:
             rest = len(chosen) - len(told)
-            note = [said] + ([f"{rest} more: --all lists them."] if rest else [])
+            note = [said]
+            if difference.origins.dictionary and any(
+                one.name.startswith(OF_DICTIONARY) for one in chosen
+            ):
+                note.append("Intervals of faithfulness are over images, of one dictionary each.")
+            note += [f"{rest} more: --all lists them."] if rest else []
             rows = [_metric(one) for one in told]
             made.append(Section(name, note, METRIC, rows))
     return made

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from audits.diff.difference import Difference
-from audits.diff.figures import interval, moves
+from audits.diff.figures import OF_DICTIONARY, interval, moves
 from audits.diff.reports import Report
 from audits.diff.wording import figure, signed
 from pipeline.config import BudgetConfig, GateConfig, UnreviewedConfig
@@ -132,7 +132,11 @@ def _relative(
     change = value - earlier
     worse = -sign * change
     if budget.worse_by == "interval":
-        moved = moves(budget.metric, difference.before.metrics, now.metrics)
+        other = difference.origins.dictionary
+        moved = moves(budget.metric, difference.before.metrics, now.metrics, other)
+        if other and budget.metric.startswith(OF_DICTIONARY):
+            why = f"{signed(change)}, and its interval is of one dictionary, of which there are two"
+            return Check(now.audit, called, "not measured", *ends, why)
         if moved.interval is None:
             without = [
                 place
@@ -154,7 +158,8 @@ def _relative(
 
 
 def _other_findings(difference: Difference) -> bool:
-    return bool(difference.findings.new or difference.findings.fixed)
+    found = difference.findings
+    return bool(found.new or found.fixed or found.only_now or found.only_before)
 
 
 def _number(report: Report, metric: str) -> float | None:

@@ -7,7 +7,8 @@ show half of a failure, so a flag takes that share of `min_images`. A finding is
 one of the same class shares its images (`audits.recurrence.again`).
 
 Two things differ then, the dictionary and the images. So each dictionary searches all train images,
-too: what it finds there and not on its half is lost for want of images.
+too: what it finds there and not on its half is lost for want of images. `audit diff` needs to know
+what that is (found.parquet).
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from audits.failures.findings import gather
 from audits.failures.flags import find_flags
 from audits.failures.lexicon import Lexicon
 from audits.inputs import Inputs, load_inputs
-from audits.recurrence.again import Finding, Run, by_finding, compare, metrics
+from audits.recurrence.again import Finding, Run, by_finding, compare, found_by, metrics
 from audits.reference.expected import reference
 from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
@@ -132,13 +133,17 @@ def main() -> None:
                 search(inputs, sae, seen, own, compounds, config, params.seed + number, number)
                 for seen in (half(inputs.images, params.seed, number), train)
             )
-            yield halved._replace(on_all=every.again)
+            yield halved._replace(on_all=every.again, found=every.found)
 
     # Where there is nothing to look for, that is no fault of the data.
     found = gaps.measured("recurrence", lambda: list(runs()) if own else []) or []
     table = by_finding(finding_ids, found)
     folder = layout.audit(name, "recurrence")
     write_table(folder / "findings.csv", table)
+    image_ids = inputs.images["image_id"].tolist()
+    write_table(
+        folder / "found.parquet", found_by(found, inputs.classes["label"].tolist(), image_ids)
+    )
     gaps.write_metrics(folder / "metrics.json", {"recurrence": metrics(table, confirmed, found)})
 
 

@@ -19,6 +19,8 @@ COLUMNS = [
     "recurrence_all_images",
 ]
 
+FOUND = ["dictionary", "class", "image_ids"]
+
 
 class Finding(NamedTuple):
     """What a finding is known by in another run."""
@@ -43,6 +45,8 @@ class Run(NamedTuple):
     """The same with the class drawn at random, too."""
     on_all: Bool[np.ndarray, " f"]
     """Whether each is found again where the dictionary searches all train images."""
+    found: Sequence[Finding]
+    """What the dictionary finds there."""
 
 
 def compare(
@@ -61,7 +65,7 @@ def compare(
 
     The control puts as many random images in their place (see `chance`), out of the candidates of
     the same class, of which a finding may hold nearly all, and out of those of a random class.
-    `on_all` is as `again`: the run has all that there is.
+    `on_all` and `found` are those of the run: it has all that there is.
 
     Args:
         own: the audit's findings.
@@ -97,6 +101,7 @@ def compare(
         np.array(random, dtype=np.float64),
         np.array(random_class, dtype=np.float64),
         np.array(again, dtype=bool),
+        found,
     )
 
 
@@ -120,6 +125,22 @@ def chance(size: int, others: Sequence[int], pool: int, overlap: float) -> float
         return 0.0
     missed = [hypergeom.cdf(_least(size, n, overlap) - 1, pool, n, size) for n in others]
     return 1 - float(np.prod(missed))
+
+
+def found_by(runs: Sequence[Run], labels: Sequence[str], image_ids: Sequence[str]) -> pd.DataFrame:
+    """What each dictionary finds on all train images, FOUND: a row a finding.
+
+    Args:
+        runs: a dictionary each.
+        labels: of the classes, in their order.
+        image_ids: of all images, in their order.
+    """
+    rows = [
+        (run.number, labels[finding.position], [image_ids[row] for row in finding.rows])
+        for run in runs
+        for finding in run.found
+    ]
+    return pd.DataFrame(rows, columns=FOUND).astype({"dictionary": "int32"})
 
 
 def by_finding(finding_ids: Sequence[str], runs: Sequence[Run]) -> pd.DataFrame:

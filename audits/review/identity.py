@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.optimize import linear_sum_assignment
 
-PINNED_IMAGES = 50
-"""Images, the strongest, by which a finding is known again."""
+PINNED_IMAGES = 200
+"""Images, the strongest, by which a finding is known again: nearly always all of them. What another
+dictionary finds of a failure need not be what is strongest."""
 
 
 class Pin(NamedTuple):

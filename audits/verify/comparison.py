@@ -127,8 +127,10 @@ def findings(change: Difference, config: VerifyConfig) -> list[Judged]:
     """
     found = change.findings
     none = "both have it"
-    judged = [Judged(row["finding_id"], None, "found", none, None, False) for row in found.new]
-    judged += [Judged(row["finding_id"], "found", None, none, None, False) for row in found.fixed]
+    new = [*found.new, *(one.row for one in found.only_now)]
+    gone = [*found.fixed, *(one.row for one in found.only_before)]
+    judged = [Judged(row["finding_id"], None, "found", none, None, False) for row in new]
+    judged += [Judged(row["finding_id"], "found", None, none, None, False) for row in gone]
     for one in found.persisting:
         for column, value in one.now.items():
             old = one.before.get(column)
@@ -158,7 +160,7 @@ def _judged(
     rules = [one for one in config.metrics if fnmatchcase(key, one.metric)]
     within = rules[0].within if rules else None
     if within == "interval":
-        moved = moves(key, before, now)
+        moved = moves(key, before, now, other_dictionary=False)
         if moved.interval is not None:
             return Judged(name, a, b, "its interval", by, moved.verdict == "within")
     elif within is not None:

@@ -1,11 +1,14 @@
 """Reports that differ in one thing: the difference is that, and only that."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from audits.diff.difference import Difference, difference, paired
 from audits.diff.figures import Moved
 from audits.diff.places import PlaceError
+from audits.diff.recognition import ByDictionary
 from audits.diff.sections import html, markdown, text
 from audits.diff.wording import sections, title
 from pipeline.config import ReviewConfig
@@ -167,6 +170,30 @@ def test_code_words_and_model_are_named(before, now):
     assert why._replace(code=[], files=[], model={}).nothing
 
 
+def test_a_folder_that_the_dataset_or_model_tells_of_is_not_named_again(before, now):
+    def brought(dataset, model):
+        """Data and weights that no stage makes."""
+
+        def change(stages):
+            for made in ("sample@scenes", "pretrain"):
+                del stages[made]
+            for stage in stages.values():
+                for dep in stage["deps"]:
+                    changed = {"data/raw/scenes": dataset, "data/models/tiny": model}
+                    dep["md5"] = changed.get(dep["path"], dep["md5"])
+
+        return change
+
+    before.lock(brought("1" * 32, "1" * 32))
+    now.lock(brought("2" * 32, "2" * 32))
+    # A licence, say, or a tokenizer: neither fingerprint nor weights know of it.
+    assert compared(before, now).origins.files == ["data/models/tiny", "data/raw/scenes"]
+    now.set("provenance.json", "dataset.fingerprint", "3" * 64)
+    assert compared(before, now).origins.files == ["data/models/tiny"]
+    now.set("provenance.json", "model.weights_sha256", "3" * 64)
+    assert compared(before, now).origins.files == []
+
+
 def test_where_no_lock_is_beside_a_report_that_is_said(before, now):
     (now.root / "dvc.lock").unlink()
     (unknown,) = compared(before, now).origins.unknown
@@ -185,6 +212,19 @@ def test_terminal_markdown_and_page_say_the_same(before, now):
         assert "accuracy.short" in said
         assert "Fixed findings" in said
     assert "| bat-171 | bat | cricket bat | polysemy |" in markdown(title(found), made)
+
+
+def test_what_depends_on_the_dictionary_is_no_change(before, now):
+    found = compared(before, now)
+    row = now.report().rows()[0]
+    depends = found.findings._replace(only_now=[ByDictionary(row, 1, 2)])
+    found = replace(found, findings=depends)
+    assert not found.nothing
+    said = text(title(found), sections(found, everything=False))
+    assert "0 new, 0 fixed, 24 persisting, 1 that depend on the dictionary" in said
+    assert "1 of 2" in said.partition("Findings that depend on the dictionary")[2]
+    (told,) = found.as_json()["findings"]["only_now"]
+    assert (told["found_by"], told["of"]) == (1, 2)
 
 
 def test_markdown_holds_names_that_look_like_markdown(before, now):

@@ -18,15 +18,15 @@ def test_the_interval_of_a_difference_of_shares_is_newcombes():
     a, b = {"x": 48 / 80}, {"x": 56 / 70}
     for metrics, (hits, n) in ((a, (48, 80)), (b, (56, 70))):
         metrics["x_low"], metrics["x_high"] = wilson(hits, n)
-    low, high = moves("x", a, b).interval
+    low, high = moves("x", a, b, False).interval
     assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
 
 
 def test_of_standard_errors_it_is_the_usual_one():
-    found = moves("a.mean", {"a.mean": 1.0, "a.sem": 0.3}, {"a.mean": 2.0, "a.sem": 0.4})
+    found = moves("a.mean", {"a.mean": 1.0, "a.sem": 0.3}, {"a.mean": 2.0, "a.sem": 0.4}, False)
     assert found.interval == pytest.approx((1 - 1.96 * 0.5, 1 + 1.96 * 0.5))
     assert found.verdict == "changed"
-    back = moves("a.mean", {"a.mean": 2.0, "a.sem": 0.4}, {"a.mean": 1.0, "a.sem": 0.3})
+    back = moves("a.mean", {"a.mean": 2.0, "a.sem": 0.4}, {"a.mean": 1.0, "a.sem": 0.3}, False)
     assert back.interval == pytest.approx((-1 - 1.96 * 0.5, -1 + 1.96 * 0.5))
 
 
@@ -45,10 +45,18 @@ def test_an_interval_belongs_to_its_own_metric_only():
 def test_parts_of_intervals_are_no_metrics_of_their_own():
     before = {"a.mean": 1.0, "a.low": 0.5, "a.high": 1.5, "b_sem": 0.1, "b": 2.0, "below": 3.0}
     now = {"a.mean": 1.0, "a.low": 0.6, "a.high": 1.4, "b_sem": 0.2, "b": 2.0, "below": 4.0}
-    assert [one.name for one in moved(before, now)] == ["below"]
+    assert [one.name for one in moved(before, now, False)] == ["below"]
 
 
 def test_texts_and_flags_have_no_difference():
-    (label, flag) = moved({"x": True, "label": "a"}, {"x": False, "label": "b"})
+    (label, flag) = moved({"x": True, "label": "a"}, {"x": False, "label": "b"}, False)
     assert (label.difference, flag.difference) == (None, None)
     assert flag.verdict == "no interval"
+
+
+def test_an_interval_over_images_says_nothing_of_another_dictionary():
+    before = {"faithfulness.auc": 0.5, "faithfulness.sem": 0.01, "r.auc": 0.5, "r.sem": 0.01}
+    now = before | {"faithfulness.auc": 0.6, "r.auc": 0.6}
+    said = {one.name: one.verdict for one in moved(before, now, other_dictionary=True)}
+    assert said == {"faithfulness.auc": "no interval", "r.auc": "changed"}
+    assert {one.verdict for one in moved(before, now, False)} == {"changed"}

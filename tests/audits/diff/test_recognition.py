@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from audits.diff import recognition
@@ -63,3 +64,53 @@ def test_a_review_of_other_findings_is_not_taken(cached):
     found = recognise(before, now, CONFIG)
     assert not found.sure
     assert len(found.new) == len(now.findings)
+
+
+def test_what_a_further_dictionary_finds_has_neither_come_nor_gone(cached, tmp_path):
+    files, (before, now) = cached
+    kept = now.findings.iloc[2:]
+    evidence = json.loads(files["b.dir"]["evidence.json"])
+    files["b.dir"]["evidence.json"] = json.dumps(
+        {finding_id: evidence[finding_id] for finding_id in kept["finding_id"]}
+    ).encode()
+    first, second = before.findings.iloc[0], before.findings.iloc[1]
+    theirs = pd.DataFrame(
+        {
+            "dictionary": np.array([1, 2, 2], dtype=np.int32),
+            # The first's images twice, the second's of another class.
+            "class": [first["class"], first["class"], "no class"],
+            "image_ids": [[first["example_ids"]], [first["example_ids"]], [second["example_ids"]]],
+        }
+    )
+    theirs.to_parquet(tmp_path / "found.parquet")
+    files["c.dir"] = {"found.parquet": (tmp_path / "found.parquet").read_bytes()}
+    lock = now.provenance["dvc_lock"] | {f"data/audits/{AUDIT}/recurrence": "c.dir"}
+    now = replace(now, findings=kept, provenance=now.provenance | {"dvc_lock": lock})
+    found = recognise(before, now, CONFIG)
+    assert [row["finding_id"] for row in found.fixed] == [second["finding_id"]]
+    assert [(one.row["finding_id"], one.found_by, one.of) for one in found.only_before] == [
+        (first["finding_id"], 2, now.metrics["recurrence.runs"])
+    ]
+    assert (found.new, found.only_now) == ([], [])
+    # And the other way round.
+    found = recognise(now, before, CONFIG)
+    assert [row["finding_id"] for row in found.new] == [second["finding_id"]]
+    assert [one.row["finding_id"] for one in found.only_now] == [first["finding_id"]]
+
+
+def test_all_images_of_a_finding_count_and_not_the_strongest_alone(cached, tmp_path):
+    files, (before, now) = cached
+    shared = {"a.dir": range(300), "b.dir": range(150, 300)}
+    for digest, numbers in shared.items():
+        evidence = json.loads(files[digest]["evidence.json"])
+        for place, about in enumerate(evidence.values()):
+            about["images"] = [f"{place}-{number}" for number in numbers]
+        files[digest]["evidence.json"] = json.dumps(evidence).encode()
+    # Atoms of another width, as another model has them, say nothing.
+    path = tmp_path / "wide.parquet"
+    wide = np.eye(256, 300, dtype=np.float16)
+    write_components(path, Components(np.arange(256, dtype=np.int32), wide, 256))
+    files["b.dir"][PRESENT] = path.read_bytes()
+    found = recognise(before, now, ReviewConfig(cosine=0.7, images=0.9))
+    assert {one.by for one in found.persisting} == {"images"}
+    assert (found.new, found.fixed) == ([], [])

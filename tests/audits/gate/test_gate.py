@@ -175,6 +175,18 @@ def test_what_is_not_measured_is_named_and_fails_only_if_asked(now, capsys, key,
         assert said in checks[AUC]["by"]
 
 
+def test_an_interval_of_one_dictionary_does_not_measure_another(now, capsys):
+    name = "faithfulness.deletion_local.act_grad.auc"
+    budget = {"metric": name, "better": "lower", "worse_by": "interval", "limit": None}
+    budgets(metrics=[budget])
+    now.set("metrics.json", name, now.metric(name) + 0.2)
+    assert outcomes(gated(capsys)[1], "fails") == {name}
+    now.set("provenance.json", "dvc_lock", {f"data/saes/{AUDIT}": "0" * 32 + ".dir"})
+    checks = gated(capsys)[1]
+    assert checks[name]["outcome"] == "not measured"
+    assert "of one dictionary" in checks[name]["by"]
+
+
 def test_without_a_release_nothing_is_measured_and_that_is_said(now, capsys):
     budgets(against=None)
     main(["gate", AUDIT])

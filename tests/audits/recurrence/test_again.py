@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from audits.recurrence.again import COLUMNS, Finding, Run, by_finding, compare, metrics
+from audits.recurrence.again import (
+    COLUMNS,
+    FOUND,
+    Finding,
+    Run,
+    by_finding,
+    compare,
+    found_by,
+    metrics,
+)
 
 EVERY = np.ones(40, dtype=bool)
 POOL = [np.arange(20), np.arange(20, 40), np.arange(5)]
@@ -55,13 +64,21 @@ def test_chance_grows_with_what_is_found_where_candidates_are_few():
 
 def test_figures_by_hand():
     runs = [
-        Run(1, np.array([True, True, False]), np.array([0.0, 0.5, 0.1]), np.full(3, 0.2), ON_ALL),
+        Run(
+            1,
+            np.array([True, True, False]),
+            np.array([0.0, 0.5, 0.1]),
+            np.full(3, 0.2),
+            ON_ALL,
+            [],
+        ),
         Run(
             2,
             np.array([True, False, False]),
             np.array([0.2, 0.1, 0.3]),
             np.full(3, 0.1),
             ~ON_ALL | ON_ALL,
+            [],
         ),
     ]
     table = by_finding(["a", "b", "c"], runs)
@@ -91,6 +108,16 @@ def test_figures_by_hand():
     }
 
 
+def test_what_dictionaries_find_is_kept_by_class_and_image():
+    runs = [compare([], [finding(1, 0, 2), finding(0, 3)], EVERY, POOL, 0.5, n) for n in (1, 2)]
+    table = found_by(runs, ["cat", "dog", "owl"], [f"i{n}" for n in range(len(EVERY))])
+    assert list(table) == FOUND
+    assert table["dictionary"].tolist() == [1, 1, 2, 2]
+    assert table["class"].tolist() == ["dog", "cat"] * 2
+    assert table["image_ids"].tolist() == [["i0", "i2"], ["i3"]] * 2
+    assert list(found_by([], [], [])) == FOUND
+
+
 def test_without_runs_nothing_is_said():
     table = by_finding(["a", "b"], [])
     assert table["recurrence"].isna().all()
@@ -99,7 +126,7 @@ def test_without_runs_nothing_is_said():
 
 
 def test_without_findings_there_are_counts_only():
-    run = Run(1, np.zeros(0, dtype=bool), np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
+    run = Run(1, np.zeros(0, dtype=bool), np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool), [])
     table = by_finding([], [run])
     assert list(table) == COLUMNS
     assert metrics(table, np.zeros(0, dtype=bool), [run]) == {"runs": 1, "findings": 0}

@@ -70,7 +70,8 @@ def test_each_dictionary_searches_its_half_and_all_images(inputs, monkeypatch, t
 
     def search(_inputs, _sae, seen, own, _compounds, _config, _seed, number):
         on_all = np.array([seen.sum() == train.sum()])
-        return Run(number, on_all, np.zeros(len(own)), np.zeros(len(own)), on_all)
+        found = [Finding(0, np.flatnonzero(seen)[:2])]
+        return Run(number, on_all, np.zeros(len(own)), np.zeros(len(own)), on_all, found)
 
     audit = SimpleNamespace(failures=None, modes=SimpleNamespace(wordnet=None))
     made = {
@@ -82,12 +83,14 @@ def test_each_dictionary_searches_its_half_and_all_images(inputs, monkeypatch, t
         "findings": lambda *_: (["f"], [Finding(0, np.arange(3))], np.array([True])),
         "search": search,
         "read_json": lambda _: {"numbers": [1, 2]},
-        "write_table": lambda _, table: written.update(table=table),
+        "write_table": lambda path, table: written.update({path.name: table}),
         "files.load": lambda _: None,
     }
     for name, value in made.items():
         monkeypatch.setattr(f"{module}.{name}", value)
     monkeypatch.chdir(tmp_path)
     main()
-    row = written["table"].iloc[0]
+    row = written["findings.csv"].iloc[0]
     assert (row["recurrence"], row["recurrence_all_images"]) == (0, 1)
+    first = inputs.images["image_id"][np.flatnonzero(train)[:2]].tolist()
+    assert written["found.parquet"]["image_ids"].tolist() == [first, first]

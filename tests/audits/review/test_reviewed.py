@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from audits.review import __main__ as stage
+from audits.review import reviewed
 from audits.review.component_files import (
     PINNED,
     PRESENT,
@@ -40,7 +41,8 @@ def verdict(finding_id: str, given: str = "accept", mode: str = "") -> Verdict:
     return Verdict(finding_id, given, mode, "seen", "Ann", "2025-03-01")
 
 
-def test_what_a_finding_is_known_by():
+def test_what_a_finding_is_known_by(monkeypatch):
+    monkeypatch.setattr(reviewed, "PINNED_IMAGES", 50)
     bat, _, _ = found_now(*table(FIRST), atoms())
     assert bat.pin.images[:4] == ("train/059", "train/058", "train/057", "train/000")
     assert len(bat.pin.images) == 50

@@ -240,7 +240,7 @@ def test_what_changed_waits_until_it_is_reviewed_again(reviewable, monkeypatch, 
     capsys.readouterr()
     answer(monkeypatch, "a")
     assert "1 of 3 findings" in (out := capsys.readouterr().out)
-    assert "again      shares 20% of its images" in out
+    assert "again      shares 33% of its images" in out
     answer(monkeypatch)
     assert "no finding waits" in capsys.readouterr().out
     assert write_stage(AUDIT, anew).metrics["review_again"] == 0
