@@ -1,5 +1,6 @@
 """Datasets, models and embeddings: where they come from, and how images run through a model."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,8 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Count, Fraction, Name, Section
 
+ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
+"""Of a store, s3://bucket/folder say; a Path has one slash left."""
 HERE = "local-dir:data/models"
 """Where every model lies that a stage loads, as open_clip says it."""
 
@@ -81,6 +84,12 @@ class DatasetConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "DatasetConfig":
+        if address := ADDRESS.fullmatch(str(self.root)):
+            store, path = address.groups()
+            raise ValueError(
+                f"root is {store}://{path}: it must be a folder. Mount the store and name the "
+                "folder (docs/clusters.md), or bring a copy with `dvc import-url`"
+            )
         if self.kind == "isic" and self.splits is None:
             raise ValueError(
                 "splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}"

@@ -74,6 +74,10 @@ def test_the_shipped_params_load():
         ),
         (lambda raw: raw["datasets"]["lesions"].update(root="."), "must be data/raw/lesions"),
         (
+            lambda raw: raw["datasets"]["lesions"].update(root="s3://data/lesions"),
+            "root is s3://data/lesions: it must be a folder. Mount the store",
+        ),
+        (
             lambda raw: fetched(raw, name="ViT-B-32", pretrained="data/models/mine/mine.pt"),
             "models.mine.pretrained is 'data/models/mine/mine.pt': data/models/mine is deleted",
         ),
