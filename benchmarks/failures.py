@@ -1,7 +1,7 @@
 """What the stages reference and failures cost at ImageNet's size, files and all.
 
-    python -m benchmarks.failures --work /tmp/failures                 # about 3 GB of files
-    python -m benchmarks.failures --work /tmp/failures --images 100000 --components 4000
+    python -m benchmarks.failures --work DIR                 # about 3 GB of files
+    python -m benchmarks.failures --work DIR --images 100000 --components 4000
 
 Everything is invented: classes in families of ten, so that images of one come close to others;
 components by a class's family and, the rest, rare and frequent ones by Zipf's law. Some classes are

@@ -1,7 +1,7 @@
 """Kills `dvc repro` with SIGKILL at random moments of every stage, and looks what it comes to.
 
-    python -m benchmarks.faults --work /tmp/faults                  # the sample DAG, 100 kills
-    python -m benchmarks.faults --work /tmp/faults --kills 10 --targets report@lesions-tiny
+    python -m benchmarks.faults --work DIR                  # the sample DAG, 100 kills
+    python -m benchmarks.faults --work DIR --kills 10 --targets report@lesions-tiny
 
 A copy of the workflow runs undisturbed and gives each stage's time; a second one is killed, with
 all its processes, a random part of that time after a stage has begun, run again, and killed in the

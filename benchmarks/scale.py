@@ -1,7 +1,7 @@
 """What the stages from train_sae to report cost at ImageNet's size, and how that grows with images.
 
-    python -m benchmarks.scale --work /tmp/scale                  # three sizes, 10 GB of files
-    python -m benchmarks.scale --work /tmp/scale --images 20000 --components 3000 --names 2000
+    python -m benchmarks.scale --work DIR                  # three sizes, 10 GB of files
+    python -m benchmarks.scale --work DIR --images 20000 --components 3000 --names 2000
 
 Embeddings of images are invented, with concepts planted in both models' spaces and failures in some
 classes (`benchmarks/planted.py`), as the stages before would leave them. From there on the stages

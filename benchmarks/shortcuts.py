@@ -1,8 +1,8 @@
 """What the audit says of shortcuts planted in lesions under fresh seeds, and where none is planted.
 
-    python -m benchmarks.shortcuts --work /tmp/shortcuts              # seeds 1 to 5
-    python -m benchmarks.shortcuts --work /tmp/shortcuts --null       # as frequent on either side
-    python -m benchmarks.shortcuts --work /tmp/shortcuts --model data/models/tiny
+    python -m benchmarks.shortcuts --work DIR              # seeds 1 to 5
+    python -m benchmarks.shortcuts --work DIR --null       # as frequent on either side
+    python -m benchmarks.shortcuts --work DIR --model data/models/tiny
 
 Lesions of another seed are other pictures, another small CLIP, which takes most of the time, and
 another dictionary; with --model the CLIP is that of a folder. Each world is a copy of the workflow

@@ -1,8 +1,8 @@
 """What the audit finds of failures planted in worlds: the rendered scenes, or any folder of images.
 
-    python -m benchmarks.worlds --work /tmp/worlds                   # scenes, seeds 1 to 5
-    python -m benchmarks.worlds --work /tmp/worlds --null            # nothing planted
-    python -m benchmarks.worlds --work /tmp/worlds --world ROOT MODEL --vocabulary FILE
+    python -m benchmarks.worlds --work DIR                   # scenes, seeds 1 to 5
+    python -m benchmarks.worlds --work DIR --null            # nothing planted
+    python -m benchmarks.worlds --work DIR --world ROOT MODEL --vocabulary FILE
 
 A world is an image folder with a `truth.csv` (image_id, plant, class, mode; without it every
 finding counts as natural) and the folder of an open_clip model. Scenes of another seed are other

@@ -87,7 +87,7 @@ OF_A_RUN = (
     "dvc commit -f sample check_texts",
     "dvc commit -f pretrain embed perturb train_sae train_further stability",
 )
-HOURS = r"(OMP_WAIT_POLICY=passive )?python -m benchmarks\..*|audit verify .*|make check"
+HOURS = r"python -m benchmarks\..*|audit verify .*|make check"
 """Minutes to hours each."""
 BROUGHT = r"PHOTOS|FOLDER|ROOT|OLD|photos|\[|sae_training|gpu$|cluster"
 """In those of HOURS that need what is not here (other libraries, a GPU), or say what may be

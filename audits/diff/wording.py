@@ -42,7 +42,7 @@ def headline(difference: Difference) -> str:
         f"findings: {len(found.new)} new, {len(found.fixed)} fixed"
         f"{'' if found.sure else ' (or not recognised)'}, "
         f"{len(found.persisting)} persisting"
-        f"{f', {depend} that depend on the dictionary' if depend else ''}; "
+        f"{f', {depend} depending on the dictionary' if depend else ''}; "
         f"metrics: {verdicts.count('changed')} changed, "
         f"{verdicts.count('within')} moved within their intervals, "
         f"{verdicts.count('no interval')} moved that have no interval"

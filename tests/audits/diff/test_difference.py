@@ -221,7 +221,7 @@ def test_what_depends_on_the_dictionary_is_no_change(before, now):
     found = replace(found, findings=depends)
     assert not found.nothing
     said = text(title(found), sections(found, everything=False))
-    assert "0 new, 0 fixed, 24 persisting, 1 that depend on the dictionary" in said
+    assert "0 new, 0 fixed, 24 persisting, 1 depending on the dictionary" in said
     assert "1 of 2" in said.partition("Findings that depend on the dictionary")[2]
     (told,) = found.as_json()["findings"]["only_now"]
     assert (told["found_by"], told["of"]) == (1, 2)
