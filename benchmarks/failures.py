@@ -26,6 +26,7 @@ from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 
 from audits.inputs import Inputs
+from benchmarks.planted import silent
 from pipeline import layout
 from pipeline.artifacts.store import (
     read_json,
@@ -165,14 +166,7 @@ def write_names(made: Inputs) -> None:
     write_table(layout.labels(AUDIT), labels)
     terms = pd.DataFrame({"term": nouns, "kind": "object"})
     write_table(layout.concepts_embeddings(DATASET) / "vocabulary.parquet", terms)
-    stability = pd.DataFrame({"component": component, "stability": np.float32(0.5)})
-    write_table(layout.audit(AUDIT, "stability") / "components.parquet", stability)
-    probe = layout.audit(AUDIT, "probe")
-    silent = pd.DataFrame({"component": component, "writing": np.float32(0.5)})
-    write_table(probe / "components.parquet", silent)
-    write_table(probe / "words.parquet", pd.DataFrame({"component": [], "class": [], "answer": []}))
-    write_table(probe / "direction.parquet", pd.DataFrame({"writing": np.full(d, d**-0.5)}))
-    write_json(probe / "metrics.json", {"probe": {"reliability": 0.0}})
+    silent(AUDIT, m, d)
 
 
 def run(stage: str) -> None:

@@ -263,7 +263,7 @@ def _vocabulary(size: Size, made: World, folder: Path) -> None:
 
 def _found_nothing(size: Size) -> None:
     """Stability, a probe that met no writing, no maps, no shortcut, nothing that was planted."""
-    silent(size.components, WIDTH)
+    silent(AUDIT, size.components, WIDTH)
     stability = {"seeds": 0, "components": size.components, "matched_fraction": 0.5}
     stability |= {"mean_cosine": 0.5, "matched_fraction_apart": 0.5, "image_fraction": 0.5}
     write_json(layout.audit(AUDIT, "stability") / "metrics.json", {"stability": stability})
@@ -288,12 +288,12 @@ def _found_nothing(size: Size) -> None:
             write_json(layout.audit(AUDIT, stage) / "metrics.json", figures)
 
 
-def silent(components: int, width: int) -> None:
+def silent(audit: str, components: int, width: int) -> None:
     """Write a stability of one half for all components, and a probe that found no writing."""
     component = np.arange(components, dtype=np.int32)
     stability = pd.DataFrame({"component": component, "stability": np.float32(0.5)})
-    write_table(layout.audit(AUDIT, "stability") / "components.parquet", stability)
-    probe = layout.audit(AUDIT, "probe")
+    write_table(layout.audit(audit, "stability") / "components.parquet", stability)
+    probe = layout.audit(audit, "probe")
     written = pd.DataFrame({"component": component, "writing": np.float32(0.5)})
     write_table(probe / "components.parquet", written)
     write_table(probe / "words.parquet", pd.DataFrame({"component": [], "class": [], "answer": []}))
