@@ -24,7 +24,7 @@ from timm.data import ImageNetInfo
 from audits.command.add import Request, add
 from audits.report import sources
 from pipeline import layout
-from pipeline.artifacts.store import vector_column, write_json, write_table
+from pipeline.artifacts.store import read_table, vector_column, write_json, write_table
 from pipeline.attribution.head import Head, project, unit
 from pipeline.embeddings.texts import FORMS as NAMED_FORMS
 from pipeline.embeddings.vectors import vector_table, write_vectors
@@ -170,7 +170,7 @@ def write(size: Size, root: Path) -> None:
     ]
     write_json(FAILING, [labels[position] for position in attacked(size.classes)])
     _manifest(size, labels, classes)
-    ids = pd.read_parquet(layout.manifest(DATASET) / "manifest.parquet")["image_id"].to_numpy()
+    ids = read_table(layout.manifest(DATASET) / "manifest.parquet")["image_id"].to_numpy()
     labeler = layout.concepts_embeddings(DATASET)
     for number, (rows, x, z) in enumerate(parts(size, made)):
         some = ids[rows].tolist()

@@ -1,14 +1,13 @@
 """Which finding of a report is which of another."""
 
-import io
 import json
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from audits.diff.reports import Report
+from audits.history.parquet import parquet_of
 from audits.history.versions import folder_hash
 from audits.review.component_files import PRESENT
 from audits.review.identity import Found, Pin, carry
@@ -177,7 +176,7 @@ def _reviewed(report: Report) -> list[Found] | None:
     # Older versions of the workflow kept less in it.
     if files.get("findings.csv") != report.findings_file or not files.keys() >= NEEDED:
         return None
-    table = pq.read_table(io.BytesIO(files[PRESENT]))
+    table = parquet_of(files[PRESENT])
     atoms = table["atom"].combine_chunks().values.to_numpy()
     return found_now(
         report.findings,
@@ -194,7 +193,7 @@ def _others(report: Report) -> list[tuple[int, str, frozenset[str]]]:
     content = _files(report, "recurrence").get(OTHERS)
     if content is None:
         return []
-    rows = pq.read_table(io.BytesIO(content)).to_pylist()
+    rows = parquet_of(content).to_pylist()
     return [(row["dictionary"], row["class"], frozenset(row["image_ids"])) for row in rows]
 
 

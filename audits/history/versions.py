@@ -5,7 +5,6 @@ DVC's hash of the manifest's folder, which `dvc.lock` holds at each commit.
 """
 
 import hashlib
-import io
 import json
 import subprocess
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ import pandas as pd
 import yaml
 
 from audits.history.changes import COLUMNS
+from audits.history.parquet import parquet_of
 from audits.publish.version import manifest_digest
 from pipeline import layout
 from pipeline.artifacts.store import files_in, read_json, read_table
@@ -199,10 +199,10 @@ def _read(commit: str, dvc_hash: str, dataset: str) -> tuple[str | None, pd.Data
         rev = None if commit == WORKSPACE else commit
         files = DVCFileSystem(".", rev=rev, remote=remote, config=config)
         fingerprint = json.loads(files.read_bytes(str(folder / DESCRIPTION)))["fingerprint"]
-        content = io.BytesIO(files.read_bytes(str(folder / MANIFEST)))
+        content = files.read_bytes(str(folder / MANIFEST))
     except (DvcException, DataIndexError, OSError):
         return None, None
-    return fingerprint, pd.read_parquet(content, columns=COLUMNS)
+    return fingerprint, parquet_of(content, COLUMNS).to_pandas()
 
 
 def remedy(dataset: str) -> str:

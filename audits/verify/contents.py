@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from audits.history.parquet import parquet_of
 from pipeline.artifacts.store import TEXTS
 
 __all__ = ["SHOWN", "Apart", "apart"]
@@ -38,7 +38,7 @@ def apart(name: str, before: bytes, now: bytes) -> list[Apart]:
         return []
     suffix = f".{name.rpartition('.')[2]}"
     if suffix == ".parquet":
-        return list(_tables(*(pq.read_table(io.BytesIO(one)) for one in (before, now))))
+        return list(_tables(*(parquet_of(one) for one in (before, now))))
     if suffix == ".csv":
         frames = (pd.read_csv(io.BytesIO(one), dtype=TEXTS) for one in (before, now))
         return list(_tables(*(pa.Table.from_pandas(one, preserve_index=False) for one in frames)))
