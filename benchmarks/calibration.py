@@ -244,7 +244,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not (args.injected or args.permuted or args.planted):
+        parser.error("nothing is asked for: name --injected, --permuted or --planted")
+    return args
 
 
 def main() -> None:

@@ -63,6 +63,8 @@ class Findings(NamedTuple):
     only_before: list[ByDictionary]
     recognised_by: str
     """What was there to recognise them by, in words."""
+    without_others: list[str]
+    """Places of the reports of which it is not here what further dictionaries find."""
     sure: bool
     """Whether one that was not recognised is another one. Of two dictionaries, the example images
     of one failure may be few or none the same: then it may well be the same one."""
@@ -107,35 +109,47 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
     gone = list(rows.values())
     only_now: list[ByDictionary] = []
     only_before: list[ByDictionary] = []
+    without: list[str] = []
     if pairs[0] is not None and pairs[1] is not None and not same:
-        found, only_now = _told_apart(found, pairs[1], before, config.images)
-        gone, only_before = _told_apart(gone, pairs[0], now, config.images)
-    return Findings(found, persisting, gone, only_now, only_before, means, sure)
+        others = [_others(one) for one in (before, now)]
+        without = [one.place for one, o in zip((before, now), others, strict=True) if o is None]
+        found, only_now = _told_apart(found, pairs[1], others[0], config.images)
+        gone, only_before = _told_apart(gone, pairs[0], others[1], config.images)
+    return Findings(found, persisting, gone, only_now, only_before, means, without, sure)
+
+
+class _Others(NamedTuple):
+    """What further dictionaries of a report find in all train images."""
+
+    dictionaries: int
+    found: list[tuple[int, str, frozenset[str]]]
+    """Number of the dictionary, class and images."""
 
 
 def _told_apart(
-    rows: list[dict[str, Any]], found: list[Found], lacks: Report, images: float
+    rows: list[dict[str, Any]], found: list[Found], others: _Others | None, images: float
 ) -> tuple[list[dict[str, Any]], list[ByDictionary]]:
     """Findings that no dictionary of the report that lacks them finds, and the others.
 
     Args:
         rows: of findings.csv.
         found: all of their report.
-        lacks: the other report.
+        others: of the report that lacks them.
         images: least part of the smaller of two sets of images that both have.
     """
-    others = _others(lacks)
+    if others is None:
+        return rows, []
     of_id = {one.pin.finding_id: one for one in found}
     none, some = [], []
     for row in rows:
         mine = of_id[row["finding_id"]].images
         by = {
             number
-            for number, label, theirs in others
+            for number, label, theirs in others.found
             if label == row["class"] and len(mine & theirs) >= images * min(len(mine), len(theirs))
         }
         if by:
-            some.append(ByDictionary(row, len(by), lacks.metrics["recurrence.runs"]))
+            some.append(ByDictionary(row, len(by), others.dictionaries))
         else:
             none.append(row)
     return none, some
@@ -185,16 +199,14 @@ def _reviewed(report: Report) -> list[Found] | None:
     )
 
 
-def _others(report: Report) -> list[tuple[int, str, frozenset[str]]]:
-    """What further dictionaries of a report find in all train images: number, class and images.
-
-    Nothing where that is not here.
-    """
+def _others(report: Report) -> _Others | None:
+    """None where it is not here."""
     content = _files(report, "recurrence").get(OTHERS)
     if content is None:
-        return []
+        return None
     rows = parquet_of(content).to_pylist()
-    return [(row["dictionary"], row["class"], frozenset(row["image_ids"])) for row in rows]
+    found = [(row["dictionary"], row["class"], frozenset(row["image_ids"])) for row in rows]
+    return _Others(report.metrics.get("recurrence.runs", 0), found)
 
 
 def _files(report: Report, stage: str) -> dict[str, bytes]:

@@ -96,12 +96,18 @@ def _findings(difference: Difference, everything: bool) -> list[Section]:
         if not found.sure:
             notes.append(
                 "That is too little for two dictionaries: a failure that both have may be listed "
-                "as new and as fixed. Type `dvc fetch review` at the commits of both."
+                "as new and as fixed. Type `dvc fetch review recurrence` at the commits of both."
             )
         elif difference.origins.dictionary and (found.new or found.fixed):
             notes.append(
                 "The dictionaries are not the same. A finding that few dictionaries find (again), "
                 "or that chance finds as often (by chance), may come and go with them."
+            )
+        if found.without_others and (found.new or found.fixed):
+            places = " and ".join(found.without_others)
+            notes.append(
+                f"What further dictionaries find is not here of {places}, so that what depends on "
+                "the dictionary is among new and fixed (`dvc fetch recurrence` at that commit)."
             )
         made.append(Section("How to read the findings", notes))
     return made

@@ -92,6 +92,7 @@ def test_what_a_further_dictionary_finds_has_neither_come_nor_gone(cached, tmp_p
         (first["finding_id"], 2, now.metrics["recurrence.runs"])
     ]
     assert (found.new, found.only_now) == ([], [])
+    assert found.without_others == [before.place]
     # And the other way round.
     found = recognise(now, before, CONFIG)
     assert [row["finding_id"] for row in found.new] == [second["finding_id"]]
