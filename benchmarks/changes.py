@@ -7,10 +7,10 @@ A clone of the last commit gets the rendered scenes and the small CLIP as a data
 its own, tracked by DVC, and their audit is its first release. Each change is a commit on top:
 another seed (the dictionaries'), 10 train images removed and 5 given another label, the CLIP
 trained anew on captions in which one planted failure was cleaned, and a dictionary of half the
-size. Printed is what each command says of it, and a table: findings that are new, fixed, persist and
-depend on the dictionary, metrics that changed, and whether `audit diff` names the change as what
-could explain it, and only that. Six minutes each on two cores; a commit that is there is not made
-again.
+size. Printed is what each command says of it, and a table: findings that are new, fixed, persist
+and depend on the dictionary, metrics that changed, and whether `audit diff` names the change as
+what could explain it, and only that. Six minutes each on two cores; a commit that is there is not
+made again.
 """
 
 import argparse

@@ -13,7 +13,6 @@ from open_clip.transformer import VisionTransformer
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pipeline.attribution.head import Head, unit
 from pipeline.config import ConfigError
@@ -27,8 +26,7 @@ from pipeline.models.folder import (
     read_config,
     reason,
 )
-
-TEXTS = 256  # prompts in a forward pass
+from pipeline.models.text_tower import TEXTS, embed_prompts
 
 
 @dataclass(frozen=True)
@@ -199,16 +197,12 @@ def image_embeddings(model: Any, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tens
 
 @torch.inference_mode()
 def text_embeddings(clip: Clip, prompts: list[str]) -> Float[Tensor, "q p"]:
-    """Unit text embeddings of prompts; float32 on the CPU."""
-    device = _device(clip.model)
-    blocks = []
-    few = len(prompts) <= TEXTS
-    with tqdm(total=len(prompts), desc="embed texts", unit=" texts", disable=few) as bar:
-        for start in range(0, len(prompts), TEXTS):
-            tokens = clip.tokenize(prompts[start : start + TEXTS]).to(device)
-            blocks.append(clip.model.encode_text(tokens).float().cpu())
-            bar.update(len(tokens))
-    return unit(torch.cat(blocks))
+    """Unit text embeddings of prompts, each embedded once; float32 on the CPU."""
+    once = list(dict.fromkeys(prompts))
+    tokens = [clip.tokenize(once[start : start + TEXTS]) for start in range(0, len(once), TEXTS)]
+    embedded = embed_prompts(clip.model, torch.cat(tokens))
+    place = {prompt: row for row, prompt in enumerate(once)}
+    return embedded[[place[prompt] for prompt in prompts]]
 
 
 def _device(model: nn.Module) -> torch.device:

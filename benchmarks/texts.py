@@ -1,0 +1,69 @@
+"""What class prompts and vocabularies cost, beside the bare text tower on the same prompts.
+
+    python -m benchmarks.texts                              # ViT-B-32, 300 names of ImageNet-21k
+    python -m benchmarks.texts --model MobileCLIP-S2        # its text tower sees what is padded
+
+Weights are random. Times are the least of several repeats, taken in turns in one process.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from benchmarks.embed import random_model
+from pipeline.attribution.head import unit
+from pipeline.embeddings.texts import read_vocabulary
+from pipeline.models.catalog import Clip, text_embeddings
+from pipeline.models.text_tower import TEXTS
+
+VOCABULARY = Path("vocabularies/imagenet-21k.txt")
+TEMPLATES = ("{}", "a photo of a {}")
+
+
+def bare(clip: Clip, prompts: list[str]) -> Tensor:
+    """Every prompt as it comes, at the model's full length."""
+    parts = [prompts[start : start + TEXTS] for start in range(0, len(prompts), TEXTS)]
+    return unit(torch.cat([clip.model.encode_text(clip.tokenize(part)) for part in parts]))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of some work."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", default="ViT-B-32", help="open_clip's model name")
+    parser.add_argument("--names", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the start")
+    names = [term.term for term in read_vocabulary(VOCABULARY)]
+    names = names[:: len(names) // args.names][: args.names]
+    prompts = [template.format(name) for template in TEMPLATES for name in names]
+    with TemporaryDirectory() as folder:
+        clip = random_model(args.model, Path(folder) / "model")
+    furthest = float((bare(clip, prompts) - text_embeddings(clip, prompts)).abs().max())
+    ways = {"bare": lambda: bare(clip, prompts), "ours": lambda: text_embeddings(clip, prompts)}
+    taken = {way: min(seconds(work) for _ in range(args.repeats)) for way, work in ways.items()}
+    for way, took in taken.items():
+        print(f"{way}: {len(prompts)} prompts in {took:.2f} s, {len(prompts) / took:.1f} a second")
+    ratio = taken["bare"] / taken["ours"]
+    print(f"{ratio:.2f} times as many a second, at most {furthest:.1e} apart in a coordinate")
+
+
+if __name__ == "__main__":
+    main()
