@@ -6,8 +6,8 @@
 A copy of the workflow runs undisturbed and gives each stage's time; a second one is killed, with
 all its processes, a random part of that time after a stage has begun, run again, and killed in the
 next stage whose turn it is. Afterwards `dvc repro` has to complete, every stage's outputs have to
-be those of the undisturbed run, byte for byte, and no half-written file may lie beside them. Prints
-a row a stage, and exits with 1 where anything differs.
+be those of the undisturbed run, byte for byte, and after `audit clean --delete` both copies have to
+hold the same files. Prints a row a stage, and exits with 1 where anything differs.
 """
 
 import argparse
@@ -26,11 +26,14 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from benchmarks.worlds import copied
-from pipeline.artifacts.store import half_written
+from benchmarks.worlds import copied, run
+from pipeline.artifacts.store import files_in
 
 MID_WRITE = Path(__file__).with_name("mid_write")
 BEGINS = "Running stage '"
+LOG = "log.txt"
+PASSED_OVER = {".dvc", "__pycache__", LOG}
+"""What Python, DVC and these runs keep in a copy."""
 TARGETS = ("report@scenes-tiny", "report@lesions-tiny")
 """Before anything is published: a run of MLflow has an id and a time of its own."""
 
@@ -67,7 +70,7 @@ def dies_writing(folder: Path, targets: tuple[str, ...], module: str, write: int
         Whether it was killed; else the stage has not come to that write.
     """
     dies = {"PYTHONPATH": str(MID_WRITE), "CLIP_AUDIT_DIES": f"{module} {write}"}
-    with (folder / "log.txt").open("ab") as log:
+    with (folder / LOG).open("ab") as log:
         done = subprocess.run(
             command(targets),
             cwd=folder,
@@ -96,7 +99,7 @@ def repro(
     Raises:
         RuntimeError: it failed by itself.
     """
-    with (folder / "log.txt").open("ab") as log:
+    with (folder / LOG).open("ab") as log:
         process = subprocess.Popen(
             command(targets),
             cwd=folder,
@@ -157,6 +160,13 @@ def outputs(folder: Path) -> dict[str, dict[str, str]]:
     }
 
 
+def cleaned(folder: Path) -> set[str]:
+    """The files that a copy of the workflow holds after `audit clean --delete`."""
+    run(folder, "audits.command", "clean", "--delete")
+    files = (file.relative_to(folder) for file in files_in(folder))
+    return {file.as_posix() for file in files if PASSED_OVER.isdisjoint(file.parts)}
+
+
 def disturb(
     undisturbed: Path, killed: Path, targets: tuple[str, ...], kills: int, seed: int
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -171,7 +181,7 @@ def disturb(
 
     Returns:
         Columns stage, seconds, kills, missed (the stage, going on where it was, ended before),
-        same; and the half-written files that are left.
+        same; and the files that only one of the copies holds in the end, cleaned.
     """
     took = repro(undisturbed, targets, {})
     due: dict[str, list[float]] = {}
@@ -194,7 +204,7 @@ def disturb(
         }
         for stage, seconds in took.items()
     ]
-    return pd.DataFrame(rows), [str(path.relative_to(killed)) for path in half_written(killed)]
+    return pd.DataFrame(rows), sorted(cleaned(undisturbed) ^ cleaned(killed))
 
 
 def main() -> None:
@@ -211,10 +221,12 @@ def main() -> None:
         if folder.exists():
             sys.exit(f"{folder} is there already: name another --work, or delete it")
         copied(folder)
-    table, left = disturb(undisturbed, killed, tuple(args.targets), args.kills, args.seed)
+    table, odd = disturb(undisturbed, killed, tuple(args.targets), args.kills, args.seed)
     print(table.to_string(index=False))
-    print(f"{table.kills.sum()} kills, {int((~table.same).sum())} stages differ, partial: {left}")
-    if left or not table.same.all():
+    print(
+        f"{table.kills.sum()} kills, {int((~table.same).sum())} stages differ, in one only: {odd}"
+    )
+    if odd or not table.same.all():
         sys.exit(1)
 
 
