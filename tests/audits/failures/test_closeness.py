@@ -43,8 +43,12 @@ def brute_force(inputs: Inputs, split: str, config) -> list[tuple[list[int], lis
     found = []
     for c in range(len(inputs.classes)):
         mine = y[there & (label == c), c]
-        high = mine.mean() - config.candidate_deviations * mine.std(ddof=1)
-        least = mine.mean() - config.peer_deviations * mine.std(ddof=1)
+        usual, robust = np.median(mine), 1.4826 * np.median(np.abs(mine - np.median(mine)))
+        limits = []
+        for by in (config.candidate_deviations, config.peer_deviations):
+            held = np.maximum(mine, usual - 2 * by * robust)
+            limits.append(held.mean() - by * held.std(ddof=1))
+        high, least = limits
         own, candidates = [], []
         for row in np.flatnonzero(there & (label >= 0)):
             peers = y[there & (label == label[row]), c]
@@ -99,6 +103,26 @@ def test_images_pushed_beyond_their_peers_are_candidates(inputs, plain):
     # Peers who all get as much are pushed nowhere.
     alike = scored(inputs, [*own, *[[0.45, 0, 0.5], [0.45, 0, 0.6]] * 3], [0] * 3 + [2] * 6)
     assert close_images(alike, "train", CONFIG).candidates[0].tolist() == []
+
+
+def test_own_images_far_below_the_others_do_not_sink_the_limits(inputs, plain):
+    # Median 0.7, robust deviation 0.0297: the last counts as 0.7 − 3 · 0.0297 = 0.611, so that as
+    # high is above 0.624, and as 0.522, so that at least is above 0.458. As it is, it would make
+    # them 0.131 and −0.325.
+    own = [[y, 0, 0] for y in (0.66, 0.68, 0.7, 0.7, 0.72, 0.74, -0.1)]
+    others = [[0.63, 0, 0.5], [0.61, 0, 0.5], [0.45, 0, 0.5], [0.1, 0, 0.6], [0.11, 0, 0.7]]
+    others += [[0.12, 0, 0.6], [0.13, 0, 0.5], [0.14, 0, 0.5], [0.1, 0, 0.5], [0.1, 0, 0.5]]
+    made = scored(inputs, own + others, [0] * 7 + [2] * 10)
+    found = close_images(made, "train", CONFIG)
+    assert found.rates[2, 0] == pytest.approx(0.1)
+    assert found.own[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert found.candidates[0].tolist() == [7, 8]  # the second is pushed beyond its peers
+
+
+def test_where_most_own_images_score_the_same_the_deviation_says_what_is_close(inputs, plain):
+    own = [[y, 0, 0] for y in (0.7, 0.7, 0.7, 0.7, 0.5)]
+    made = scored(inputs, [*own, [0.55, 0, 0.5], [0.5, 0, 0.5]], [0] * 5 + [2] * 2)
+    assert close_images(made, "train", CONFIG).candidates[0].tolist() == [5]  # above 0.526
 
 
 def test_nothing_is_close_to_a_class_of_one_image_or_none(inputs, plain):

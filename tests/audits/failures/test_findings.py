@@ -115,7 +115,7 @@ def test_a_plant_is_confirmed_on_validation_images_only(inputs):
     flags = find_flags(inputs, *tables, NONE, CONFIG, seed=0).flags
     other = flag(0, 7, [1, 2])
     found = confirmations(inputs, [*flags, other], *tables, NONE, CONFIG)
-    assert found[about(flags[0])] < 1e-5
+    assert found[about(flags[0])] < 1e-4
     assert found[about(other)] > 0.05
     gone = confirmations(without_plant(inputs, "val"), flags, *tables, NONE, CONFIG)
     assert gone == {(0, PLANTED, EXCESS, False): 1.0}
