@@ -30,8 +30,8 @@ class Card:
     index: int | None
     """Where it is in this SAE, None where that is its id."""
     component_label: str
-    shows: str
-    """What its images show, empty where they have nothing in common that has a name."""
+    also: str
+    """What the class also answers to."""
     mode: str
     mode_label: str
     reading: str
@@ -116,7 +116,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         component=int(row["component_id"]),
         index=None if row["component"] == row["component_id"] else int(row["component"]),
         component_label=row["component_label"],
-        shows=shows,
+        also=wording.also(row["mode"], shows),
         mode=row["mode"],
         mode_label=wording.MODES[row["mode"]],
         reading=wording.finding_reading(row["mode"], name, shows),

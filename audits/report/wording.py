@@ -109,6 +109,14 @@ def listed(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
+def also(mode: str, shows: str) -> str:
+    """What a class also answers to, as a card's title says it.
+
+    Where a word is written on pictures of several classes, what else they show is not why.
+    """
+    return "writing in the picture" if mode == "typography" else shows or "other things"
+
+
 def finding_reading(mode: str, name: str, shows: str) -> str:
     """What a finding probably means, by its mode."""
     other = f"“{shows}”" if shows else "several other things"

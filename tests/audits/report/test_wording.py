@@ -47,3 +47,16 @@ def test_listed(parts: list[str], text: str) -> None:
 
 def test_cell_keeps_a_table_whole() -> None:
     assert cell("a|b <i>\n*c*") == "a\\|b &lt;i> \\*c\\*"
+
+
+@pytest.mark.parametrize(
+    ("mode", "shows", "said"),
+    [
+        ("polysemy", "cricket bat", "cricket bat"),
+        ("unclear", "", "other things"),
+        ("typography", "shirt", "writing in the picture"),
+        ("typography", "", "writing in the picture"),
+    ],
+)
+def test_what_a_class_also_answers_to(mode: str, shows: str, said: str) -> None:
+    assert wording.also(mode, shows) == said
