@@ -189,12 +189,13 @@ def _present(value: float | None) -> float | None:
 
 
 def hero(found: list[Card]) -> list[Card]:
-    """Up to four findings that hold to open with: other classes and, first, other modes."""
+    """Up to four findings that hold to open with: other classes and, first, other clear modes."""
     chosen: list[Card] = []
     pictured = [card for card in found if card.holds and card.shown and card.class_images]
     for new_mode in (True, False):
         for card in pictured:
-            fresh = card.mode not in {other.mode for other in chosen} or not new_mode
+            known = {"unclear", *(other.mode for other in chosen)}
+            fresh = card.mode not in known or not new_mode
             if fresh and card.label not in {other.label for other in chosen} and len(chosen) < HERO:
                 chosen.append(card)
     return chosen
