@@ -6,8 +6,10 @@ ImageNet). Spurious AUC is the AUROC of the class's own validation images agains
 against all other images (paper, Sec. 5.3).
 """
 
+from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 import torch
 
 from audits.inputs import load_inputs
@@ -45,8 +47,16 @@ def main() -> None:
     rows, classes = measured_rows(inputs, sets)
     gaps = Gaps()
     classifier = gaps.measured("robustness.linear", lambda: fit_linear(inputs, config, params.seed))
-    scores = form_scores(inputs, torch.from_numpy(rows), classifier)
-    table, left_out = robustness(sets, scores, rows, classes, config.min_images)
+    known = classes >= 0
+    accuracies: dict[str, float | None] = {}
+
+    def scores() -> Iterator[tuple[str, np.ndarray]]:
+        for form, values in form_scores(inputs, torch.from_numpy(rows), classifier):
+            right = partial(accuracy, values[known], classes[known])
+            accuracies[form] = gaps.measured("accuracy", right)
+            yield form, values
+
+    table, left_out = robustness(sets, scores(), rows, classes, config.min_images)
     found = metrics(table, config.bootstrap, params.seed)
     found["left_out"] = len(left_out)
     folder = layout.audit(name, "robustness")
@@ -59,11 +69,6 @@ def main() -> None:
             "images": classifier.images,
             "converged": classifier.steps < linear.STEPS,
         }
-    known = classes >= 0
-    accuracies = {
-        form: gaps.measured("accuracy", partial(accuracy, values[known], classes[known]))
-        for form, values in scores.items()
-    }
     write_table(folder / "findings.csv", table)
     write_table(folder / "left_out.csv", left_out)
     write_table(folder / SETS, sets_table(own, *names, config.min_images))

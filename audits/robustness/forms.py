@@ -1,6 +1,6 @@
 """How well a class is told from its distractors, by prompt form (paper, Sec. 5.3)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -62,20 +62,22 @@ def fit_linear(inputs: Inputs, config: RobustnessConfig, seed: int) -> LinearCla
 
 def form_scores(
     inputs: Inputs, rows: Int[Tensor, " v"], classifier: LinearClassifier | None
-) -> dict[str, Float[np.ndarray, "v c"]]:
+) -> Iterator[tuple[str, Float[np.ndarray, "v c"]]]:
     """Scores of some images for all classes, by prompt form and of the linear classifier, if any.
 
-    A class without train images has −inf in the linear classifier's scores.
+    One after the other, for at ImageNet's size each takes 200 MB. A class without train images has
+    −inf in the linear classifier's scores.
     """
     x = inputs.tokens(rows)
-    scores = {form: cosine_outputs(x, t, inputs.head).numpy() for form, t in inputs.texts.items()}
+    for form, t in inputs.texts.items():
+        yield form, cosine_outputs(x, t, inputs.head).numpy()
     if classifier is None:
-        return scores
+        return
     order = {label: position for position, label in enumerate(inputs.classes["label"])}
     wide = np.full((len(x), len(order)), -np.inf, dtype=np.float32)
     columns = [order[label] for label in classifier.labels]
     wide[:, columns] = classifier.scores(unit(project(x, inputs.head)).numpy())
-    return {**scores, "linear": wide}
+    yield "linear", wide
 
 
 def accuracy(scores: Float[np.ndarray, "v c"], classes: np.ndarray) -> float:
@@ -95,7 +97,7 @@ def accuracy(scores: Float[np.ndarray, "v c"], classes: np.ndarray) -> float:
 
 def robustness(
     sets: Sequence[Distractors],
-    scores: Mapping[str, Float[np.ndarray, "v c"]],
+    scores: Iterable[tuple[str, Float[np.ndarray, "v c"]]],
     rows: np.ndarray,
     classes: np.ndarray,
     min_images: int,
@@ -104,7 +106,7 @@ def robustness(
 
     Args:
         sets: distractors, all of them among `rows`.
-        scores: form → score of each image for each class.
+        scores: form, and score of each image for each class; taken once.
         rows: the images [v], as rows of Inputs.images, rising.
         classes: class of each image [v]; −1 for one that is a distractor only, never one of "all
             other images".
@@ -114,31 +116,47 @@ def robustness(
         A row for each set and form with COLUMNS, and the sets left out with the reason of each,
         columns LEFT_OUT. A form that has no score for the class is left out for that set.
     """
-    table, left_out = [], []
-    for found in sets:
-        own = classes == found.position
-        if len(found.rows) < min_images:
-            left_out.append((found.finding_id, f"{len(found.rows)} distractors of {min_images}"))
-            continue
-        if found.position < 0 or not own.any():
-            left_out.append((found.finding_id, "no validation image of its class"))
-            continue
-        distractors = np.searchsorted(rows, found.rows)
-        rest = (classes >= 0) & ~own
-        rest[distractors] = False
-        if not rest.any():
-            left_out.append((found.finding_id, "every other image is a distractor"))
-            continue
-        for form, values in scores.items():
+    reasons = [_reason(found, rows, classes, min_images) for found in sets]
+    left_out = [
+        (found.finding_id, reason) for found, reason in zip(sets, reasons, strict=True) if reason
+    ]
+    table: list[list[tuple[object, ...]]] = [[] for _ in sets]
+    for form, values in scores:
+        for found, reason, entries in zip(sets, reasons, table, strict=True):
+            if reason:
+                continue
             column = values[:, found.position]
+            own, distractors, rest = _sides(found, rows, classes)
             if np.isneginf(column[own]).any():
                 continue
             spurious = separability(column[own], column[distractors])
             valid = separability(column[own], column[rest])
             entry = (found.finding_id, found.mode, form, len(distractors))
             aps = (spurious.average_precision, valid.average_precision)
-            table.append((*entry, spurious.auroc, valid.auroc, *aps))
-    return pd.DataFrame(table, columns=COLUMNS), pd.DataFrame(left_out, columns=LEFT_OUT)
+            entries.append((*entry, spurious.auroc, valid.auroc, *aps))
+    flat = [entry for entries in table for entry in entries]
+    return pd.DataFrame(flat, columns=COLUMNS), pd.DataFrame(left_out, columns=LEFT_OUT)
+
+
+def _sides(
+    found: Distractors, rows: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the images: mask of the class's own, places of the distractors, mask of all others."""
+    own = classes == found.position
+    distractors = np.searchsorted(rows, found.rows)
+    rest = (classes >= 0) & ~own
+    rest[distractors] = False
+    return own, distractors, rest
+
+
+def _reason(found: Distractors, rows: np.ndarray, classes: np.ndarray, min_images: int) -> str:
+    """Why a set cannot be measured, empty where it can."""
+    own, distractors, rest = _sides(found, rows, classes)
+    if len(distractors) < min_images:
+        return f"{len(distractors)} distractors of {min_images}"
+    if found.position < 0 or not own.any():
+        return "no validation image of its class"
+    return "" if rest.any() else "every other image is a distractor"
 
 
 def metrics(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, object]:

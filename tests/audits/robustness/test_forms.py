@@ -63,7 +63,7 @@ def test_every_form_scores_the_validation_images(inputs):
     rows, classes = measured_rows(inputs, [])
     assert rows.tolist() == [*range(60, 90), *range(150, 180), *range(240, 270)]
     assert classes.tolist() == [0] * 30 + [1] * 30 + [2] * 30
-    scores = form_scores(inputs, torch.from_numpy(rows), fit_linear(inputs, CONFIG, seed=0))
+    scores = dict(form_scores(inputs, torch.from_numpy(rows), fit_linear(inputs, CONFIG, seed=0)))
     assert list(scores) == FORMS
     assert all(values.shape == (90, 3) for values in scores.values())
     y = cosine_outputs(inputs.x[60:90], inputs.texts["short"], inputs.head)
