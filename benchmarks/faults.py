@@ -5,9 +5,11 @@
 
 A copy of the workflow runs undisturbed and gives each stage's time; a second one is killed, with
 all its processes, a random part of that time after a stage has begun, run again, and killed in the
-next stage whose turn it is. Afterwards `dvc repro` has to complete, every stage's outputs have to
-be those of the undisturbed run, byte for byte, and after `audit clean --delete` both copies have to
-hold the same files. Prints a row a stage, and exits with 1 where anything differs.
+next stage whose turn it is. A dvc.lock that DVC was killed in the middle of writing is put back as
+it was before, as `git restore dvc.lock` does where there is Git, and counted. Afterwards
+`dvc repro` has to complete, every stage's outputs have to be those of the undisturbed run, byte for
+byte, and after `audit clean --delete` both copies have to hold the same files. Prints a row a
+stage, and exits with 1 where anything differs.
 """
 
 import argparse
@@ -26,6 +28,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from audits.command.lock import cut_off
 from benchmarks.worlds import copied, run
 from pipeline.artifacts.store import files_in
 
@@ -169,7 +172,7 @@ def cleaned(folder: Path) -> set[str]:
 
 def disturb(
     undisturbed: Path, killed: Path, targets: tuple[str, ...], kills: int, seed: int
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, int, list[str]]:
     """Run one copy of the workflow, kill the other, and compare.
 
     Args:
@@ -181,17 +184,24 @@ def disturb(
 
     Returns:
         Columns stage, seconds, kills, missed (the stage, going on where it was, ended before),
-        same; and the files that only one of the copies holds in the end, cleaned.
+        same; how often dvc.lock had to be put back; and the files that only one of the copies
+        holds in the end, cleaned.
     """
     took = repro(undisturbed, targets, {})
     due: dict[str, list[float]] = {}
     for kill in planned(took, kills, np.random.default_rng(seed)):
         due.setdefault(kill.stage, []).append(kill.after)
     asked = Counter({stage: len(moments) for stage, moments in due.items()})
-    before = -1
+    lock = killed / "dvc.lock"
+    before, put_back, whole = -1, 0, b""
     while before != (left := sum(map(len, due.values()))):
         before = left
         repro(killed, targets, due)
+        if cut_off(lock):
+            lock.write_bytes(whole)
+            put_back += 1
+        elif lock.exists():
+            whole = lock.read_bytes()
     repro(killed, targets, {})
     wanted, found = outputs(undisturbed), outputs(killed)
     rows = [
@@ -204,7 +214,7 @@ def disturb(
         }
         for stage, seconds in took.items()
     ]
-    return pd.DataFrame(rows), sorted(cleaned(undisturbed) ^ cleaned(killed))
+    return pd.DataFrame(rows), put_back, sorted(cleaned(undisturbed) ^ cleaned(killed))
 
 
 def main() -> None:
@@ -221,10 +231,11 @@ def main() -> None:
         if folder.exists():
             sys.exit(f"{folder} is there already: name another --work, or delete it")
         copied(folder)
-    table, odd = disturb(undisturbed, killed, tuple(args.targets), args.kills, args.seed)
+    table, put_back, odd = disturb(undisturbed, killed, tuple(args.targets), args.kills, args.seed)
     print(table.to_string(index=False))
     print(
-        f"{table.kills.sum()} kills, {int((~table.same).sum())} stages differ, in one only: {odd}"
+        f"{table.kills.sum()} kills, dvc.lock put back {put_back} times, "
+        f"{int((~table.same).sum())} stages differ, files in one only: {odd}"
     )
     if odd or not table.same.all():
         sys.exit(1)

@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 
+from audits.command.lock import REMEDY, cut_off
 from pipeline import layout
 from pipeline.config import load_params
 
@@ -48,4 +49,5 @@ def _repro(*arguments: str, made: object = None) -> None:
     command = ["repro", *arguments]
     if code := subprocess.run([sys.executable, "-m", "dvc", *command], check=False).returncode:
         there = f"; the report is {made}" if made else ""
-        raise ValueError(f"`dvc {' '.join(command)}` ended with exit code {code}{there}")
+        why = f": {REMEDY}" if cut_off() else ""
+        raise ValueError(f"`dvc {' '.join(command)}` ended with exit code {code}{there}{why}")

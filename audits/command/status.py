@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from audits.command.lock import REMEDY, cut_off
 from pipeline.config import ConfigError, load_params
 
 __all__ = ["register"]
@@ -71,7 +72,8 @@ def states(names: list[str]) -> list[dict[str, Any]]:
             for at in asked:
                 changed |= of[at].status()
     except DvcException as error:
-        raise ConfigError(f"DVC cannot say how the stages stand: {error}") from error
+        said = REMEDY if cut_off() else f"DVC cannot say how the stages stand: {error}"
+        raise ConfigError(said) from error
     found = []
     for name in names:
         last = f"publish@{name}"
