@@ -39,6 +39,7 @@ IN_A_CLONE = (
     "audit add imagenet-b32 --dataset imagenet --model vit-b-32-laion2b",
     'python -c "import open_clip; print(open_clip.list_pretrained())"',
     "dvc status",
+    "git restore dvc.lock",
     "audit completion bash",
     "audit completion bash > ~/.local/share/bash-completion/completions/audit",
     "audit completion zsh > ~/.zfunc/_audit",
