@@ -210,6 +210,9 @@ def test_the_stage_reads_the_review_and_writes_the_same_bytes_twice(inputs, tmp_
     assert written["robustness"]["classifier"]["images"] == 120
     assert written["robustness"]["classifier"]["converged"] is True
     assert set(written["accuracy"]) == set(FORMS)
+    rows, classes = measured_rows(inputs, [])
+    best = cosine_outputs(inputs.x[rows], inputs.texts["short"], inputs.head).argmax(dim=1).numpy()
+    assert written["accuracy"]["short"] == pytest.approx((best == classes).mean())
     (row,) = read_table(folder / SETS).to_dict("records")
     assert (row["finding_id"], row["mode"], row["class"]) == ("n01-23", "polysemy", "n01")
     assert list(row["image_ids"]) == inputs.images["image_id"][150:180:2].tolist()
