@@ -198,7 +198,9 @@ def disturb(
         before = left
         repro(killed, targets, due)
         if cut_off(lock):
-            lock.write_bytes(whole)
+            lock.unlink()
+            if whole:
+                lock.write_bytes(whole)
             put_back += 1
         elif lock.exists():
             whole = lock.read_bytes()
