@@ -5,7 +5,8 @@
 Another process writes shards of random numbers in float16 (3.5 GB as it stands) into --work, where
 a later run finds them. Then this process opens them as the stage `train_sae` does and trains once,
 with the held-out images measured and a checkpoint after each epoch. The peak is reset at the start
-of each part (Linux only), so that each has its own.
+of each part (Linux only), so that each has its own. It begins at random directions, for k-means
+goes over the same blocks eleven times before the epoch, which takes hours at this size.
 """
 
 import argparse
@@ -64,7 +65,7 @@ class Timed(EmbeddingBlocks):
 
     def batches(self, *args: Any, **kwargs: Any) -> Iterator[Batch]:
         """See EmbeddingBlocks."""
-        self.parts.next("epoch, or revival before it")
+        self.parts.next("epoch, or k-means or revival")
         self.asked = []
         for batch in super().batches(*args, **kwargs):
             self.asked.append(time.perf_counter())
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=64)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--atoms-init", choices=["kmeans", "random"], default="random")
     parser.add_argument("--revive-after", type=int, nargs="*", default=[])
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -147,6 +149,7 @@ def main() -> None:
         "k": args.k,
         "batch_size": args.batch,
         "epochs": args.epochs,
+        "atoms_init": args.atoms_init,
         "revive_after": args.revive_after,
     }
     config = next(iter(params.audits.values())).sae.model_copy(update=changes)
