@@ -36,7 +36,6 @@ from pipeline import layout
 from pipeline.artifacts.store import atomic, read_json, read_table, shards, write_json, write_table
 from pipeline.config import load_params
 from pipeline.embeddings.vectors import read_vectors
-from pipeline.sae.start import PASSES
 
 ROOT = Path(__file__).parents[1]
 GIB = 2**20  # of kilobytes, which ru_maxrss counts
@@ -65,10 +64,10 @@ class Stage(NamedTuple):
 
 
 def _train(size: Size) -> float:
-    """Passes of k-means, one that scales the encoder and one forward, over a tenth of the images;
-    and the curves, over those held out."""
+    """Two passes of k-means, after which it looks only at what moved, one that scales the encoder
+    and one forward, over a tenth of the images; and the curves, over those held out."""
     drawn = 0.1 * size.train
-    nearest = PASSES * drawn * min(drawn, size.components)
+    nearest = 2 * drawn * min(drawn, size.components)
     return 2 * WIDTH * (nearest + (2 * drawn + size.val) * size.components)
 
 

@@ -5,9 +5,10 @@ each seed's own, they do (docs/benchmarks.md).
 """
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 PASSES = 10
@@ -18,31 +19,77 @@ Tokens = Callable[[], Iterable[Float[Tensor, "b d"]]]
 """Gives tokens by batches, the same ones at each call."""
 
 
+class Nearest(NamedTuple):
+    """The centroid that each token of a batch is nearest to."""
+
+    centroid: Int[Tensor, " b"]
+    score: Float[Tensor, " b"]
+    """⟨token, centroid⟩ − ‖centroid‖²/2, the larger the nearer."""
+
+
 @torch.no_grad()
 def centroids(tokens: Tokens, count: int, passes: int = PASSES) -> Float[Tensor, "c d"]:
     """Means of the tokens that are nearest to each other: k-means by Lloyd's algorithm.
 
-    It starts from the first tokens; one batch of them is held at a time.
+    It starts from the first tokens; one batch of them is held at a time. The first two passes cost
+    as much as encoding the tokens densely, later ones less: only centroids that moved are looked at
+    again by a token whose own has not.
 
     Args:
         tokens: in random order.
         count: centroids asked for.
-        passes: over the tokens.
+        passes: over the tokens at most, fewer where no centroid moves any more.
 
     Returns:
         At most count: none of which no token is nearest, as of a token that was there before.
     """
     found = _first(tokens, count)
     sizes = found.new_zeros(len(found))
+    moved = torch.ones_like(sizes, dtype=torch.bool)
+    nearest: list[Nearest] = []
     for _ in range(passes):
         sums, sizes = torch.zeros_like(found), torch.zeros_like(sizes)
         half = found.square().sum(dim=1) / 2
-        for batch in tokens():
-            nearest = (batch @ found.T - half).argmax(dim=1)
-            sums.index_add_(0, nearest, batch)
-            sizes.index_add_(0, nearest, sizes.new_ones(len(batch)))
-        found = torch.where((sizes > 0)[:, None], sums / sizes.clamp_min(1)[:, None], found)
+        for place, batch in enumerate(tokens()):
+            if place == len(nearest):
+                nearest.append(_nearest(batch, found, half))
+            else:
+                _update(nearest[place], batch, found, half, moved)
+            own = nearest[place].centroid
+            sums.index_add_(0, own, batch)
+            sizes.index_add_(0, own, sizes.new_ones(len(batch)))
+        means = torch.where((sizes > 0)[:, None], sums / sizes.clamp_min(1)[:, None], found)
+        moved, found = (means != found).any(dim=1), means
+        if not moved.any():
+            break
     return found[sizes > 0]
+
+
+def _nearest(
+    batch: Float[Tensor, "b d"], found: Float[Tensor, "c d"], half: Float[Tensor, " c"]
+) -> Nearest:
+    score, centroid = (batch @ found.T - half).max(dim=1)
+    return Nearest(centroid, score)
+
+
+def _update(
+    nearest: Nearest,
+    batch: Float[Tensor, "b d"],
+    found: Float[Tensor, "c d"],
+    half: Float[Tensor, " c"],
+    moved: Bool[Tensor, " c"],
+) -> None:
+    """Find, in place, what is nearest since some centroids have moved."""
+    lost = moved[nearest.centroid]
+    anew = _nearest(batch[lost], found, half)
+    nearest.centroid[lost], nearest.score[lost] = anew
+    # The others' own is still nearest of those that have not moved.
+    kept, others = (~lost).nonzero()[:, 0], moved.nonzero()[:, 0]
+    if len(kept) and len(others):
+        rival = _nearest(batch[kept], found[others], half[others])
+        nearer = rival.score > nearest.score[kept]
+        nearest.centroid[kept[nearer]] = others[rival.centroid[nearer]]
+        nearest.score[kept[nearer]] = rival.score[nearer]
 
 
 def _first(tokens: Tokens, count: int) -> Float[Tensor, "c d"]:

@@ -71,10 +71,18 @@ def test_faithfulness_goes_by_the_images_that_settings_allow(params: Params) -> 
 
 
 def test_an_autoencoder_takes_its_start_its_steps_and_its_health(params: Params) -> None:
-    config = params.audit(AUDIT).sae
-    own = 10 * 300 * 0.001 + 30 * 3 * 0.3 + 30 * 100 * 0.002  # batches of 128
+    config = params.audit(AUDIT).sae  # 64 components
+    steps = 30 * 3 * 0.3 + 30 * 100 * 0.002  # batches of 128
+    own = steps + 1.6 * (300 / 64) ** 0.5 * 300 * 0.001 + 300 * 0.002
     assert one_sae(config, 300, 100, RATES.sae) == pytest.approx(own)
-    half = 10 * 150 * 0.001 + 30 * 2 * 0.3
+    its_own = config.model_copy(update={"encoder_init": "random"})
+    assert one_sae(its_own, 300, 100, RATES.sae) == pytest.approx(own - 300 * 0.002)
+    # Few or many tokens a centroid: no fewer than two passes, no more than ten.
+    for components, passes in ((300, 2), (1, 10)):
+        sized = its_own.model_copy(update={"components": components})
+        found = one_sae(sized, 300, 100, RATES.sae)
+        assert found == pytest.approx(steps + passes * 300 * 0.001)
+    half = 1.6 * (150 / 64) ** 0.5 * 150 * 0.001 + 150 * 0.002 + 30 * 2 * 0.3
     found = planned(params)
     assert found["train_sae"].seconds == pytest.approx(START + own)
     assert found["train_further"].seconds == pytest.approx(START + 2 * half)

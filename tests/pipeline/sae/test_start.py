@@ -32,6 +32,39 @@ def test_centres_are_found_whatever_the_batches():
     torch.testing.assert_close(found, centroids(lambda: x.split(50), 12), rtol=0, atol=1e-5)
 
 
+def plain(x: torch.Tensor, count: int, passes: int) -> torch.Tensor:
+    """Lloyd's algorithm in which every token looks at every centroid in every pass."""
+    found = x[:count].clone()
+    for _ in range(passes):
+        nearest = torch.cdist(x, found).argmin(dim=1)
+        found = torch.stack(
+            [
+                x[nearest == c].mean(dim=0) if (nearest == c).any() else found[c]
+                for c in range(count)
+            ]
+        )
+    return found[torch.bincount(nearest, minlength=count) > 0]
+
+
+@pytest.mark.parametrize("passes", [2, 3, 5, 40])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_passed_over_would_change_nothing(seed, passes):
+    x = torch.randn(400, 3, generator=torch.Generator().manual_seed(seed))
+    found = centroids(lambda: x.split(64), 40, passes)
+    torch.testing.assert_close(found, plain(x, 40, passes), rtol=0, atol=1e-5)
+
+
+def test_it_ends_where_no_centroid_moves():
+    asked = []
+
+    def tokens():
+        asked.append(1)
+        return around().split(16)
+
+    centroids(tokens, 4, passes=1000)
+    assert len(asked) < 100
+
+
 def test_each_seeds_own_images_lead_to_the_same_centres():
     a, b = (centroids(partial(around(seed, 60).split, 16), 16) for seed in (1, 4))
     for found in (a, b):
