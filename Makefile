@@ -1,11 +1,12 @@
 # What a newcomer types. `make audit` needs Python 3.11+, git and make, nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
+TOOLS := .venv-tools
 INSTALLED := .venv/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: audit ui test check format setup lock
+.PHONY: audit ui test check format setup lock sbom advisories
 
 audit: setup  ## build the sample datasets, audit them, log to MLflow
 	dvc repro
@@ -20,6 +21,7 @@ check: setup  ## what a commit has to pass: formatting, lints, types, fast tests
 	ruff format --check .
 	ruff check .
 	mypy
+	mypy --platform win32 --cache-dir .mypy_cache/win32 -p pipeline -p audits
 	pytest -m "not slow and not browser"
 
 format: setup
@@ -44,3 +46,14 @@ lock:  ## write requirements.lock from pyproject.toml's dependencies, in a fresh
 	$(BIN)/pip install --disable-pip-version-check -r .venv/requirements.in
 	# torch pins its CUDA packages itself, and other platforms have none.
 	$(BIN)/pip freeze | grep -v -E '^(nvidia-|cuda-|triton==)' > requirements.lock
+
+sbom: setup $(TOOLS)  ## sbom.json: what is installed, for readers of CycloneDX
+	$(TOOLS)/bin/cyclonedx-py environment .venv --pyproject pyproject.toml \
+		--output-reproducible --output-file sbom.json
+
+advisories: $(TOOLS)  ## what is known against what the lock installs; asks PyPI
+	$(TOOLS)/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
+
+$(TOOLS):
+	$(PYTHON) -m venv $@
+	$@/bin/pip install --disable-pip-version-check cyclonedx-bom pip-audit

@@ -114,7 +114,7 @@ PARSED = {
     r"dvc commit -f embed@birds-tiny .*": "needs an audit of one's own; others are typed",
     r"python -m tests\.recipes \w+": "records results anew, after a number was raised",
     r"(RAY_\w+=\S+ )*(ray .*|dvc repro)": "needs Ray and another machine; see test_ray",
-    r"pip install .*": "needs a network",
+    r"pip install .*|make (sbom|advisories)": "needs a network",
     r"source .*": "changes the shell that it is typed in",
     r"(audit|dvc) \w+( \w+)?": "a command's name",
 }

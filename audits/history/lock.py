@@ -5,15 +5,17 @@ from typing import Any
 
 import yaml
 
-__all__ = ["digest", "makers", "outside", "read_lock", "upstream"]
+__all__ = ["LOADER", "digest", "makers", "outside", "read_lock", "upstream"]
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast one, where libyaml is there."""
 Stages = Mapping[str, Mapping[str, Any]]
 """Name of a stage → its entry."""
 
 
 def read_lock(text: str) -> dict[str, Any]:
     """The stages of a `dvc.lock`."""
-    loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    loaded = yaml.load(text, Loader=LOADER)
     return dict(loaded["stages"])
 
 

@@ -15,6 +15,7 @@ import pandas as pd
 import yaml
 
 from audits.history.changes import COLUMNS
+from audits.history.lock import LOADER
 from audits.history.parquet import parquet_of
 from audits.publish.version import manifest_digest
 from pipeline import layout
@@ -160,7 +161,7 @@ def _dvc_hash(commit: str, dataset: str) -> str | None:
     if lock is None:
         return None
     try:
-        return manifest_digest(yaml.load(lock, Loader=yaml.CSafeLoader), folder / MANIFEST)
+        return manifest_digest(yaml.load(lock, Loader=LOADER), folder / MANIFEST)
     except KeyError:
         return None
     except yaml.YAMLError as error:

@@ -3,8 +3,6 @@
 Seconds are of processors, over all threads, as a stage's own are counted.
 """
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from audits.plan.beginning import held
 from pipeline.config import EmbedConfig, SaeConfig
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.opening import Image, open_each
@@ -98,7 +97,7 @@ def of_model(
         ConfigError: the model is not there yet, or is damaged.
         OSError: an image cannot be read.
     """
-    before, began = _held(), time.process_time()
+    before, began = held(), time.process_time()
     clip = load_clip(folder)
     load = time.process_time() - began
     pixels_of, normalize = split_preprocess(clip)
@@ -111,9 +110,9 @@ def of_model(
     tokens = class_tokens if auditable(clip.model) else image_embeddings
     forward = Forward(clip, tokens, normalize, entry, pixels[:8])
     width = forward(pixels[:8]).shape[-1]
-    loaded = _held()
+    loaded = held()
     running = _seconds(lambda: forward(pixels))
-    batch = (_held() - loaded) * entry.batch_size // len(few)
+    batch = (held() - loaded) * entry.batch_size // len(few)
     words = [f"a photo of word {number}" for number in range(IMAGES)]
     projected = text_embeddings(clip, words[:8]).shape[-1]
     return ModelRates(
@@ -194,12 +193,6 @@ def spread(values: Sequence[Item], count: int) -> list[Item]:
     """At most so many of some values, from all over."""
     places = np.linspace(0, len(values) - 1, min(len(values), count)).astype(int)
     return [values[place] for place in places]
-
-
-def _held() -> int:
-    """Most that this process has held, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -7,8 +7,10 @@ a file's name.
 """
 
 import errno
+import io
 import os
 import re
+import sys
 import tarfile
 import threading
 import weakref
@@ -136,19 +138,19 @@ def hdf5_members(path: Path) -> Iterator[str]:
 
 
 class _Tar:
-    """Where each member lies. Reading needs no lock, for it moves no file's position."""
+    """Where each member lies."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.members = _tar_index(path)
-        self.descriptor = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self.descriptor)
+        self.file = path.open("rb", buffering=0)
+        weakref.finalize(self, self.file.close)
 
     def read(self, member: str) -> bytes:
         if member not in self.members:
             _fail(errno.ENOENT, f"{self.path.name} has no member {member!r}", self.path)
         offset, size = self.members[member]
-        content = os.pread(self.descriptor, size, offset)
+        content = _read_at(self.file, size, offset)
         if len(content) != size:
             _fail(errno.EIO, f"{self.path.name} ends within {member!r}", self.path)
         return content
@@ -251,7 +253,16 @@ def _forget() -> None:
     _row_group.cache_clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+if sys.platform != "win32":  # which has no fork
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _read_at(file: io.FileIO, size: int, offset: int) -> bytes:
+    if sys.platform != "win32":  # several threads at once, for it moves no file's position
+        return os.pread(file.fileno(), size, offset)
+    with _State.lock:
+        file.seek(offset)
+        return file.read(size)
 
 
 def _tar_index(path: Path) -> dict[str, tuple[int, int]]:

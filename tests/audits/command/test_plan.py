@@ -1,11 +1,13 @@
 """`audit plan` says what stale stages cost, and that fresh ones cost nothing."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from audits.command import plan, status
 from audits.command.__main__ import main
+from audits.plan import beginning
 from audits.plan.costs import Cost
 
 STANDS = {
@@ -19,6 +21,9 @@ COSTS = {
     "embed@scenes-tiny": Cost(12370, 47.9, 6_300_000, 1_200_000_000),
     "encode": Cost(12370, 1200.0, 1_600_000, 10**9),
 }
+
+
+MEASURED = plan.plan
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +64,10 @@ def test_what_is_fresh_costs_nothing(
     monkeypatch.setattr(plan, "plan", lambda params, name, stages: pytest.fail("measured"))
     main(["plan", "scenes-tiny"])
     assert capsys.readouterr().out == "scenes-tiny: all 2 stages are fresh, a run costs nothing\n"
+
+
+def test_windows_does_not_say_what_processes_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "plan", MEASURED)
+    monkeypatch.setattr(beginning, "sys", SimpleNamespace(platform="win32"))
+    with pytest.raises(SystemExit, match="Windows Subsystem for Linux"):
+        main(["plan", "scenes-tiny"])

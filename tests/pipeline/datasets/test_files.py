@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -87,6 +88,14 @@ def test_threads_read_more_tars_than_stay_open(tmp_path: Path) -> None:
     with ThreadPoolExecutor(7) as pool:
         read = list(pool.map(lambda i: read_bytes(tmp_path, f"{i}.tar#x"), order))
     assert read == [bytes([i]) * 999 for i in order]
+
+
+def test_threads_read_the_right_members_without_pread(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.delattr(os, "pread")
+    test_threads_read_the_right_images(root, "tar")
 
 
 class Images:
