@@ -2,6 +2,9 @@
 
 import argparse
 import os
+import sys
+import traceback
+from types import TracebackType
 from typing import Literal
 
 import torch
@@ -9,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.config import Params, load_params
 
+OWN = ("pipeline", "audits")
 FIND = {"audit": Params.audit, "dataset": Params.dataset, "embeddings": Params.entry}
 """Option → what looks up its value in params.yaml."""
 
@@ -18,6 +22,8 @@ def begin(
 ) -> tuple[str, Params]:
     """Read `--audit NAME` and params.yaml, and fix threads and seed.
 
+    From here on an error that says what a person can do ends the process with its message alone.
+
     Args:
         description: what `--help` says, a stage's docstring.
         of: what the stage is of, and the option that names it.
@@ -25,6 +31,7 @@ def begin(
     Raises:
         ConfigError: params.yaml cannot be run, or has no audit, dataset or embeddings of that name.
     """
+    sys.excepthook = _say
     parser = argparse.ArgumentParser(description=description)
     section = of if of == "embeddings" else f"{of}s"
     parser.add_argument(f"--{of}", required=True, help=f"name under {section}: in params.yaml")
@@ -33,6 +40,16 @@ def begin(
     FIND[of](params, name)
     set_threads(params.threads, params.seed)
     return name, params
+
+
+def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an error of the system, or one that the workflow has words for, without a traceback."""
+    *_, (frame, _) = traceback.walk_tb(trace)
+    ours = str(frame.f_globals.get("__package__")).partition(".")[0] in OWN
+    if issubclass(kind, OSError) or (ours and issubclass(kind, ValueError | RuntimeError)):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def set_threads(threads: int, seed: int) -> None:

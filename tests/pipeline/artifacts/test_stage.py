@@ -1,14 +1,17 @@
 """What stages fix before they run."""
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
-import numpy  # noqa: F401  (its linear algebra has threads of its own)
+import numpy  # its linear algebra has threads of its own
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.artifacts import stage
 from pipeline.artifacts.stage import pick_device, set_threads, train_deterministically
+from pipeline.sae import files as saes
 
 
 def machine(monkeypatch, cuda=False, mps=False):
@@ -59,3 +62,29 @@ def test_the_number_of_threads_is_that_of_params_whatever_the_environment_says()
             assert {one["num_threads"] for one in threadpool_info()} == {2}
     finally:
         stage.torch.set_num_threads(before)
+
+
+def ended_by(capsys, what):
+    """What a stage that ends so leaves on the screen."""
+    with pytest.raises(Exception) as caught:
+        what()
+    stage._say(caught.type, caught.value, caught.tb)
+    return capsys.readouterr().err
+
+
+def test_what_the_workflow_has_words_for_is_said_without_a_traceback(capsys, tmp_path):
+    gone = tmp_path / "gone.parquet"
+    said = ended_by(capsys, gone.read_bytes)
+    assert said == f"[Errno 2] No such file or directory: '{gone}'\n"
+    (tmp_path / "config.json").write_text("{}")
+    said = ended_by(capsys, lambda: saes.load(tmp_path))
+    assert said.endswith("run `dvc repro` to train it anew\n") and "Traceback" not in said
+    for fault in (lambda: numpy.ones(3).reshape(2, 2), lambda: int("x")):
+        assert "Traceback" in ended_by(capsys, fault)
+
+
+def test_a_stage_ends_with_the_key_that_is_wrong():
+    command = [sys.executable, "-m", "pipeline.sae.encode", "--audit", "nobody"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "nobody" in done.stderr and "Traceback" not in done.stderr

@@ -47,7 +47,7 @@ class Acts:
         (np.float64(0.3), "numpy._core.multiarray.scalar"),
         (np.arange(3), "numpy._core.multiarray._reconstruct"),
         (np.random.default_rng(0).bit_generator.state, None),
-        (pathlib.PurePosixPath("/data"), "pathlib.PurePosixPath"),
+        (pathlib.PurePosixPath("/data"), f"{pathlib.PurePosixPath.__module__}.PurePosixPath"),
         (OmegaConf.create({"lr": 1, "layers": [1, 2]}), "omegaconf.dictconfig.DictConfig"),
         (Settings(), "tests.pipeline.models.test_tensors.Settings"),
         (defaultdict(dict, {0: {"step": 1}}), "collections.defaultdict"),
