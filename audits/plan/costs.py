@@ -24,27 +24,41 @@ from pipeline.sae.blocks import POOL_BYTES
 from pipeline.sae.start import PASSES
 
 START = 8.5
-"""Processor seconds that a light stage took to begin where REST was measured."""
-REST: Mapping[str, tuple[float, float]] = {
-    "label": (5.1, 4e-5),
-    "concepts": (6.7, 1.2e-4),
-    "reference": (5.1, 1e-5),
-    "failures": (11.7, 3.1e-4),
-    "recurrence": (11.2, 2.8e-4),
-    "review": (6.6, 0.0),
-    "robustness": (7.5, 0.0),
-    "shortcut": (12.3, 0.0),
-    "maps": (13.2, 0.0),
-    "validate": (7.7, 6e-5),
-    "report": (7.4, 5e-5),
+"""Processor seconds that a light stage took to begin where `REST` was measured."""
+
+
+class Line(NamedTuple):
+    """What a stage takes, as a line: in all, for each image and for each component."""
+
+    once: float
+    image: float = 0.0
+    component: float = 0.0
+
+
+REST: Mapping[str, Line] = {
+    "label": Line(5.4, 7.6e-5),
+    "concepts": Line(7.6, 1.8e-4, 2e-3),
+    "reference": Line(4.8, 1e-4),
+    "failures": Line(8.0, 6.4e-4, 2.8e-3),
+    "recurrence": Line(11.2, 2.8e-4),
+    "review": Line(5.8, 8e-6),
+    "robustness": Line(7.5),
+    "faithfulness": Line(5.6, 3.3e-5, 4.6e-4),
+    "shortcut": Line(12.3),
+    "maps": Line(13.2),
+    "validate": Line(7.7, 6e-5),
+    "report": Line(7.3, 1.6e-5),
 }
-"""Stage → processor seconds in all, and for each image, that fit both samples; an image of `label`
-is from 1.28 million (`benchmarks.labeling`). `robustness` and `shortcut` without classifiers."""
-JUDGED = (5.9, 1.5e-3)
-"""Of `faithfulness`, likewise, and for each image that its settings allow at most."""
+"""Stage → processor seconds, where a light stage takes `START` to begin. Lines through the samples
+alone are those of recurrence, robustness, shortcut (both without classifiers), maps and validate;
+the others also go through `benchmarks.scale` at two sizes."""
+NAMED = 2.8e-7
+"""Of `label`, for each component and name."""
+JUDGED = 1e-3
+"""Of `faithfulness`, for each image that its settings allow at most."""
 JUDGEMENT = 3.3e-6
 """Of `shortcut`, for each of `judgements`."""
-NOTHING = (8.1, 0.0)
+NOTHING = 8.1
 """Of `shortcut` where there is none."""
 BYTES = {"prepare": 90, "encode": 3}
 """That the samples took for an image, and for an image's component."""
@@ -173,15 +187,17 @@ def costs(
         light.memory + pools + atoms,
     )
     found["perturb"] = Cost(0, heavy.seconds, 0, heavy.memory)
-    judged = min(classes, audit.faithfulness.classes) * audit.faithfulness.images
-    works = {stage: (n, *rest) for stage, rest in REST.items()}
-    works["faithfulness"] = (judged, *JUDGED)
-    if audit.shortcut is None:
-        works["shortcut"] = (0, *NOTHING)
     # The machine is as much faster as it begins faster.
     speed = light.seconds / START
-    for stage, (count, once, each) in works.items():
-        found[stage] = Cost(count, speed * (once + count * each), None, held)
+    for stage, line in REST.items():
+        taken = line.once + n * line.image + sae.components * line.component
+        found[stage] = Cost(n, speed * taken, None, held)
+    named = sae.components * words * NAMED
+    found["label"] = _more(found["label"], speed * named)
+    judged = min(classes, audit.faithfulness.classes) * audit.faithfulness.images
+    found["faithfulness"] = _more(found["faithfulness"], speed * judged * JUDGED)
+    if audit.shortcut is None:
+        found["shortcut"] = Cost(0, speed * NOTHING, None, held)
     fits = linear_fits(images, audit.robustness)
     found["robustness"] = _more(found["robustness"], fits.number * LINEAR_STEPS * rates.linear)
     if config := audit.shortcut:

@@ -58,16 +58,19 @@ def test_each_image_is_opened_and_goes_through_the_model(params: Params) -> None
 
 
 def test_the_rest_goes_by_how_fast_the_machine_begins(params: Params) -> None:
-    assert planned(params)["failures"].seconds == pytest.approx(11.7 + 400 * 3.1e-4)
+    taken = 8 + 400 * 6.4e-4 + 64 * 2.8e-3
+    assert planned(params)["failures"].seconds == pytest.approx(taken)
     slow = RATES._replace(light=Spent(2 * START, 100))
     found = planned(params, rates=slow)["failures"].seconds
-    assert found == pytest.approx(2 * (11.7 + 400 * 3.1e-4))
+    assert found == pytest.approx(2 * taken)
+    # Names are compared with every component.
+    assert planned(params)["label"].seconds == pytest.approx(5.4 + 400 * 7.6e-5 + 64 * 19 * 2.8e-7)
 
 
 def test_faithfulness_goes_by_the_images_that_settings_allow(params: Params) -> None:
     found = planned(params)["faithfulness"]
-    assert found.images == 4 * 50
-    assert found.seconds == pytest.approx(5.9 + 200 * 1.5e-3)
+    assert found.images == 400
+    assert found.seconds == pytest.approx(5.6 + 400 * 3.3e-5 + 64 * 4.6e-4 + 4 * 50 * 1e-3)
 
 
 def test_an_autoencoder_takes_its_start_its_steps_and_its_health(params: Params) -> None:
@@ -99,7 +102,7 @@ def test_shifted_images_go_through_the_model_once_a_view(params: Params) -> None
     audit = params.audit(AUDIT).model_copy(update={"shortcut": None})
     without = params.model_copy(update={"audits": {AUDIT: audit}})
     assert planned(without)["perturb"] == Cost(0, 8.0, 0, 200)
-    assert planned(without)["shortcut"].seconds == pytest.approx(8.1)
+    assert planned(without)["shortcut"] == Cost(0, pytest.approx(8.1), None, 100 + 400 * IDS)
 
 
 def test_classifiers_take_their_fits_and_what_they_are_asked(params: Params) -> None:
