@@ -130,7 +130,8 @@ def costs(
     size = np.dtype(entry.dtype).itemsize
     vectors = n * own.width * size
     held = light.memory + n * IDS
-    pools = min(vectors, 2 * POOL_BYTES) + n * IDS
+    # Of the images that an epoch draws; what is read in order is not pooled.
+    pools = min(round(sae.epoch_fraction * vectors), 2 * POOL_BYTES) + n * IDS
     atoms = 2 * sae.components * own.width * 4
     loaded = heavy.seconds + own.load
     with_model = heavy.memory + own.memory
@@ -178,13 +179,13 @@ def costs(
         n,
         light.seconds + (further + 1) * n * rates.sae.encode + matches * rates.sae.match,
         None,
-        light.memory + pools + (further + 1) * atoms,
+        held + (further + 1) * atoms,
     )
     found["encode"] = Cost(
         n,
         light.seconds + (2 * n - train) * rates.sae.encode,
         n * sae.k * BYTES["encode"],
-        light.memory + pools + atoms,
+        held + atoms,
     )
     found["perturb"] = Cost(0, heavy.seconds, 0, heavy.memory)
     # The machine is as much faster as it begins faster.

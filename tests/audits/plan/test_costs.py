@@ -142,5 +142,10 @@ def test_memory_grows_with_ids_and_with_vectors_up_to_two_pools(
     found = planned(params)
     assert found["failures"].memory == 100 + 400 * IDS
     assert found["train_sae"].memory == 100 + 400 * IDS + 400 * 10 * 4 + state
+    assert found["encode"].memory == 100 + 400 * IDS + state // 4
+    some = params.audit(AUDIT)
+    some = some.model_copy(update={"sae": some.sae.model_copy(update={"epoch_fraction": 0.1})})
+    drawn = planned(params.model_copy(update={"audits": {AUDIT: some}}))["train_sae"].memory
+    assert drawn == 100 + 400 * IDS + 40 * 10 * 4 + state
     monkeypatch.setattr("audits.plan.costs.POOL_BYTES", 5000)
     assert planned(params)["train_sae"].memory == 100 + 400 * IDS + 2 * 5000 + state
