@@ -24,7 +24,6 @@ import pandas as pd
 import torch
 from scipy.stats import binomtest
 
-from audits.failures.compounds import Compounds
 from audits.failures.expectation import expectations
 from audits.failures.flags import Flag, find_flags
 from audits.failures.strikes import Basis, compare, prepare, see
@@ -47,9 +46,10 @@ def exact(hits: int, trials: int) -> str:
     return f"{hits / trials:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def no_compounds(inputs: Inputs) -> Compounds:
-    """Of classes as if their names said nothing."""
-    return np.zeros((len(inputs.classes), len(inputs.classes)), dtype=bool)
+def basis(inputs: Inputs, config: FailuresConfig) -> Basis:
+    """What the tests need of train images, as if the classes' names said nothing."""
+    no_compounds = np.zeros((len(inputs.classes), len(inputs.classes)), dtype=bool)
+    return prepare(inputs, "train", no_compounds, config)
 
 
 def push(inputs: Inputs, position: int) -> torch.Tensor:
@@ -91,7 +91,7 @@ def injected(
     hit, asked, silent = 0, 0, 0.0
     for repeat in range(args.repeats):
         made = inject(inputs, share, np.random.default_rng([seed, repeat]))
-        flags = find_flags(made, *reference(made), no_compounds(made), config, repeat).flags
+        flags = find_flags(made, *reference(made), basis(made, config), config, repeat).flags
         hit += len({f.position for f in flags if f.component == m + f.position})
         asked += count
         fired = (made.coded(slice(None)).activation[:, -count:] > 0).float().mean()
@@ -129,7 +129,7 @@ def permuted(
 ) -> dict[str, object]:
     """Strikes at p ≤ q, found and expected, before Benjamini-Hochberg, and p-values."""
     within = config.model_copy(update={"class_share": 1 - 1e-6})
-    tests = prepare(inputs, "train", no_compounds(inputs), within)
+    tests = basis(inputs, within)
     tables = reference(inputs)
     label = inputs.class_index.numpy()
     p: list[np.ndarray] = []
@@ -219,7 +219,7 @@ def planted(
         for position, other in zip(order[:half].tolist(), order[half:].tolist(), strict=False):
             made, component = plant(made, position, other, groups, rng)
             wanted.add((position, component))
-        flags = find_flags(made, *reference(made), no_compounds(made), config, repeat).flags
+        flags = find_flags(made, *reference(made), basis(made, config), config, repeat).flags
         hit += len(wanted & set(about(flags)))
         trials += len(wanted)
     return {"planted on": groups, "images a class": size, "flagged": exact(hit, trials)}

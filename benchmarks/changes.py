@@ -2,13 +2,14 @@
 
     python -m benchmarks.changes --work DIR                # after `make audit`
     python -m benchmarks.changes --work DIR --only images
+    python -m benchmarks.changes --work DIR --samples WORLDS/scenes-3    # of benchmarks.worlds
 
-A clone of the last commit gets the rendered scenes and the small CLIP as a dataset and a model of
+A clone of the last commit gets rendered scenes and a small CLIP as a dataset and a model of
 its own, tracked by DVC, and their audit is its first release. Each change is a commit on top:
 another seed (the dictionaries'), 10 train images removed and 5 given another label, the CLIP
 trained anew on captions in which one planted failure was cleaned, and a dictionary of half the
 size. Printed is what each command says of it, and a table: findings that are new, fixed, persist
-and depend on the dictionary, metrics that changed, and whether `audit diff` names the change as
+and were missed by one audit, metrics that changed, and whether `audit diff` names the change as
 what could explain it, and only that. Six minutes each on two cores; a commit that is there is not
 made again.
 """
@@ -58,8 +59,13 @@ def typed(folder: Path, command: str, failing: bool = False) -> str:
     return done.stdout
 
 
-def released(folder: Path) -> None:
-    """A clone whose audit of its own dataset and model is committed as the first release."""
+def released(folder: Path, samples: Path) -> None:
+    """A clone whose audit of its own dataset and model is committed as the first release.
+
+    Args:
+        folder: where the clone is made.
+        samples: folder of the repository's layout that holds the scenes and the CLIP.
+    """
     if folder.exists():
         if BASE not in typed(folder, "git tag"):
             raise SystemExit(f"{folder} has no tag {BASE}: what made it was stopped, delete it")
@@ -68,8 +74,8 @@ def released(folder: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
     for key, value in (("name", "Ann"), ("email", "ann@example.org")):
         typed(folder, f"git config user.{key} {value}")
-    shutil.copytree(ROOT / "data/raw/scenes", folder / IMAGES)
-    shutil.copytree(ROOT / "data/models/tiny", folder / MODEL)
+    shutil.copytree(samples / "data/raw/scenes", folder / IMAGES)
+    shutil.copytree(samples / "data/models/tiny", folder / MODEL)
     typed(folder, f"dvc add --quiet {IMAGES} {MODEL}")
     typed(
         folder,
@@ -92,12 +98,12 @@ def _commit(folder: Path, message: str) -> None:
     typed(folder, f"git add -A . && git commit --quiet -m '{message}'")
 
 
-def another_seed(folder: Path) -> None:
+def another_seed(folder: Path, _: Path) -> None:
     """Another start and order of every dictionary."""
     _set(folder, "seed", 1)
 
 
-def images(folder: Path) -> None:
+def images(folder: Path, _: Path) -> None:
     """Some train images are removed, others moved to another class."""
     rng = np.random.default_rng(0)
     names = sorted(path for path in (folder / IMAGES / "train").glob("*/*.jpg"))
@@ -112,14 +118,14 @@ def images(folder: Path) -> None:
             path.rename(others[rng.integers(len(others))] / f"moved-{path.name}")
 
 
-def captions(folder: Path) -> None:
+def captions(folder: Path, samples: Path) -> None:
     """The CLIP, trained on captions that name what one failure's images show."""
     attacked, shown, label = CLEANED
     scratch = folder.parent / "captions"
     if not scratch.exists():
         for part in ("raw/scenes", "raw/lesions", "manifests/scenes", "manifests/lesions"):
-            shutil.copytree(ROOT / "data" / part, scratch / "data" / part)
-        for path in ROOT.glob("*.yaml"):
+            shutil.copytree(samples / "data" / part, scratch / "data" / part)
+        for path in samples.glob("*.yaml"):
             shutil.copy(path, scratch)
         file = scratch / "data/raw/scenes/captions.csv"
         table = pd.read_csv(file)
@@ -132,7 +138,7 @@ def captions(folder: Path) -> None:
     shutil.copytree(scratch / "data/models/tiny", folder / MODEL)
 
 
-def another_sae(folder: Path) -> None:
+def another_sae(folder: Path, _: Path) -> None:
     """A dictionary of half the size."""
     before = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
     half = before["audits"][NAME]["sae"]["components"] // 2
@@ -150,7 +156,7 @@ def _set(folder: Path, key: str, value: Any) -> None:
     file.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 
-CHANGES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
+CHANGES: dict[str, tuple[Callable[[Path, Path], None], dict[str, Any]]] = {
     "seed": (another_seed, {"settings": {"seed"}}),
     "images": (images, {"images": {"removed": REMOVED, "relabelled": RELABELLED}}),
     "captions": (captions, {"model": True}),
@@ -172,12 +178,12 @@ def named(origins: dict[str, Any]) -> dict[str, Any]:
     return said | others
 
 
-def changed(folder: Path, name: str) -> dict[str, Any]:
+def changed(folder: Path, samples: Path, name: str) -> dict[str, Any]:
     """Make a change, print what is said of it, and return its row of the table."""
     change, wanted = CHANGES[name]
     if name not in typed(folder, "git branch --list --format='%(refname:short)'").split():
         _at(folder, f"-B made {BASE}")
-        change(folder)
+        change(folder, samples)
         _commit(folder, name)
         typed(folder, f"git branch {name}")
     _at(folder, name)
@@ -194,7 +200,7 @@ def changed(folder: Path, name: str) -> dict[str, Any]:
     return {
         "change": name,
         **{key: len(found["findings"][key]) for key in ("new", "fixed", "persisting")},
-        "depending": sum(len(found["findings"][key]) for key in ("only_now", "only_before")),
+        "missed": sum(len(found["findings"][key]) for key in ("only_now", "only_before")),
         "changed metrics": sum(one["verdict"] == "changed" for one in found["metrics"]),
         "named": "it alone" if named(found["origins"]) == wanted else str(named(found["origins"])),
         **{key: said[key].partition(":")[0] for key in ("gate", "verify")},
@@ -206,11 +212,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for the clone")
+    parser.add_argument("--samples", type=Path, default=ROOT, help="default: this repository's")
     parser.add_argument("--only", nargs="+", choices=CHANGES, help="default: all four")
     arguments = parser.parse_args()
     folder = arguments.work.resolve() / "clone"
-    released(folder)
-    rows = [changed(folder, name) for name in arguments.only or CHANGES]
+    samples = arguments.samples.resolve()
+    released(folder, samples)
+    rows = [changed(folder, samples, name) for name in arguments.only or CHANGES]
     print(f"\n{pd.DataFrame(rows).to_string(index=False)}")
 
 

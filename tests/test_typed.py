@@ -109,7 +109,7 @@ PARSED = {
     r"dvc gc --all-commits": "asks before it deletes; typed with --force in the walk",
     r"dvc repro --pull": "typed with a target in the walk",
     r"audit diff release .*": "needs the commits that benchmarks.changes makes",
-    r"dvc fetch (review )?recurrence": "needs results in a remote",
+    r"dvc fetch failures (review )?recurrence": "needs results in a remote",
     r"dvc exp run -S audits\.NAME\.KEY=V": "typed with a key in the walk",
     r"dvc commit -f embed@birds-tiny .*": "needs an audit of one's own; others are typed",
     r"python -m tests\.recipes \w+": "records results anew, after a number was raised",

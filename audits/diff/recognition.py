@@ -9,6 +9,7 @@ import pandas as pd
 from audits.diff.reports import Report
 from audits.history.parquet import parquet_of
 from audits.history.versions import folder_hash
+from audits.recurrence.again import wilson
 from audits.review.component_files import PRESENT
 from audits.review.identity import Found, Pin, carry
 from audits.review.reviewed import found_now
@@ -16,12 +17,14 @@ from pipeline import layout
 from pipeline.artifacts.store import files_in
 from pipeline.config import ReviewConfig
 
-__all__ = ["ByDictionary", "Findings", "Persisting", "recognise"]
+__all__ = ["Findings", "Missed", "Persisting", "recognise"]
 
 NEEDED = {PRESENT, "evidence.json"}
 """Files of the stage `review` by which findings are recognised."""
 OTHERS = "found.parquet"
 """File of the stage `recurrence`: what further dictionaries find."""
+CLOSE = "close.parquet"
+"""File of the stage `failures`: images that come close to classes that they are not."""
 SHOWN = ("mode", "confirmed", "verdict")
 """Columns whose change in a finding that persists is told."""
 
@@ -38,33 +41,38 @@ class Persisting(NamedTuple):
     """Of SHOWN, those that differ: before, now."""
 
 
-class ByDictionary(NamedTuple):
-    """A finding that one report lacks and its further dictionaries find."""
+class Missed(NamedTuple):
+    """A finding of one report only, though the other one's model has the failure, too."""
 
     row: dict[str, Any]
-    """Its row in the other report's findings.csv."""
+    """Its row in findings.csv."""
     found_by: int
     of: int
     """Further dictionaries of the report that lacks it: those that find it, and all."""
+    close: float | None
+    """Share of its images that come close to its class in the report that lacks it; None where that
+    is not known."""
 
 
 class Findings(NamedTuple):
     """The findings of two reports; rows of findings.csv, in its order.
 
-    Of two dictionaries, those are neither new nor fixed that a further dictionary of the report
-    that lacks them finds in all train images (`only_now`, `only_before`).
+    Neither new nor fixed are those whose failure the model of the report that lacks them has, too
+    (`only_now`, `only_before`): a further dictionary finds it in all train images, or it is not
+    sure that fewer of their images come close to their class there than make two findings the same.
     """
 
     new: list[dict[str, Any]]
     persisting: list[Persisting]
     fixed: list[dict[str, Any]]
     """Those of the first report that the second has not."""
-    only_now: list[ByDictionary]
-    only_before: list[ByDictionary]
+    only_now: list[Missed]
+    only_before: list[Missed]
     recognised_by: str
     """What was there to recognise them by, in words."""
-    without_others: list[str]
-    """Places of the reports of which it is not here what further dictionaries find."""
+    unknown: list[str]
+    """Places of the reports of which it is not here what comes close and what further dictionaries
+    find."""
     sure: bool
     """Whether one that was not recognised is another one. Of two dictionaries, the example images
     of one failure may be few or none the same: then it may well be the same one."""
@@ -107,15 +115,19 @@ def recognise(before: Report, now: Report, config: ReviewConfig) -> Findings:
         by = "component" if one.by == "atom" and means.startswith("components") else one.by
         persisting.append(Persisting(earlier, row, by, changes))
     gone = list(rows.values())
-    only_now: list[ByDictionary] = []
-    only_before: list[ByDictionary] = []
-    without: list[str] = []
-    if pairs[0] is not None and pairs[1] is not None and not same:
-        others = [_others(one) for one in (before, now)]
-        without = [one.place for one, o in zip((before, now), others, strict=True) if o is None]
-        found, only_now = _told_apart(found, pairs[1], others[0], config.images)
-        gone, only_before = _told_apart(gone, pairs[0], others[1], config.images)
-    return Findings(found, persisting, gone, only_now, only_before, means, without, sure)
+    only_now: list[Missed] = []
+    only_before: list[Missed] = []
+    unknown: list[str] = []
+    if pairs[0] is not None and pairs[1] is not None:
+        known = [_known(one, further=not same) for one in (before, now)]
+        unknown = [
+            one.place
+            for one, its in zip((before, now), known, strict=True)
+            if its.close is None or (its.others is None and not same)
+        ]
+        found, only_now = _told_apart(found, pairs[1], known[0], config.images)
+        gone, only_before = _told_apart(gone, pairs[0], known[1], config.images)
+    return Findings(found, persisting, gone, only_now, only_before, means, unknown, sure)
 
 
 class _Others(NamedTuple):
@@ -126,20 +138,27 @@ class _Others(NamedTuple):
     """Number of the dictionary, class and images."""
 
 
+class _Known(NamedTuple):
+    """What is known of failures that a report has no finding of; None where it is not here."""
+
+    others: _Others | None
+    close: dict[str, frozenset[str]] | None
+    """Of each class the train images of others that come close to it."""
+
+
 def _told_apart(
-    rows: list[dict[str, Any]], found: list[Found], others: _Others | None, images: float
-) -> tuple[list[dict[str, Any]], list[ByDictionary]]:
-    """Findings that no dictionary of the report that lacks them finds, and the others.
+    rows: list[dict[str, Any]], found: list[Found], known: _Known, images: float
+) -> tuple[list[dict[str, Any]], list[Missed]]:
+    """Findings whose failure the model of the report that lacks them has not, and the others.
 
     Args:
         rows: of findings.csv.
         found: all of their report.
-        others: of the report that lacks them.
+        known: of the report that lacks them.
         images: least part of the smaller of two sets of images that both have.
     """
-    if others is None:
-        return rows, []
     of_id = {one.pin.finding_id: one for one in found}
+    others = known.others or _Others(0, [])
     none, some = [], []
     for row in rows:
         mine = of_id[row["finding_id"]].images
@@ -148,8 +167,12 @@ def _told_apart(
             for number, label, theirs in others.found
             if label == row["class"] and len(mine & theirs) >= images * min(len(mine), len(theirs))
         }
-        if by:
-            some.append(ByDictionary(row, len(by), others.dictionaries))
+        close, there = None, False
+        if known.close is not None:
+            count = len(mine & known.close.get(row["class"], frozenset()))
+            close, there = count / len(mine), wilson(count, len(mine))[1] >= images
+        if by or there:
+            some.append(Missed(row, len(by), others.dictionaries, close))
         else:
             none.append(row)
     return none, some
@@ -199,14 +222,19 @@ def _reviewed(report: Report) -> list[Found] | None:
     )
 
 
-def _others(report: Report) -> _Others | None:
-    """None where it is not here."""
-    content = _files(report, "recurrence").get(OTHERS)
-    if content is None:
-        return None
-    rows = parquet_of(content).to_pylist()
-    found = [(row["dictionary"], row["class"], frozenset(row["image_ids"])) for row in rows]
-    return _Others(report.metrics.get("recurrence.runs", 0), found)
+def _known(report: Report, further: bool) -> _Known:
+    """What is here of a report; `further`: ask its further dictionaries, too."""
+    others, close = None, None
+    content = _files(report, "recurrence").get(OTHERS) if further else None
+    if content is not None:
+        rows = parquet_of(content).to_pylist()
+        found = [(row["dictionary"], row["class"], frozenset(row["image_ids"])) for row in rows]
+        others = _Others(report.metrics.get("recurrence.runs", 0), found)
+    content = _files(report, "failures").get(CLOSE)
+    if content is not None:
+        groups = parquet_of(content).to_pandas().groupby("class")["image_id"]
+        close = {str(label): frozenset(ids) for label, ids in groups}
+    return _Known(others, close)
 
 
 def _files(report: Report, stage: str) -> dict[str, bytes]:

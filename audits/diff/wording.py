@@ -37,12 +37,12 @@ def headline(difference: Difference) -> str:
     """All of it in a line."""
     found = difference.findings
     verdicts = [one.verdict for one in difference.metrics]
-    depend = len(found.only_now) + len(found.only_before)
+    missed = len(found.only_now) + len(found.only_before)
     said = (
         f"findings: {len(found.new)} new, {len(found.fixed)} fixed"
         f"{'' if found.sure else ' (or not recognised)'}, "
         f"{len(found.persisting)} persisting"
-        f"{f', {depend} depending on the dictionary' if depend else ''}; "
+        f"{f', {missed} missed by one audit' if missed else ''}; "
         f"metrics: {verdicts.count('changed')} changed, "
         f"{verdicts.count('within')} moved within their intervals, "
         f"{verdicts.count('no interval')} moved that have no interval"
@@ -77,16 +77,17 @@ def _findings(difference: Difference, everything: bool) -> list[Section]:
         made.append(Section(f"Fixed findings{or_not}", said, FINDING, rows))
     if found.only_now or found.only_before:
         said = [
-            "One version's dictionary has them; the other's has not, but further dictionaries of "
-            "that version find them, too."
+            "Found in one version only, but the model of the other has the failure, too: "
+            "further dictionaries of that version find it (others), or it is not clear that fewer "
+            "of its images come close to the class there (close) than two findings have to share."
         ]
         rows = [
-            [*_finding(one.row), which, f"{one.found_by} of {one.of}"]
+            [*_finding(one.row), which, f"{one.found_by} of {one.of}", share(one.close)]
             for which, those in (("now", found.only_now), ("before", found.only_before))
             for one in those
         ]
-        header = [*FINDING, "only", "others"]
-        made.append(Section("Findings that depend on the dictionary", said, header, rows))
+        header = [*FINDING, "only", "others", "close"]
+        made.append(Section("Findings that one audit missed", said, header, rows))
     if told:
         header = ["finding", "before", "recognised by", "what changed"]
         rows = [_persisting(one) for one in told]
@@ -96,18 +97,20 @@ def _findings(difference: Difference, everything: bool) -> list[Section]:
         if not found.sure:
             notes.append(
                 "That is too little for two dictionaries: a failure that both have may be listed "
-                "as new and as fixed. Type `dvc fetch review recurrence` at the commits of both."
+                "as new and as fixed. Type `dvc fetch failures review recurrence` at the commits "
+                "of both."
             )
         elif difference.origins.dictionary and (found.new or found.fixed):
             notes.append(
                 "The dictionaries are not the same. A finding that few dictionaries find (again), "
                 "or that chance finds as often (by chance), may come and go with them."
             )
-        if found.without_others and (found.new or found.fixed):
-            places = " and ".join(found.without_others)
+        if found.unknown and (found.new or found.fixed):
+            places = " and ".join(found.unknown)
             notes.append(
-                f"What further dictionaries find is not here of {places}, so that what depends on "
-                "the dictionary is among new and fixed (`dvc fetch recurrence` at that commit)."
+                f"What comes close to a class, and what further dictionaries find, is not all here "
+                f"of {places}, so that failures that both versions have may be among new and fixed "
+                "(`dvc fetch failures recurrence` at that commit, if it is of this version)."
             )
         made.append(Section("How to read the findings", notes))
     return made

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import torch
 
+from audits.failures.closeness import come_close
 from audits.failures.compounds import compounds_of
 from audits.failures.findings import Suggest, confirmations, gather, report_findings
 from audits.failures.flags import ByChance, Search, find_flags
 from audits.failures.lexicon import Lexicon
 from audits.failures.mode_evidence import Probe, TrainImages, firing_rates, kinds_of, mode_evidence
 from audits.failures.modes import Mode, suggest_mode
+from audits.failures.strikes import prepare
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
@@ -131,8 +133,9 @@ def main() -> None:
     gaps = Gaps()
     lexicon = Lexicon.read(audit.modes.wordnet)
     compounds = compounds_of(inputs.classes["short"].tolist(), lexicon)
+    tests = prepare(inputs, "train", compounds, config)
     flags, by_chance, unknown = gaps.measured(
-        "failures", lambda: find_flags(inputs, table, classes, compounds, config, params.seed)
+        "failures", lambda: find_flags(inputs, table, classes, tests, config, params.seed)
     ) or Search([], ByChance(None, None), [])
     gaps.measured("failures.classes", lambda: check_classes(inputs, classes))
     gaps.measured("failures.unknown", lambda: check_known(inputs, unknown, config.class_share))
@@ -162,6 +165,7 @@ def main() -> None:
     folder = layout.audit(name, "failures")
     write_table(folder / "findings.csv", findings)
     write_json(folder / "evidence.json", evidence)
+    write_table(folder / "close.parquet", come_close(inputs, tests.close))
     metrics = {
         "flags": len(flags),
         "findings": len(findings),

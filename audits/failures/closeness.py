@@ -9,6 +9,7 @@ nor where most classes come close to a prompt, for then the model does not know 
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -83,6 +84,18 @@ def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
         for other in np.flatnonzero(near.any(axis=0)):
             found[other].append(at[near[:, other]])
     return Close(split, own, [np.concatenate(rows) for rows in found], rates)
+
+
+def come_close(inputs: Inputs, close: Close) -> pa.Table:
+    """The candidates of every class as a table, columns class and image_id: a row a candidate.
+
+    By them `audit diff` tells whether a model still takes the images of a finding for the class.
+    """
+    ids = pa.array(inputs.images["image_id"])
+    labels = pa.array(inputs.classes["label"])
+    rows = np.concatenate([np.zeros(0, dtype=np.int64), *close.candidates])
+    classes = np.repeat(np.arange(len(labels)), [len(found) for found in close.candidates])
+    return pa.table({"class": labels.take(pa.array(classes)), "image_id": ids.take(pa.array(rows))})
 
 
 def look_alikes(rates: Float[np.ndarray, "c c"], ratio: float) -> Bool[np.ndarray, "c c"]:

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from audits.failures.compounds import Compounds
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
 from audits.failures.expectation import Expectation, View, expectations
-from audits.failures.strikes import Basis, Outcome, Part, Strike, compare, prepare, see
+from audits.failures.strikes import Basis, Outcome, Part, Strike, compare, see
 from audits.inputs import Inputs
 from audits.reference.expected import own_images
 from pipeline.artifacts.gaps import DoesNotApply
@@ -74,7 +73,7 @@ def find_flags(
     inputs: Inputs,
     table: pd.DataFrame,
     classes: pd.DataFrame,
-    compounds: Compounds,
+    tests: Basis,
     config: FailuresConfig,
     seed: int,
 ) -> Search:
@@ -100,14 +99,13 @@ def find_flags(
         table: the reference's components. Classes with train images of a single group are left out,
             since nothing says how alike its images are.
         classes: the reference's classes.
-        compounds: see `compounds_of`.
+        tests: of the train images, see `prepare`.
         config: the section of params.yaml.
         seed: of the permutations.
 
     Raises:
         DoesNotApply: no class has what a test takes.
     """
-    tests = prepare(inputs, "train", compounds, config)
     tested: list[Outcome] = []
     for expected, seen in _views(inputs, table, classes, tests, config):
         rng = np.random.default_rng([seed, expected.position])

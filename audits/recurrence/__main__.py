@@ -17,11 +17,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from audits.failures.closeness import close_images
 from audits.failures.compounds import Compounds, compounds_of
 from audits.failures.findings import gather
 from audits.failures.flags import find_flags
 from audits.failures.lexicon import Lexicon
+from audits.failures.strikes import prepare
 from audits.inputs import Inputs, load_inputs
 from audits.recurrence.again import Finding, Run, by_finding, compare, found_by, metrics
 from audits.reference.expected import reference
@@ -91,13 +91,13 @@ def search(
     share = float(seen[inputs.split("train").numpy()].mean())
     fewer = config.model_copy(update={"min_images": max(1, round(share * config.min_images))})
     table, classes = reference(theirs, config.relevance)
-    flags = find_flags(theirs, table, classes, compounds, fewer, seed).flags
+    tests = prepare(theirs, "train", compounds, fewer)
+    flags = find_flags(theirs, table, classes, tests, fewer, seed).flags
     found = [
         Finding(group[0].position, np.unique(np.concatenate([flag.rows for flag in group])))
         for group in gather(flags, config.overlap)
     ]
-    candidates = close_images(theirs, "train", config).candidates
-    return compare(own, found, seen, candidates, config.overlap, number)
+    return compare(own, found, seen, tests.close.candidates, config.overlap, number)
 
 
 def findings(name: str, inputs: Inputs) -> tuple[list[str], list[Finding], np.ndarray]:

@@ -8,7 +8,7 @@ import pytest
 from audits.diff.difference import Difference, difference, paired
 from audits.diff.figures import Moved
 from audits.diff.places import PlaceError
-from audits.diff.recognition import ByDictionary
+from audits.diff.recognition import Missed
 from audits.diff.sections import html, markdown, text
 from audits.diff.wording import sections, title
 from pipeline.config import ReviewConfig
@@ -214,17 +214,17 @@ def test_terminal_markdown_and_page_say_the_same(before, now):
     assert "| bat-171 | bat | cricket bat | polysemy |" in markdown(title(found), made)
 
 
-def test_what_depends_on_the_dictionary_is_no_change(before, now):
+def test_what_one_audit_missed_is_no_change(before, now):
     found = compared(before, now)
     row = now.report().rows()[0]
-    depends = found.findings._replace(only_now=[ByDictionary(row, 1, 2)])
-    found = replace(found, findings=depends)
+    missed = found.findings._replace(only_now=[Missed(row, 1, 2, 0.25)])
+    found = replace(found, findings=missed)
     assert not found.nothing
     said = text(title(found), sections(found, everything=False))
-    assert "0 new, 0 fixed, 24 persisting, 1 depending on the dictionary" in said
-    assert "1 of 2" in said.partition("Findings that depend on the dictionary")[2]
+    assert "0 new, 0 fixed, 24 persisting, 1 missed by one audit" in said
+    assert "1 of 2  0.25" in said.partition("Findings that one audit missed")[2]
     (told,) = found.as_json()["findings"]["only_now"]
-    assert (told["found_by"], told["of"]) == (1, 2)
+    assert (told["found_by"], told["of"], told["close"]) == (1, 2, 0.25)
 
 
 def test_markdown_holds_names_that_look_like_markdown(before, now):

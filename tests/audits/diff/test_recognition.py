@@ -92,11 +92,62 @@ def test_what_a_further_dictionary_finds_has_neither_come_nor_gone(cached, tmp_p
         (first["finding_id"], 2, now.metrics["recurrence.runs"])
     ]
     assert (found.new, found.only_now) == ([], [])
-    assert found.without_others == [before.place]
+    assert found.unknown == [before.place, now.place]
     # And the other way round.
     found = recognise(now, before, CONFIG)
     assert [row["finding_id"] for row in found.new] == [second["finding_id"]]
     assert [one.row["finding_id"] for one in found.only_now] == [first["finding_id"]]
+
+
+@pytest.fixture
+def lost(cached):
+    """Both reports, of which the second lacks one finding of 20 images and is of one dictionary
+    with the first, and what sets the images that come close in the second."""
+    files, (before, now) = cached
+    row = before.findings.iloc[0]
+    images = [f"image {number}" for number in range(20)]
+    for digest in ("a.dir", "b.dir"):
+        evidence = json.loads(files[digest]["evidence.json"])
+        if digest == "a.dir":
+            evidence[row["finding_id"]]["images"] = images
+        else:
+            del evidence[now.findings.iloc[0]["finding_id"]]
+        files[digest]["evidence.json"] = json.dumps(evidence).encode()
+    lock = {f"data/audits/{AUDIT}/failures": "close.dir", f"data/saes/{AUDIT}": "a.dir"}
+    origin = {"dvc_lock": now.provenance["dvc_lock"] | lock}
+    now = replace(now, findings=now.findings.iloc[1:], provenance=origin)
+
+    def come_close(count, label=row["class"]):
+        table = pd.DataFrame({"class": label, "image_id": [*images[:count], "another"]})
+        files["close.dir"] = {"close.parquet": table.to_parquet(index=False)}
+        return recognise(before, now, CONFIG), recognise(now, before, CONFIG)
+
+    return row["finding_id"], come_close
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_what_does_not_come_close_any_more_is_fixed(lost, count):
+    finding_id, come_close = lost
+    there, back = come_close(count)
+    assert [row["finding_id"] for row in there.fixed] == [finding_id]
+    assert [row["finding_id"] for row in back.new] == [finding_id]
+    assert (there.only_before, back.only_now) == ([], [])
+
+
+@pytest.mark.parametrize("count", [6, 20])  # Wilson's upper limit of 6 of 20 is 0.52
+def test_what_still_comes_close_is_not_fixed_though_no_audit_finds_it(lost, count):
+    finding_id, come_close = lost
+    there, back = come_close(count)
+    assert (there.fixed, back.new) == ([], [])
+    for (one,) in (there.only_before, back.only_now):
+        assert (one.row["finding_id"], one.found_by, one.of) == (finding_id, 0, 0)
+        assert one.close == count / 20
+
+
+def test_coming_close_to_another_class_is_another_failure(lost):
+    finding_id, come_close = lost
+    there, _ = come_close(20, label="no class")
+    assert [row["finding_id"] for row in there.fixed] == [finding_id]
 
 
 def test_all_images_of_a_finding_count_and_not_the_strongest_alone(cached, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from audits.failures import closeness as module
-from audits.failures.closeness import close_images, look_alikes, unknown
+from audits.failures.closeness import close_images, come_close, look_alikes, unknown
 from audits.inputs import Inputs
 from pipeline.attribution.head import cosine_outputs
 from tests.audits.failures.test_expectation import CONFIG
@@ -33,6 +33,21 @@ def scored(inputs: Inputs, y, label) -> Inputs:
 def plain(monkeypatch):
     """Outputs are the products of x and the texts, without a head."""
     monkeypatch.setattr(module, "cosine_outputs", lambda x, t, head: x[:, :18] @ t.T)
+
+
+def test_every_candidate_has_a_row(inputs):
+    found = close_images(inputs, "train", WIDE)
+    table = come_close(inputs, found).to_pandas()
+    ids = inputs.images["image_id"].to_numpy()
+    assert len(table) == sum(map(len, found.candidates)) > 0
+    for label, rows in zip(inputs.classes["label"], found.candidates, strict=True):
+        assert table.loc[table["class"] == label, "image_id"].tolist() == ids[rows].tolist()
+
+
+def test_no_candidate_makes_no_row(inputs):
+    none = close_images(inputs, "train", CONFIG)._replace(candidates=[np.zeros(0, dtype=int)] * 3)
+    table = come_close(inputs, none)
+    assert (table.num_rows, table.column_names) == (0, ["class", "image_id"])
 
 
 def brute_force(inputs: Inputs, split: str, config) -> list[tuple[list[int], list[int]]]:

@@ -11,6 +11,7 @@ from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
 from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
 from audits.failures.flags import Flag, find_flags
 from audits.failures.modes import Mode, Reading
+from audits.failures.strikes import prepare
 from audits.reference.expected import reference
 from pipeline.attribution.relevance import Codes
 from tests.audits.failures.test_expectation import CONFIG
@@ -112,7 +113,8 @@ def test_nothing_gathers_to_nothing():
 
 def test_a_plant_is_confirmed_on_validation_images_only(inputs):
     tables = reference(inputs)
-    flags = find_flags(inputs, *tables, NONE, CONFIG, seed=0).flags
+    tests = prepare(inputs, "train", NONE, CONFIG)
+    flags = find_flags(inputs, *tables, tests, CONFIG, seed=0).flags
     other = flag(0, 7, [1, 2])
     found = confirmations(inputs, [*flags, other], *tables, NONE, CONFIG)
     assert found[about(flags[0])] < 1e-4

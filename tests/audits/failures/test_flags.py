@@ -11,7 +11,7 @@ from audits.failures.closeness import close_images, look_alikes
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN
 from audits.failures.expectation import Expectation
 from audits.failures.flags import Flag, _flag, find_flags
-from audits.failures.strikes import Outcome
+from audits.failures.strikes import Outcome, prepare
 from audits.inputs import Inputs
 from audits.reference.expected import reference
 from pipeline.artifacts.gaps import DoesNotApply
@@ -26,7 +26,8 @@ NONE = np.zeros((3, 3), dtype=bool)
 
 
 def flags_of(inputs: Inputs, config=CONFIG, seed: int = 0, compounds=NONE):
-    return find_flags(inputs, *reference(inputs), compounds, config, seed)
+    tests = prepare(inputs, "train", compounds, config)
+    return find_flags(inputs, *reference(inputs), tests, config, seed)
 
 
 def test_a_planted_component_is_flagged_and_nothing_else(inputs):

@@ -68,7 +68,8 @@ def test_a_component_that_fires_at_random_is_not_flagged(inputs):
     hit, runs = 0, 6
     for seed in range(runs):
         drawn = inject(inputs, 0.3, np.random.default_rng(seed))
-        flags = find_flags(drawn, *reference(drawn), NONE, CONFIG, seed).flags
+        tests = prepare(drawn, "train", NONE, CONFIG)
+        flags = find_flags(drawn, *reference(drawn), tests, CONFIG, seed).flags
         hit += sum(flag.component == 24 + flag.position for flag in flags)
         assert any(flag.component == 23 for flag in flags)  # the plant still is
     assert hit <= 1  # of 18

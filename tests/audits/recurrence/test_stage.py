@@ -45,7 +45,7 @@ def test_a_flag_takes_as_many_images_as_its_share(inputs, sae, request, monkeypa
     config = load_params(request.config.rootpath / "params.yaml").audits["scenes-tiny"].failures
     asked = []
 
-    def spy(theirs, table, classes, compounds, config, seed):
+    def spy(theirs, table, classes, tests, config, seed):
         asked.append((config.min_images, config.min_class_images))
         return Search([], ByChance(None, None), [])
 
