@@ -49,6 +49,11 @@ def decoded(dataset: str) -> Path:
     return DATA / "decoded" / dataset
 
 
+def kept_texts(key: str) -> Path:
+    """Folder of text embeddings that are kept beside DVC, by what decides their bytes."""
+    return DATA / "prompts" / key
+
+
 def unfinished(name: str) -> Path:
     """Folder of work that a killed run has left and a later one may go on with."""
     return DATA / "unfinished" / name

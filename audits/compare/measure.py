@@ -18,7 +18,7 @@ from audits.robustness.linear import LinearClassifier
 from pipeline import layout
 from pipeline.artifacts import gaps
 from pipeline.artifacts.store import read_json
-from pipeline.config import Params, RobustnessConfig
+from pipeline.config import Params
 
 Number = float | int
 
@@ -71,8 +71,8 @@ def measure_all(
 
     The benchmark comes without the sets that cannot be measured.
 
-    Where settings differ between audits, the largest `failures.overlap`, `robustness.min_images`
-    and `robustness.bootstrap` hold for all. One audit is in memory at a time.
+    Where settings differ between audits, the largest `failures.overlap` and
+    `robustness.min_images` hold for all. One audit is in memory at a time.
 
     Raises:
         FileNotFoundError: something of an audit's data is missing.
@@ -80,15 +80,12 @@ def measure_all(
             different numbers of images.
     """
     configs = [params.audit(name) for name in audits]
-    settings = configs[0].robustness.model_copy(
-        update={
-            key: max(getattr(config.robustness, key) for config in configs)
-            for key in ("min_images", "bootstrap")
-        }
-    )
+    min_images = max(config.robustness.min_images for config in configs)
     try:
         sets = common_sets(read_sets(audits), max(config.failures.overlap for config in configs))
-        measured = {name: _measure_audit(params, dataset, name, sets, settings) for name in audits}
+        measured = {
+            name: _measure_audit(params, dataset, name, sets, min_images) for name in audits
+        }
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{error}; all models of {dataset} are measured anew from data/: run `dvc pull` in a "
@@ -110,7 +107,7 @@ def _measure_audit(
     dataset: str,
     audit: str,
     sets: Sequence[CommonSet],
-    settings: RobustnessConfig,
+    min_images: int,
 ) -> Measured:
     inputs = load_inputs(params, audit)
     own = read_ready_made(
@@ -119,7 +116,7 @@ def _measure_audit(
     folder = layout.audit(audit, "robustness")
     without = "robustness.linear" in read_json(folder / "metrics.json").get(gaps.KEY, {})
     classifier = None if without else linear.read(folder / CLASSIFIER)
-    return measure(audit, inputs, classifier, sets, own, settings, params.seed)
+    return measure(audit, inputs, classifier, sets, own, min_images)
 
 
 def placed(sets: Sequence[CommonSet], inputs: Inputs, audit: str) -> list[Distractors]:
@@ -153,8 +150,7 @@ def measure(
     classifier: LinearClassifier | None,
     sets: Sequence[CommonSet],
     own: Sequence[Distractors],
-    settings: RobustnessConfig,
-    seed: int,
+    min_images: int,
 ) -> Measured:
     """One model on the common sets and on the distractors of the dataset's own.
 
@@ -164,8 +160,7 @@ def measure(
         classifier: its linear classifier, None where it has none.
         sets: the common benchmark.
         own: sets that the dataset brings.
-        settings: min_images and bootstrap are read.
-        seed: of the intervals.
+        min_images: that a set needs.
 
     Raises:
         ValueError: as `placed` does.
@@ -173,11 +168,11 @@ def measure(
     distractors = [*placed(sets, inputs, audit), *own]
     rows, classes = measured_rows(inputs, distractors)
     scores = form_scores(inputs, torch.from_numpy(rows), classifier)
-    table, left_out = robustness(distractors, scores, rows, classes, settings.min_images)
+    table, left_out = robustness(distractors, scores, rows, classes, min_images)
     base = table[(table["form"] == BASE) & (table["mode"] != READY_MADE)]
     itself = base["finding_id"].isin({one.name for one in sets if audit in one.audits})
     return Measured(
-        robustness=metrics(table, settings.bootstrap, seed),
+        robustness=metrics(table),
         found_with_it=_mean(base["spurious_auc"][itself]),
         found_with_others=_mean(base["spurious_auc"][~itself]),
         left_out=frozenset(left_out["finding_id"]),

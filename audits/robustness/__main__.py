@@ -57,7 +57,7 @@ def main() -> None:
             yield form, values
 
     table, left_out = robustness(sets, scores(), rows, classes, config.min_images)
-    found = metrics(table, config.bootstrap, params.seed)
+    found = metrics(table)
     found["left_out"] = len(left_out)
     folder = layout.audit(name, "robustness")
     if classifier is None:

@@ -159,18 +159,16 @@ def _reason(found: Distractors, rows: np.ndarray, classes: np.ndarray, min_image
     return "" if rest.any() else "every other image is a distractor"
 
 
-def metrics(table: pd.DataFrame, resamples: int, seed: int) -> dict[str, object]:
+def metrics(table: pd.DataFrame) -> dict[str, object]:
     """Means over findings in total and by mode, and paired differences between forms.
 
     In total are findings of the audit's own; READY_MADE is a mode of its own.
     """
     findings = table[table["mode"] != READY_MADE]
     return {
-        **averages.summary(findings, resamples, seed),
-        "by_mode": averages.by_mode(table, resamples, seed),
-        "differences": averages.differences(
-            table, lambda mode: mode != READY_MADE, resamples, seed
-        ),
+        **averages.summary(findings),
+        "by_mode": averages.by_mode(table),
+        "differences": averages.differences(table, lambda mode: mode != READY_MADE),
         "findings": int(findings["finding_id"].nunique()),
     }
 

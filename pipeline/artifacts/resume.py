@@ -124,8 +124,8 @@ class Kept(NamedTuple):
     """Work that lies beside DVC."""
 
     path: Path
-    """Of one output under one key, of what decoding a dataset gave, both for later runs to go on
-    with, or of what was being written when its process was killed."""
+    """Of one output under one key, of what decoding a dataset gave or of texts that were embedded,
+    for later runs to go on with, or of what was being written when its process was killed."""
     size: int
     """Bytes of the files that the workflow has written there."""
     in_use: bool
@@ -134,9 +134,11 @@ class Kept(NamedTuple):
 
 def kept() -> list[Kept]:
     """All of it, in order; what was being written anywhere in the repository last."""
-    unfinished, decoded = (_root() / place("") for place in (layout.unfinished, layout.decoded))
+    unfinished, *others = (
+        _root() / place("") for place in (layout.unfinished, layout.decoded, layout.kept_texts)
+    )
     found = [parts.parent for parts in unfinished.glob(f"*/*/{PARTS}") if parts.is_dir()]
-    found += [path for path in decoded.glob("*") if path.is_dir()]
+    found += [path for other in others for path in other.glob("*") if path.is_dir()]
     works = [
         Kept(work, sum(_size(f) for f in files_in(work) if _is_own(f)), _in_use(work))
         for work in sorted(found)
@@ -144,7 +146,7 @@ def kept() -> list[Kept]:
     writes = [
         Kept(write, sum(map(_size, files_in(write))), _in_use(write))
         for write in half_written(_root())
-        if not {unfinished, decoded} & set(write.parents)
+        if not {unfinished, *others} & set(write.parents)
     ]
     return works + writes
 

@@ -208,8 +208,6 @@ class RobustnessConfig(Section):
 
     min_images: Count
     """Validation images that a distractor set needs."""
-    bootstrap: Count
-    """Resamples of the findings for an interval of 95 %."""
     train_images: Count
     """Train images of a class at most, drawn at random, that the linear classifier learns from."""
     search_images: Count

@@ -19,6 +19,7 @@ from pipeline import layout
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import atomic, shards, vector_column, write_table
 from pipeline.attribution.head import project, unit
+from pipeline.embeddings.kept_texts import kept_texts
 from pipeline.embeddings.texts import Term, read_vocabulary
 from pipeline.embeddings.vectors import read_vectors, vector_table, write_vectors
 from pipeline.engine.crew import Engine, Needs
@@ -62,9 +63,10 @@ def main() -> None:
     name, params = begin(__doc__, "dataset")
     dataset = params.dataset(name)
     terms = [Term("", None), *read_vocabulary(dataset.vocabulary)]
-    t = text_embeddings(load_clip(layout.model(dataset.labeler)), [term.term for term in terms])
+    clip, words = load_clip(layout.model(dataset.labeler)), [term.term for term in terms]
+    t = kept_texts(clip, [[word] for word in words], partial(text_embeddings, clip, words))
     columns = {
-        "term": [term.term for term in terms],
+        "term": words,
         "kind": [term.kind for term in terms],
         "t": vector_column(t.numpy()),
     }

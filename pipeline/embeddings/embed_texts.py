@@ -1,12 +1,15 @@
 """Stage `embed_texts`: class prompts through the audited model's text tower."""
 
+from functools import partial
+
 import pyarrow as pa
 
 from pipeline import layout
 from pipeline.artifacts.stage import begin, pick_device
 from pipeline.artifacts.store import read_json, vector_column, write_table
 from pipeline.datasets.descriptions import descriptions
-from pipeline.embeddings.texts import FORMS, class_texts
+from pipeline.embeddings.kept_texts import kept_texts
+from pipeline.embeddings.texts import FORMS, class_texts, prompts_of
 from pipeline.models.catalog import load_clip, text_embeddings
 
 
@@ -23,15 +26,14 @@ def main() -> None:
     table = dataset.descriptions == "table"
     source = layout.descriptions(audit.dataset) if table else dataset.descriptions
     described = descriptions(source, labels, names)
+    embed = partial(text_embeddings, clip)
     tables = []
     for form in FORMS:
-        t = class_texts(
-            names,
-            described,
-            form,
-            dataset.templates,
-            lambda prompts: text_embeddings(clip, prompts),
-        )
+        prompts = [
+            prompts_of(name, description, form, dataset.templates)
+            for name, description in zip(names, described, strict=True)
+        ]
+        t = kept_texts(clip, prompts, partial(class_texts, prompts, embed))
         columns = {
             "form": [form] * len(classes),
             "label": labels,

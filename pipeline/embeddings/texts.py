@@ -26,17 +26,9 @@ def prompts_of(name: str, description: str, form: str, templates: list[str]) -> 
 
 
 def class_texts(
-    names: list[str],
-    descriptions: list[str],
-    form: str,
-    templates: list[str],
-    embed: Callable[[list[str]], Tensor],
+    prompts: list[list[str]], embed: Callable[[list[str]], Tensor]
 ) -> Float[Tensor, "c p"]:
     """Text embedding t of each class: the mean of its prompts' unit embeddings, made unit again."""
-    prompts = [
-        prompts_of(name, description, form, templates)
-        for name, description in zip(names, descriptions, strict=True)
-    ]
     flat = embed([prompt for group in prompts for prompt in group])
     means = [part.mean(dim=0) for part in flat.split([len(group) for group in prompts])]
     return unit(torch.stack(means))

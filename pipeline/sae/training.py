@@ -213,15 +213,17 @@ class _Run:
 
     def epoch(self, number: int) -> float:
         """One pass; the mean loss of its steps."""
-        losses = []
-        for step, batch in enumerate(self._batches(number), (number - 1) * self.steps):
+        # Asked of a GPU once, for a step would wait for the one before. In one piece, for a number
+        # of its own left by every step keeps the memory around it from being used again.
+        losses = torch.zeros(self.steps, device=self.fabric.device)
+        first = (number - 1) * self.steps
+        for step, batch in enumerate(self._batches(number)):
             for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.config, number, step)
-            losses.append(self._step(batch))
-        # Asked of a GPU once, for a step would wait for the one before. Not sum(), whose rounding
-        # depends on Python's version.
+                group["lr"] = learning_rate(self.config, number, first + step)
+            losses[step] = self._step(batch)
+        # Not sum(), whose rounding depends on Python's version.
         total = 0.0
-        for loss in torch.stack(losses).cpu().tolist():
+        for loss in losses.cpu().tolist():
             total += loss
         return total / self.steps
 

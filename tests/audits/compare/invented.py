@@ -35,9 +35,9 @@ def measured(short: float, findings: int, modes: tuple[str, ...] = ("polysemy",)
     table = table.assign(valid_auc=0.95, spurious_ap=0.5, valid_ap=0.25)
     own = table[table["mode"] != READY_MADE]
     return {
-        **averages.summary(own, 50, 0),
-        "by_mode": averages.by_mode(table, 50, 0),
-        "differences": averages.differences(table, lambda mode: mode != READY_MADE, 50, 0),
+        **averages.summary(own),
+        "by_mode": averages.by_mode(table),
+        "differences": averages.differences(table, lambda mode: mode != READY_MADE),
         "findings": int(own["finding_id"].nunique()),
         "left_out": 1,
         "classifier": {"c": 1.0, "images": 30, "converged": True},

@@ -59,7 +59,7 @@ def test_a_mean_for_sets_found_with_it_and_with_others(inputs):
     ids, classifier = inputs.images["image_id"], fit_linear(inputs, CONFIG, seed=0)
     parts = {"x": (range(150, 160), "a"), "y": (range(160, 172), "b"), "z": (range(240, 249), "b")}
     sets = [common(name, ids.iloc[rows], audit) for name, (rows, audit) in parts.items()]
-    found = measure("b", inputs, classifier, sets, [], CONFIG, seed=0)
+    found = measure("b", inputs, classifier, sets, [], CONFIG.min_images)
     scores = dict(form_scores(inputs, torch.arange(len(ids)), classifier))["short"][:, 0]
     auc = {
         name: separability(scores[60:90], scores[rows]).auroc for name, (rows, _) in parts.items()

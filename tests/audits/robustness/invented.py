@@ -13,7 +13,6 @@ from tests.conftest import PLANTED
 
 CONFIG = RobustnessConfig(
     min_images=5,
-    bootstrap=50,
     train_images=40,
     search_images=20,
     folds=3,

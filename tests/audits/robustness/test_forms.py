@@ -175,7 +175,7 @@ def test_classes_of_one_name_share_their_images():
 
 def test_ready_made_sets_are_a_mode_of_their_own(found):
     theirs = found[0].assign(finding_id="wings", mode=READY_MADE, spurious_auc=0.25)
-    measured = metrics(pd.concat([found[0], theirs]), 20, seed=0)
+    measured = metrics(pd.concat([found[0], theirs]))
     assert set(measured["by_mode"]) == {"polysemy", READY_MADE}
     assert measured["short"]["spurious_auc"] == found[0]["spurious_auc"][0]
     assert measured["by_mode"][READY_MADE]["short"]["spurious_auc"] == 0.25
@@ -191,7 +191,7 @@ def test_no_finding_at_all(inputs):
     assert table.empty
     assert table.columns.tolist() == COLUMNS
     assert left_out.empty
-    assert metrics(table, 20, seed=0) == {"by_mode": {}, "differences": {}, "findings": 0}
+    assert metrics(table) == {"by_mode": {}, "differences": {}, "findings": 0}
 
 
 def test_the_stage_reads_the_review_and_writes_the_same_bytes_twice(inputs, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from audits.robustness import linear
 from pipeline.config import RobustnessConfig
 
-SETTINGS = {"min_images": 5, "bootstrap": 20, "train_images": 50, "search_images": 20, "folds": 3}
+SETTINGS = {"min_images": 5, "train_images": 50, "search_images": 20, "folds": 3}
 CONFIG = RobustnessConfig(**SETTINGS, regularisation=[1.0, 10.0, 100.0])
 
 

@@ -53,13 +53,11 @@ FIVE = 5**0.5
     ],
 )
 def test_texts_are_the_unit_mean_of_each_class_s_own_prompts(names, described, form):
-    found = class_texts(
-        names,
-        described,
-        form,
-        TEMPLATES,
-        lambda prompts: torch.tensor([VECTORS[prompt] for prompt in prompts]),
-    )
+    prompts = [
+        prompts_of(name, description, form, TEMPLATES)
+        for name, description in zip(names, described, strict=True)
+    ]
+    found = class_texts(prompts, lambda flat: torch.tensor([VECTORS[prompt] for prompt in flat]))
     expected = [[1 / FIVE, 2 / FIVE, 0, 0], [0, 0, 2 / FIVE, 1 / FIVE]]
     assert torch.allclose(found, torch.tensor(expected))
 
