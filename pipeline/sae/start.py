@@ -20,11 +20,22 @@ Tokens = Callable[[], Iterable[Float[Tensor, "b d"]]]
 
 
 class Nearest(NamedTuple):
-    """The centroid that each token of a batch is nearest to."""
+    """The centroid that each token is nearest to."""
 
     centroid: Int[Tensor, " b"]
     score: Float[Tensor, " b"]
     """⟨token, centroid⟩ − ‖centroid‖²/2, the larger the nearer."""
+
+    def part(self, first: int, end: int) -> "Nearest":
+        """Of some of the tokens, in the same memory."""
+        return Nearest(self.centroid[first:end], self.score[first:end])
+
+    def with_room(self, tokens: int) -> "Nearest":
+        """The same with room for as many tokens, itself where it has it."""
+        missing = max(tokens, 2 * len(self.score)) - len(self.score)
+        if tokens <= len(self.score):
+            return self
+        return Nearest(*(torch.cat([held, held.new_zeros(missing)]) for held in self))
 
 
 @torch.no_grad()
@@ -46,18 +57,23 @@ def centroids(tokens: Tokens, count: int, passes: int = PASSES) -> Float[Tensor,
     found = _first(tokens, count)
     sizes = found.new_zeros(len(found))
     moved = torch.ones_like(sizes, dtype=torch.bool)
-    nearest: list[Nearest] = []
-    for _ in range(passes):
+    # In one piece: what each batch left of its own would keep the memory around it, of products and
+    # batches that are gone, from being used again.
+    nearest = Nearest(torch.zeros_like(sizes[:0], dtype=torch.long), sizes[:0])
+    for number in range(passes):
         sums, sizes = torch.zeros_like(found), torch.zeros_like(sizes)
         half = found.square().sum(dim=1) / 2
-        for place, batch in enumerate(tokens()):
-            if place == len(nearest):
-                nearest.append(_nearest(batch, found, half))
+        end = 0
+        for batch in tokens():
+            first, end = end, end + len(batch)
+            nearest = nearest.with_room(end)
+            own = nearest.part(first, end)
+            if number:
+                _update(own, batch, found, half, moved)
             else:
-                _update(nearest[place], batch, found, half, moved)
-            own = nearest[place].centroid
-            sums.index_add_(0, own, batch)
-            sizes.index_add_(0, own, sizes.new_ones(len(batch)))
+                _copy(_nearest(batch, found, half), own)
+            sums.index_add_(0, own.centroid, batch)
+            sizes.index_add_(0, own.centroid, sizes.new_ones(len(batch)))
         means = torch.where((sizes > 0)[:, None], sums / sizes.clamp_min(1)[:, None], found)
         moved, found = (means != found).any(dim=1), means
         if not moved.any():
@@ -70,6 +86,11 @@ def _nearest(
 ) -> Nearest:
     score, centroid = (batch @ found.T - half).max(dim=1)
     return Nearest(centroid, score)
+
+
+def _copy(found: Nearest, to: Nearest) -> None:
+    for source, target in zip(found, to, strict=True):
+        target.copy_(source)
 
 
 def _update(
