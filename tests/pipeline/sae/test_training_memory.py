@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 GROWTH = 80
-"""MiB in 100 batches after the first. What every batch leaves of its own, be it a number, keeps the memory
-around it from being used again: 1 to 9 MiB a batch here."""
+"""MiB in 100 batches after the first. What every batch leaves of its own, be it a number, keeps the
+memory around it from being used again: 1 to 9 MiB a batch here."""
 
 BATCHES = """
 from pathlib import Path
