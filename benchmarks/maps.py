@@ -27,7 +27,7 @@ from torch import Tensor
 
 from audits.maps.deletion import activation, brightest, cover
 from audits.maps.parts import component_parts, mapped_tower
-from audits.report.veil import DARKEST
+from audits.maps.veil import DARKEST
 from pipeline import layout
 from pipeline.artifacts.stage import set_threads
 from pipeline.artifacts.store import read_json, read_table

@@ -1,10 +1,16 @@
 """Where every artifact lies, relative to the repository's root."""
 
+import os
 from pathlib import Path
 
 DATA = Path("data")
 PRETRAINED = "tiny"
 """Key of the model that the workflow trains itself."""
+
+
+def lasting() -> Path:
+    """The repository that stays: experiments run in a copy, and DVC_ROOT says of which."""
+    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def rendered(sample: str) -> Path:

@@ -10,7 +10,7 @@ import pandas as pd
 from audits.explain.effects import Effect, Outputs, outputs
 from audits.explain.sources import Asked, Audited, Picture
 from audits.maps.parts import component_parts
-from audits.report.veil import Veil, seen_part, veil
+from audits.maps.veil import Veil, seen_part, veil
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.attribution.head import cosine_outputs
 

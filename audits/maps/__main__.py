@@ -1,6 +1,7 @@
-"""Audit `maps`: pictures of what components fire on, and where they fire in those of the report."""
+"""Audit `maps`: pictures of what components fire on, and where in them they fire."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from audits.maps.deletion import Drops, drops
-from audits.maps.parts import ROWS, Parts, component_parts
-from audits.maps.pictures import QUALITY, Sheet, drawn, sheets, table_of, tile
+from audits.maps.deletion import TESTED, Drops, drops
+from audits.maps.parts import ROWS, component_parts, mapped_tower
+from audits.maps.pictures import (
+    QUALITY,
+    PartsByPair,
+    Sheet,
+    drawn,
+    sheets,
+    table_of,
+    tile,
+    veiled,
+)
 from audits.maps.shown import pairs
+from audits.maps.veil import parts_by_pair
 from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import begin, pick_device
@@ -20,7 +31,7 @@ from pipeline.artifacts.store import atomic, read_json, read_table, write_table
 from pipeline.config import Params
 from pipeline.datasets.pixels import Reading, reading_of
 from pipeline.embeddings.images import batches, runs
-from pipeline.models.catalog import load_clip
+from pipeline.models.catalog import Clip, load_clip
 from pipeline.sae import files
 
 COLUMNS = ["image_id", "component", "rows", "columns", "parts", "rest"]
@@ -29,25 +40,33 @@ COLUMNS = ["image_id", "component", "rows", "columns", "parts", "rest"]
 def main() -> None:
     """Picture and map an audit's components."""
     name, params = begin(__doc__)
-    gallery = params.audit(name).report.gallery
+    config = params.audit(name).report
     findings = read_table(layout.audit(name, "failures") / "findings.csv")
     candidates = read_table(layout.audit(name, "shortcut") / "components.csv")
     hidden = read_table(layout.audit(name, "concepts") / "hidden.csv")
     labels = read_table(layout.labels(name), ["component", "mean_top20", "top_images"])
     looked_at = [*findings["component"], *candidates["component"], *hidden["component"]]
-    packed = sheets(labels, looked_at, gallery)
-    chosen = pairs(findings, candidates, hidden, packed, gallery)
+    packed = sheets(labels, looked_at, config.gallery)
+    chosen = pairs(findings, candidates, hidden, packed, config.gallery, config.maps)
+    clip = load_clip(layout.model(params.audit(name).model))
     gaps = Gaps()
-    measured = gaps.measured("maps", lambda: maps(params, name, chosen)) if chosen else None
+    measured = gaps.measured("maps", lambda: maps(params, name, clip, chosen)) if chosen else None
     table, metrics = measured or (pd.DataFrame(columns=COLUMNS), {"maps": 0})
     folder = layout.audit(name, "maps")
     write_table(folder / "maps.parquet", table)
     gaps.write_metrics(folder / "metrics.json", {"maps": metrics})
-    write_sheets(params, name, packed, folder)
+    write_sheets(params, name, clip, packed, parts_by_pair(table), folder)
 
 
-def write_sheets(params: Params, name: str, packed: list[Sheet], folder: Path) -> None:
-    """Write the sheets to `pictures/`, numbered, and what is on them to pictures.parquet.
+def write_sheets(
+    params: Params,
+    name: str,
+    clip: Clip,
+    packed: list[Sheet],
+    mapped: PartsByPair,
+    folder: Path,
+) -> None:
+    """Write sheets and their veils to `pictures/`, numbered, and what is on them to a table.
 
     Raises:
         OSError: an image is missing or has changed.
@@ -61,11 +80,14 @@ def write_sheets(params: Params, name: str, packed: list[Sheet], folder: Path) -
     shutil.rmtree(folder / "pictures", ignore_errors=True)
     with atomic(folder / "pictures") as temporary:
         temporary.mkdir()
-        tiles = batches(shown, root, reading, tile, parts, 0, "picture components")
+        seen = partial(tile, preprocessing=clip.preprocessing)
+        tiles = batches(shown, root, reading, seen, parts, 0, "picture components")
         for number, (sheet, batch) in enumerate(zip(packed, tiles, strict=True)):
             path = temporary / f"{number:05d}.jpg"
             drawn(sheet, batch.pixels, columns).save(path, quality=QUALITY, optimize=True)
-    write_table(folder / "pictures.parquet", table_of(packed))
+            if over := veiled(sheet, mapped, columns):
+                over.save(path.with_suffix(".png"), optimize=True)
+    write_table(folder / "pictures.parquet", table_of(packed, mapped))
 
 
 def dataset_images(
@@ -80,9 +102,9 @@ def dataset_images(
 
 
 def maps(
-    params: Params, name: str, chosen: list[tuple[str, int]]
+    params: Params, name: str, clip: Clip, chosen: list[tuple[str, int]]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """A row a map, and what covering the brightest tenth of them does.
+    """A row a map, and what covering the brightest tenth of the first ones does.
 
     Raises:
         OSError: an image is missing or has changed.
@@ -91,23 +113,25 @@ def maps(
     audit = params.audit(name)
     shown, root, reading = dataset_images(params, name, [image for image, _ in chosen])
     components = [component for _, component in chosen]
-    clip, sae = load_clip(layout.model(audit.model)), files.load(layout.sae(name))
+    sae = files.load(layout.sae(name))
     device = pick_device(params.entry(audit.embeddings).device, "device of these embeddings")
     clip.model.to(device)
     # As in training: convolutions on CUDA round to ten bits otherwise.
     torch.backends.cudnn.allow_tf32 = False
     generator = torch.Generator().manual_seed(params.seed)
     rows = runs(len(shown), ROWS)
-    found: list[tuple[Parts, Drops]] = []
+    # One tensor for all maps: small ones of each batch, kept between large ones, cut up the heap.
+    patches = torch.empty(len(shown), *mapped_tower(clip.model).grid_size)
+    rest = torch.empty(len(shown))
+    tested: list[Drops] = []
     read = batches(shown, root, reading, clip.preprocess, rows, 0, "map components")
     for part, batch in zip(rows, read, strict=True):
         own = components[part.start : part.stop]
-        drawn = component_parts(clip.model, batch.pixels, sae, own)
-        tested = drops(clip.model, batch.pixels, drawn.patches, sae, own, generator)
-        found.append((drawn, tested))
-    patches, rest, *fell = (
-        torch.cat(column) for column in zip(*((*a, *b) for a, b in found), strict=True)
-    )
+        found = component_parts(clip.model, batch.pixels, sae, own)
+        patches[part.start : part.stop], rest[part.start : part.stop] = found
+        if part.start < TESTED:
+            tested.append(drops(clip.model, batch.pixels, found.patches, sae, own, generator))
+    fell = map(torch.cat, zip(*tested, strict=True))
     return _table(shown["image_id"].tolist(), components, patches, rest), {
         "maps": len(shown),
         **{key: _mean(drop) for key, drop in zip(("drop", "drop_random"), fell, strict=True)},

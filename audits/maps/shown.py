@@ -10,8 +10,6 @@ from audits.maps.pictures import Sheet
 
 A_GROUP = 6
 """Hidden concepts of a group, by strength."""
-MOST = 1000
-"""Maps of an audit: more than the report has room for, and 5 s of a small CLIP."""
 
 
 def pairs(
@@ -20,6 +18,7 @@ def pairs(
     hidden: pd.DataFrame,
     packed: list[Sheet],
     gallery: int,
+    most: int,
 ) -> list[tuple[str, int]]:
     """Image and component of each map, none twice, in the order in which the report fills up.
 
@@ -32,6 +31,7 @@ def pairs(
         packed: pictures of the page of components, of which those come first that are looked at
             first.
         gallery: images of a component that the report shows.
+        most: pairs at most.
     """
     strongest = hidden.sort_values(["mean_top20", "component"], ascending=[False, True])
     tables = (
@@ -43,7 +43,7 @@ def pairs(
     )
     found = dict.fromkeys(pair for table in tables for pair in _pairs(table, gallery))
     found |= dict.fromkeys(_in_rounds(packed))
-    return list(found)[:MOST]
+    return list(found)[:most]
 
 
 def _pairs(table: pd.DataFrame, gallery: int) -> Iterator[tuple[str, int]]:

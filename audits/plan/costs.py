@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from audits.maps.deletion import TESTED
+from audits.maps.pictures import MOST
 from audits.plan.beginning import Spent
 from audits.plan.calibration import ModelRates, SaeRates
 from audits.plan.classifiers import (
@@ -45,12 +47,11 @@ REST: Mapping[str, Line] = {
     "robustness": Line(7.5),
     "faithfulness": Line(5.6, 3.3e-5, 4.6e-4),
     "shortcut": Line(12.3),
-    "maps": Line(13.2),
     "validate": Line(7.7, 6e-5),
     "report": Line(7.3, 1.6e-5),
 }
 """Stage → processor seconds, where a light stage takes `START` to begin. Lines through the samples
-alone are those of recurrence, robustness, shortcut (both without classifiers), maps and validate;
+alone are those of recurrence, robustness, shortcut (both without classifiers) and validate;
 the others also go through `benchmarks.scale` at two sizes."""
 NAMED = 2.8e-7
 """Of `label`, for each component and name."""
@@ -60,8 +61,10 @@ JUDGEMENT = 3.3e-6
 """Of `shortcut`, for each of `judgements`."""
 NOTHING = 8.1
 """Of `shortcut` where there is none."""
-BYTES = {"prepare": 90, "encode": 3}
-"""That the samples took for an image, and for an image's component."""
+PASSES_OF_MAP = 3  # a backward one counts two
+PASSES_OF_TEST = 3  # as it is, and with the brightest and a random tenth covered
+BYTES = {"prepare": 90, "encode": 3, "maps": 1200}
+"""That the samples took for an image, for an image's component, and for a picture."""
 IDS = 400  # bytes of an image's id, labels and group, which every stage holds
 FORMS = 2  # prompt forms with templates, and as many without
 SETTLING = 1.6
@@ -188,6 +191,15 @@ def costs(
         held + atoms,
     )
     found["perturb"] = Cost(0, heavy.seconds, 0, heavy.memory)
+    pictures = min(audit.report.gallery * sae.components, MOST)
+    mapped = min(audit.report.maps, pictures)
+    passes = PASSES_OF_MAP * mapped + PASSES_OF_TEST * min(mapped, TESTED)
+    found["maps"] = Cost(
+        pictures,
+        loaded + (pictures + mapped) * own.decode + passes * own.forward,
+        pictures * BYTES["maps"],
+        with_model,
+    )
     # The machine is as much faster as it begins faster.
     speed = light.seconds / START
     for stage, line in REST.items():

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -264,8 +263,7 @@ def run(chosen: argparse.Namespace) -> None:
         ConfigError: params.yaml cannot be used.
     """
     params = load_params()
-    # DVC names the repository here even where an experiment runs in a temporary copy of it.
-    root = Path(os.environ.get("DVC_ROOT", "."))
+    root = layout.lasting()
     # Receipts are outputs of the DAG: --sync, which runs outside it, leaves them alone.
     if chosen.sync:
         versions = whole_versions(params)

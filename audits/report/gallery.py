@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from audits.report.veil import Maps, Veil
+from audits.maps.veil import Maps, Veil
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
 
@@ -106,15 +106,6 @@ class Gallery:
             replace(one, veil=self._maps.veil(one.image_id, component, one.size))
             for one in thumbnails
         ]
-
-    def veil(self, image_id: str, component: int) -> Veil | None:
-        """The veil over an image's thumbnail, None where it is not mapped; costs no bytes.
-
-        Errors are as of `images`.
-        """
-        if self._maps is None or (image_id, component) not in self._maps:
-            return None
-        return self._maps.veil(image_id, component, self._thumbnail(image_id).size)
 
     def of_class(self, label: str, count: int) -> list[Thumbnail]:
         """Thumbnails of `count` images of a class, spread evenly over its ids in order."""

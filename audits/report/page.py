@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment
 
+from audits.maps.veil import Maps
 from audits.names import distinct_names
 from audits.report import cards, limits, wording
 from audits.report.components.page import components_page
@@ -18,7 +19,6 @@ from audits.report.sections.pixels import pixels
 from audits.report.sections.shortcut import shortcut
 from audits.report.sources import Settings, Sources
 from audits.report.templating import environment
-from audits.report.veil import Maps
 from pipeline.datasets.pixels import reading_of
 
 EXCLUDED = 50
@@ -59,7 +59,7 @@ def render(sources: Sources, settings: Settings, provenance: Mapping[str, Any]) 
     return Pages(
         html.render(**facts, provenance=provenance, numbers=Numbers()),
         markdown.render(**facts),
-        components_page(sources, called, gallery),
+        components_page(sources, called),
     )
 
 

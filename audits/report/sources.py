@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -35,7 +35,7 @@ ABOUT = (
 )
 WRITING = ("component", "writing")
 RELEVANCE = ("class", "component", "mean")
-PICTURES = ("component", "sheet", "image_ids")
+PICTURES = ("component", "sheet", "image_ids", "places")
 FINDINGS = (
     "finding_id",
     "class",
@@ -99,8 +99,8 @@ PLANTS = (
     *("called_component", "called_encoding_auc", "called_rank"),
 )
 SHEETS_BYTES = 4_000_000
-"""Of pictures within the page of components, which stays below 30 MB so for 30,000 of them; the
-other sheets it loads from where they lie."""
+"""Of pictures and veils within the page of components, which stays below 30 MB so for 30,000 of
+them; the other sheets it loads from where they lie."""
 STAGES = (
     "concepts",
     "failures",
@@ -116,6 +116,15 @@ STAGES = (
     "validate",
 )
 """Those whose metrics are shown."""
+
+
+class PicturesOfSheet(NamedTuple):
+    """The two files of a sheet."""
+
+    pictures: bytes
+    """A JPEG."""
+    veils: bytes | None
+    """A PNG of the veils over them; None where none is mapped."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +210,10 @@ class Sources:
     maps: pd.DataFrame
     """One row a (image, component): what each patch adds to its activation."""
     pictures: pd.DataFrame
-    """One row a component with pictures: the sheet that they are on, and their images."""
-    sheets: list[bytes]
-    """JPEGs of the first sheets, as many as the page of components has room for."""
+    """One row a component with pictures: the sheet that they are on, their images, and where in
+    them it fires."""
+    sheets: list[PicturesOfSheet]
+    """The first sheets, as many as the page of components has room for."""
     plants: pd.DataFrame
     metrics: dict[str, Any]
     """All stages' metrics, merged."""
@@ -316,14 +326,16 @@ def read_sources(audit: str, settings: Settings) -> Sources:
     )
 
 
-def first_sheets(folder: Path) -> list[bytes]:
-    """The JPEGs of a folder in order, up to SHEETS_BYTES."""
+def first_sheets(folder: Path) -> list[PicturesOfSheet]:
+    """The sheets of a folder in order, up to SHEETS_BYTES."""
     sheets, spent = [], 0
     for path in sorted(folder.glob("*.jpg")):
-        spent += path.stat().st_size
+        over = path.with_suffix(".png")
+        sheet = PicturesOfSheet(path.read_bytes(), over.read_bytes() if over.exists() else None)
+        spent += len(sheet.pictures) + len(sheet.veils or b"")
         if spent > SHEETS_BYTES:
             break
-        sheets.append(path.read_bytes())
+        sheets.append(sheet)
     return sheets
 
 

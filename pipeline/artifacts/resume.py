@@ -78,7 +78,7 @@ def workplace(path: Path, key: str) -> Iterator[Path]:
     Raises:
         RuntimeError: another process is at the same work.
     """
-    place = _root() / layout.unfinished(path.as_posix().replace("/", "-"))
+    place = layout.lasting() / layout.unfinished(path.as_posix().replace("/", "-"))
     place.mkdir(parents=True, exist_ok=True)
     for other in sorted(place.iterdir()):
         if other.name != key and (other / PARTS).is_dir():
@@ -134,9 +134,8 @@ class Kept(NamedTuple):
 
 def kept() -> list[Kept]:
     """All of it, in order; what was being written anywhere in the repository last."""
-    unfinished, *others = (
-        _root() / place("") for place in (layout.unfinished, layout.decoded, layout.kept_texts)
-    )
+    root, places = layout.lasting(), (layout.unfinished, layout.decoded, layout.kept_texts)
+    unfinished, *others = (root / place("") for place in places)
     found = [parts.parent for parts in unfinished.glob(f"*/*/{PARTS}") if parts.is_dir()]
     found += [path for other in others for path in other.glob("*") if path.is_dir()]
     works = [
@@ -145,7 +144,7 @@ def kept() -> list[Kept]:
     ]
     writes = [
         Kept(write, sum(map(_size, files_in(write))), _in_use(write))
-        for write in half_written(_root())
+        for write in half_written(root)
         if not {unfinished, *others} & set(write.parents)
     ]
     return works + writes
@@ -163,11 +162,6 @@ def discard(work: Kept) -> bool:
     with suppress(OSError):  # more is kept for this output
         work.path.parent.rmdir()
     return True
-
-
-def _root() -> Path:
-    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
-    return Path(os.environ.get("DVC_ROOT", "."))
 
 
 def _in_use(work: Path) -> bool:

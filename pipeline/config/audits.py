@@ -351,6 +351,10 @@ class ReportConfig(Section):
     """Images in a row of a gallery."""
     thumbnail: Count
     """Edge of a thumbnail in pixels."""
+    maps: Annotated[int, Field(ge=0)]
+    """Pictures at most that say where a component fires: the report's, then those of
+    components.html, the first of each component before the second. One takes three passes of the
+    model, each of the first 1,000 six."""
 
 
 class AuditConfig(Section):

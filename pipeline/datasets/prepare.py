@@ -177,8 +177,7 @@ def main() -> None:
         config = params.dataset(args.dataset)
         folder = layout.manifest(args.dataset)
         asked = partial(unmet, params, args.dataset)
-        # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
-        decoded = Path(os.environ.get("DVC_ROOT", ".")) / layout.decoded(args.dataset)
+        decoded = layout.lasting() / layout.decoded(args.dataset)
         how = (folder, args.workers, asked, decoded, Engine.of(params))
         summary = prepare(args.dataset, config, params.seed, *how)
     except (OSError, ValueError) as error:

@@ -44,9 +44,7 @@ def kept_texts(
     """
     if sum(map(len, prompts)) <= TEXTS:
         return make()
-    # Experiments run in a copy of the repository; DVC_ROOT is the one that stays.
-    root = Path(os.environ.get("DVC_ROOT", "."))
-    path = root / layout.kept_texts(_key(clip, prompts)) / FILE
+    path = layout.lasting() / layout.kept_texts(_key(clip, prompts)) / FILE
     found = _read(path)
     if found is None:
         found = make()

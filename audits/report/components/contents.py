@@ -9,7 +9,6 @@ import pandas as pd
 
 from audits.report import wording
 from audits.report.components.measures import MEASURES, columns, strongest
-from audits.report.gallery import Gallery
 from audits.report.sources import Sources
 
 CLASSES = 5
@@ -73,6 +72,7 @@ def contents(sources: Sources, called: Mapping[str, str], folder: str) -> dict[s
         "classes": list(called.values()),
         "names": names.texts,
         "kinds": kinds.texts,
+        "places": _places(sources.pictures),
         "train": int((sources.manifest["split"] == "train").sum()),
         "sheet": sheet,
         "row": row,
@@ -89,28 +89,28 @@ def places(pictures: pd.DataFrame, components: list[int]) -> tuple[list[int], li
     return found["sheet"].tolist(), found["row"].tolist(), sizes.tolist()
 
 
-def details(sources: Sources, called: Mapping[str, str], gallery: Gallery) -> Iterator[list[Any]]:
+def details(sources: Sources, called: Mapping[str, str]) -> Iterator[list[Any]]:
     """What the page shows of one component beside its measures, in the order of `contents`.
 
     The leads of its name, counts of images by activation, the largest activation, classes with mean
-    relevance, neighbours with cosines, and pictures: image, class, and what adds to the component
-    there where it was mapped.
+    relevance, neighbours with cosines, and pictures: image, class, and where it was mapped the
+    number of the place where it fires.
     """
     table = sources.labels.sort_values("component")
     place = {label: number for number, label in enumerate(called)}
     relevance = strongest(sources.relevance, CLASSES)
     relevant = _by_component(relevance, [relevance["class"].map(place), relevance["mean"]])
     about = {row["component"]: row for row in sources.about.to_dict("records")}
-    pictures = dict(zip(sources.pictures["component"], sources.pictures["image_ids"], strict=True))
+    columns = (sources.pictures[column] for column in ("component", "image_ids", "places"))
+    pictures = {row[0]: list(zip(*row[1:], strict=True)) for row in zip(*columns, strict=True)}
+    where = {text: number for number, text in enumerate(_places(sources.pictures))}
     labels = dict(zip(sources.manifest["image_id"], sources.manifest["label"], strict=True))
     for component, margins in zip(table["component"], table["margins"], strict=True):
         own = about.get(component)
-        shown = []
-        for image in pictures.get(component, []):
-            entry = [image, place.get(labels[image], -1)]
-            if veil := gallery.veil(image, component):
-                entry += [veil.uri, _short(veil.width), _short(veil.height), veil.words]
-            shown.append(entry)
+        shown = [
+            [image, place.get(labels[image], -1), *([where[text]] if text else [])]
+            for image, text in pictures.get(component, [])
+        ]
         yield [
             _plain(margins),
             [] if own is None else own["activations"].tolist(),
@@ -147,6 +147,11 @@ def _short(value: Any) -> float | int | None:
     if value != value:
         return None
     return int(value) if value == int(value) else float(f"{value:.{DIGITS}g}")
+
+
+def _places(pictures: pd.DataFrame) -> list[str]:
+    """What is said of where components fire, each once."""
+    return sorted({place for places in pictures["places"] for place in places if place})
 
 
 def _most(pictures: pd.DataFrame) -> int:

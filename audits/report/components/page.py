@@ -10,28 +10,22 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from audits.report.components.contents import as_json, contents, details
-from audits.report.gallery import Gallery
 from audits.report.sources import Sources
 from audits.report.templating import environment
 from pipeline import layout
 
-UNMAPPED = 2
-"""What is said of a picture without a map: image and class."""
 
-
-def components_page(sources: Sources, called: Mapping[str, str], gallery: Gallery) -> str:
+def components_page(sources: Sources, called: Mapping[str, str]) -> str:
     """The HTML.
 
     Args:
         sources: of the report.
         called: label → name of the class.
-        gallery: of the report, which has the pictures that maps lie over.
     """
     pictures = layout.audit(sources.audit, "maps") / "pictures"
     # The folder is named by its place in the repository, as the page says it where it is not there.
     folder = relpath(pictures, layout.report(sources.audit)).replace("\\", "/")
     data = contents(sources, called, quote(folder))
-    lines = list(details(sources, called, gallery))
     return (
         _environment()
         .get_template("components.html.j2")
@@ -39,12 +33,16 @@ def components_page(sources: Sources, called: Mapping[str, str], gallery: Galler
             audit=sources.audit,
             count=len(data["components"]),
             data=Markup(as_json(data)),
-            details=Markup("\n".join(map(as_json, lines))),
-            sheets=[base64.b64encode(sheet).decode("ascii") for sheet in sources.sheets],
+            details=Markup("\n".join(map(as_json, details(sources, called)))),
+            sheets=[(_base64(one.pictures), _base64(one.veils or b"")) for one in sources.sheets],
             pictures=pictures.as_posix(),
-            mapped=sum(len(picture) > UNMAPPED for *_, pictures in lines for picture in pictures),
+            mapped=sum(bool(place) for places in sources.pictures["places"] for place in places),
         )
     )
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 @cache

@@ -4,7 +4,8 @@
   const data = JSON.parse(at("data").textContent);
   const details = at("details").textContent.split("\n");
   const all = new Components(data);
-  const sheets = new Sheets(data.sheets);
+  const sheets = new Sheets(data.sheets, "sheet");
+  const veils = new Sheets(data.sheets, "veils");
   const ALWAYS = ["name_auroc", "clarity", "stability", "images", "strength"];
   const RANGED = ["clarity", "name_auroc", "stability"];
   const [SIZE, SHOWN] = [25, 4];
@@ -40,6 +41,13 @@
 
   const worth = (row) => ({ true: "name fits", false: "no name fits", null: "name not measured" })[data.fits[row]];
 
+  // A picture of a component.
+  const cutOut = (row, column, about, gone) => {
+    const cut = make("span", { class: "cut" });
+    sheets.draw(cut, data.sheet[row], data.row[row], column, about, gone);
+    return cut;
+  };
+
   const entry = (row) => {
     const open = make("button", { type: "button", class: "open" }, all.name(row));
     open.addEventListener("click", () => lead(row));
@@ -49,7 +57,8 @@
     const sheet = data.sheet[row];
     // What the first cells of a row show; a row of fewer pictures leaves the rest of its sheet black.
     const pictures = sheet < 0 ? [] : JSON.parse(details[row])[5].slice(0, SHOWN);
-    pictures.forEach((_, column) => cuts.append(sheets.cut(sheet, data.row[row], column, "", () => {})));
+    // Without veils, under which small pictures do not say what they are of.
+    pictures.forEach((_, column) => cuts.append(cutOut(row, column, "", () => {})));
     line.append(make("td", {}, cuts));
     for (const key of columns()) line.append(make("td", { class: "n" }, number(all.values.get(key)[row])));
     return line;
@@ -113,11 +122,15 @@
     const sheet = data.sheet[row];
     const lost = make("p", { class: "none", hidden: "" }, `Its pictures are in ${PICTURES}/${sheets.file(sheet)}, which this page does not reach from here: open it where the audit was made.`);
     const gone = () => { lost.hidden = false; };
-    const cuts = pictures.map(([image, label, veil, width, height, words], column) => {
+    const cuts = pictures.map(([image, label, place], column) => {
       const about = data.classes[label] ? `labelled ${data.classes[label]}` : "no label";
-      const cut = sheets.cut(sheet, data.row[row], column, about, gone);
-      cut.title = `${image}, ${about}${words ? `; ${words}` : ""}`;
-      if (veil) cut.append(make("img", { class: "veil", alt: words, src: veil, style: `width:${width}%;height:${height}%` }));
+      const cut = cutOut(row, column, about, gone);
+      cut.title = `${image}, ${about}`;
+      if (place !== undefined) {
+        const words = `what adds to component ${data.components[row]}: ${data.places[place]}`;
+        cut.title += `; ${words}`;
+        veils.draw(cut, sheet, data.row[row], column, words, gone);
+      }
       return cut;
     });
     return [make("div", { class: "cuts" }, ...cuts), lost];

@@ -14,19 +14,25 @@ const number = (value) => {
   return value.toPrecision(3).replace("-", "−");
 };
 
-// Sheets of pictures: the first are in the page, the others where the audit has left them.
+// Sheets of pictures, or of the veils over them: the first are in the page, the others where the
+// audit has left them.
+const SHEETS = { sheet: ["jpg", "image/jpeg"], veils: ["png", "image/png"] };
+
 class Sheets {
-  constructor({ folder, rows, columns }) {
+  // kind: of SHEETS, and class of the scripts that hold them and of what is drawn.
+  constructor({ folder, rows, columns }, kind) {
     this.folder = folder;
     this.rows = rows;
     this.columns = columns;
-    this.inside = [...document.querySelectorAll("script.sheet")];
+    this.kind = kind;
+    [this.extension, this.type] = SHEETS[kind];
+    this.inside = [...document.querySelectorAll(`script.${kind}`)];
     this.made = new Map();
     this.lost = new Set();
   }
 
   file(sheet) {
-    return `${String(sheet).padStart(5, "0")}.jpg`;
+    return `${String(sheet).padStart(5, "0")}.${this.extension}`;
   }
 
   // An address, null where the page can reach none: MLflow's frame has no files beside it.
@@ -36,20 +42,20 @@ class Sheets {
       const text = atob(this.inside[sheet].textContent);
       const bytes = new Uint8Array(text.length);
       for (let at = 0; at < text.length; at += 1) bytes[at] = text.charCodeAt(at);
-      this.made.set(sheet, URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" })));
+      this.made.set(sheet, URL.createObjectURL(new Blob([bytes], { type: this.type })));
     }
     return this.made.get(sheet);
   }
 
-  // One picture of a sheet, cut out of it; gone is called where the sheet cannot be loaded.
-  cut(sheet, row, column, alt, gone) {
-    const node = make("span", { class: "cut" });
+  // One picture of a sheet, put into a box that cuts it out; gone is called where the sheet cannot be
+  // loaded.
+  draw(box, sheet, row, column, alt, gone) {
     const address = this.address(sheet);
     if (address === null) {
       gone();
-      return node;
+      return;
     }
-    const image = make("img", { class: "sheet", alt, src: address, decoding: "async" });
+    const image = make("img", { class: this.kind, alt, src: address, decoding: "async" });
     image.style.cssText = `width:${100 * this.columns}%;left:${-100 * column}%;top:${-100 * row}%`;
     image.style.height = `${100 * this.rows[sheet]}%`;
     image.addEventListener("error", () => {
@@ -57,8 +63,7 @@ class Sheets {
       image.remove();
       gone();
     });
-    node.append(image);
-    return node;
+    box.append(image);
   }
 }
 

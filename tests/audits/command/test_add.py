@@ -264,7 +264,7 @@ def test_sections_are_added_to_as_they_are_written():
     empty = text[:start] + "audits: {} # none yet\n# the end"
     new = edited(empty, addition())
     assert "audits: # none yet\n  birds-b32:\n    dataset: birds\n    model: b32\n" in new
-    assert new.endswith("    report: {gallery: 8, thumbnail: 96}\n# the end\n")
+    assert new.endswith("    report: {gallery: 8, thumbnail: 96, maps: 1000}\n# the end\n")
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ EMBED = EmbedConfig(
 
 def params() -> Params:
     audit = AuditConfig.model_construct(
-        dataset="zoo", model="m", embeddings="e", report=ReportConfig(gallery=3, thumbnail=16)
+        dataset="zoo",
+        model="m",
+        embeddings="e",
+        report=ReportConfig(gallery=3, thumbnail=16, maps=0),
     )
     zoo = DatasetConfig.model_construct(root=Path("raw"))
     threads = torch.get_num_threads()

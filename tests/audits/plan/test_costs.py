@@ -67,6 +67,23 @@ def test_the_rest_goes_by_how_fast_the_machine_begins(params: Params) -> None:
     assert planned(params)["label"].seconds == pytest.approx(5.4 + 400 * 7.6e-5 + 64 * 19 * 2.8e-7)
 
 
+def test_pictures_of_components_are_mapped_as_far_as_asked_and_the_first_tested(
+    params: Params,
+) -> None:
+    found = planned(params)["maps"]  # 64 components with eight pictures each
+    seconds = 8 + 2 + (512 + 512) * 0.01 + 512 * 6 * 0.1
+    assert found == Cost(512, pytest.approx(seconds), 512 * 1200, 207)
+    audit = params.audit(AUDIT)
+    for components, mapped, passes in ((64, 100, 100 * 6), (500, 3000, 3000 * 3 + 1000 * 3)):
+        about = {
+            "sae": audit.sae.model_copy(update={"components": components}),
+            "report": audit.report.model_copy(update={"maps": mapped}),
+        }
+        asked = params.model_copy(update={"audits": {AUDIT: audit.model_copy(update=about)}})
+        seconds = 8 + 2 + (8 * components + mapped) * 0.01 + passes * 0.1
+        assert planned(asked)["maps"].seconds == pytest.approx(seconds)
+
+
 def test_faithfulness_goes_by_the_images_that_settings_allow(params: Params) -> None:
     found = planned(params)["faithfulness"]
     assert found.images == 400

@@ -404,11 +404,19 @@ def _maps(folder: Path, rows: list[tuple[Any, ...]]) -> None:
     write_table(folder / "maps.parquet", table)
     pictures = pd.DataFrame({"component": [12, 31, 8], "sheet": [0, 0, 1]})
     pictures["image_ids"] = [image_ids("bat")[:3], image_ids("bold")[:3], image_ids("club")[:1]]
+    mapped = set(pairs)
+    pictures["places"] = [
+        ["40% at the bottom right" if (image, component) in mapped else "" for image in ids]
+        for component, ids in zip(pictures["component"], pictures["image_ids"], strict=True)
+    ]
     write_table(folder / "pictures.parquet", pictures)
     (folder / "pictures").mkdir(exist_ok=True)
     for number, rows_of in enumerate((2, 1)):
         sheet = Image.new("RGB", (3 * 64, rows_of * 64), (90, 40 + 100 * number, 120))
         sheet.save(folder / "pictures" / f"{number:05d}.jpg")
+    if rows:
+        veils = Image.new("LA", (3 * 4, 2 * 3), (0, 90))
+        veils.save(folder / "pictures" / "00000.png")
     tested = {"drop": 0.375, "drop_random": 0.0625} if rows else {}
     write_json(folder / "metrics.json", {"maps": {"maps": len(pairs), **tested}})
 

@@ -14,6 +14,9 @@ class Held(NamedTuple):
     details: list[Any]
     """An entry a component."""
     sheets: list[str]
+    """Base64 of the JPEGs that are in it."""
+    veils: list[str]
+    """Of the PNGs over them, "" where there is none."""
 
     def row(self, component: int) -> int:
         return int(self.data["components"].index(component))
@@ -26,9 +29,9 @@ class Held(NamedTuple):
 
 def held(html: str) -> Held:
     """Read a page."""
-    found: dict[str, list[str]] = {"data": [], "details": [], "sheet": []}
+    found: dict[str, list[str]] = {"data": [], "details": [], "sheet": [], "veils": []}
     for name, text in SCRIPT.findall(html):
         found[name].append(text)
     lines = found["details"][0].split("\n")
     details = [json.loads(line) for line in lines if line]
-    return Held(json.loads(found["data"][0]), details, found["sheet"])
+    return Held(json.loads(found["data"][0]), details, found["sheet"], found["veils"])

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from audits.maps.pictures import EDGE, QUALITY, sheets, table_of
+from audits.maps.pictures import EDGE, QUALITY, PartsByPair, Sheet, sheets, table_of, veiled
 from audits.names import distinct_names
 from audits.report.components.page import components_page
-from audits.report.gallery import Gallery
 from audits.report.sources import read_sources
 from pipeline import layout
-from pipeline.datasets.pixels import SHOWN
 from tests.audits.report.conftest import settings
 from tests.audits.report.invented import AUDIT, build
 
 COMPONENTS, NAMES, CLASSES, GALLERY = 30_000, 21_843, 1000, 8
 DISTINCT = 16
-"""Sheets that differ; the others are links to them."""
+"""Sheets that differ, and maps; the others are links to them."""
+PATCHES = (7, 7)
+"""Of ViT-B/32."""
 
 
 def name(number: int) -> str:
@@ -67,7 +67,14 @@ def write_many(root: Path) -> Path:
     manifest["label"] = [image.split("/")[1] for image in manifest["image_id"]]
     manifest["path"] = manifest["image_id"]
     folder = layout.audit(AUDIT, "maps") / "pictures"
-    _write_sheets(folder, len(packed), max(map(len, packed[0].image_ids)), rng)
+    shapes = rng.normal(size=(DISTINCT, *PATCHES)).astype(np.float32)
+    maps = {
+        (image, one): shapes[(one + place) % DISTINCT]
+        for sheet in packed
+        for one, ids in zip(sheet.components, sheet.image_ids, strict=True)
+        for place, image in enumerate(ids)
+    }
+    _write_sheets(folder, packed, maps, rng)
     invented = read_sources(AUDIT, settings(root))
     uniform = {"component": component, "stability": rng.uniform(size=COMPONENTS)}
     sources = replace(
@@ -78,24 +85,26 @@ def write_many(root: Path) -> Path:
         manifest=manifest,
         stability=pd.DataFrame(uniform),
         writing=pd.DataFrame(uniform).rename(columns={"stability": "writing"}),
-        pictures=table_of(packed),
+        pictures=table_of(packed, maps),
         findings=invented.findings.assign(**{"class": classes[0]}),
     )
-    gallery = Gallery(manifest, root, SHOWN, called, 96)
     page = layout.report(AUDIT) / "components.html"
     page.parent.mkdir(parents=True)
-    page.write_text(components_page(sources, called, gallery), encoding="utf-8")
+    page.write_text(components_page(sources, called), encoding="utf-8")
     return root / page
 
 
-def _write_sheets(folder: Path, count: int, columns: int, rng: np.random.Generator) -> None:
-    """Sheets of pictures whose spectrum falls as that of photographs does."""
+def _write_sheets(
+    folder: Path, packed: list[Sheet], maps: PartsByPair, rng: np.random.Generator
+) -> None:
+    """Sheets of pictures whose spectrum falls as that of photographs does, all of them mapped."""
     for old in folder.iterdir():
         old.unlink()
+    columns = max(map(len, packed[0].image_ids))
     far = np.hypot(np.fft.fftfreq(EDGE)[:, None], np.fft.fftfreq(EDGE)[None])
     far[0, 0] = 1
     made = []
-    for _ in range(DISTINCT):
+    for sheet in packed[:DISTINCT]:
         waves = rng.normal(size=(16, columns, 3, EDGE, EDGE, 2)) @ [1, 1j]
         field = np.fft.ifft2(waves / far).real
         field /= field.std(axis=(3, 4), keepdims=True)
@@ -103,10 +112,15 @@ def _write_sheets(folder: Path, count: int, columns: int, rng: np.random.Generat
         buffer = io.BytesIO()
         picture = Image.fromarray(pixels.reshape(16 * EDGE, columns * EDGE, 3))
         picture.save(buffer, "JPEG", quality=QUALITY, optimize=True)
-        made.append(buffer.getvalue())
-    for number in range(count):
-        path = folder / f"{number:05d}.jpg"
-        if number < DISTINCT:
-            path.write_bytes(made[number])
-        else:
-            os.link(folder / f"{number % DISTINCT:05d}.jpg", path)
+        over = veiled(sheet, maps, columns)
+        assert over is not None
+        veils = io.BytesIO()
+        over.save(veils, "PNG", optimize=True)
+        made.append({"jpg": buffer.getvalue(), "png": veils.getvalue()})
+    for number in range(len(packed)):
+        for kind, content in made[number % DISTINCT].items():
+            path = folder / f"{number:05d}.{kind}"
+            if number < DISTINCT:
+                path.write_bytes(content)
+            else:
+                os.link(folder / f"{number % DISTINCT:05d}.{kind}", path)

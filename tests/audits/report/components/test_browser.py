@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from audits.maps.pictures import EDGE
+from audits.maps.veil import opacity, place
 from tests.audits.report.components.held import Held, held
 from tests.audits.report.components.many import COMPONENTS, write_many
 from tests.browser import AUDITS, CONTRASTS
@@ -282,16 +284,39 @@ def test_the_report_and_the_page_lead_to_each_other(opened: Open, finished: Path
 
 def test_pictures_show_where_components_fire(opened: Open, finished: Path) -> None:
     found = known(finished, "scenes-tiny")
-    mapped = next(r for r, d in enumerate(found.details) if len(d[5]) and len(d[5][0]) > 2)
+    row = next(
+        r for r, at in enumerate(found.data["row"]) if at > 2 and len(found.details[r][5]) > 5
+    )
+    component, image = found.data["components"][row], found.details[row][5][5][0]
+    maps = pd.read_parquet(finished / "data" / "audits" / "scenes-tiny" / "maps" / "maps.parquet")
+    own = maps[(maps["component"] == component) & (maps["image_id"] == image)].iloc[0]
+    parts = own["parts"].reshape(own["rows"], own["columns"])
     page = opened(page_of(finished, "scenes-tiny"))
-    page.get_by_role("searchbox", name="Name").fill(str(found.data["components"][mapped]))
+    page.get_by_role("searchbox", name="Name").fill(str(component))
     page.get_by_role("searchbox", name="Name").press("Enter")
-    veil = page.locator("#one .veil").first
+    cut = page.locator("#one .cut").nth(5)
+    veil = cut.locator(".veils")
+    veil.evaluate("image => image.decode()")
     visibility = "one => getComputedStyle(one).visibility"
     assert veil.evaluate(visibility) == "hidden"
+    bare = seen(cut)
     page.get_by_label("show where components fire").check()
     assert veil.evaluate(visibility) == "visible"
-    assert "what adds to component" in str(veil.get_attribute("alt"))
+    assert veil.get_attribute("alt") == f"what adds to component {component}: {place(parts)}"
+    # Patch by patch, it is as dark as it was made.
+    before, after = (
+        Image.fromarray(one).resize(parts.shape[::-1], Image.Resampling.BOX)
+        for one in (bare, seen(cut))
+    )
+    left = np.asarray(after) / np.asarray(before)
+    middle = (slice(1, -1), slice(1, -1))  # without its round corners
+    assert np.abs(left - (1 - opacity(parts) / 255))[middle].max() < 0.1
+
+
+def seen(cut: Any) -> np.ndarray:
+    """A picture as it is on the screen, in grey levels, with no hand over it."""
+    cut.page.mouse.move(1, 1)
+    return np.asarray(Image.open(io.BytesIO(cut.screenshot())).convert("L"), np.float32)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -321,9 +346,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_thirty_thousand_components_are_within_the_budget(many: Path) -> None:
     size = many.stat().st_size
-    sheets = list(many.parents[2].glob("data/audits/*/maps/pictures/*.jpg"))
-    total = sum(path.stat().st_size for path in sheets)
-    print(f"page {size:,} bytes, {len(sheets):,} sheets of {total:,} bytes")
+    sheets, veils = (
+        list(many.parents[2].glob(f"data/audits/*/maps/pictures/*.{kind}"))
+        for kind in ("jpg", "png")
+    )
+    over = sum(path.stat().st_size for path in veils)
+    total = sum(path.stat().st_size for path in sheets) + over
+    print(f"page {size:,} bytes, {len(sheets):,} sheets of {total:,} bytes, {over:,} of veils")
+    assert len(sheets) == len(veils)
     assert size < PAGE_BYTES and total < SHEETS_BYTES
     found = held(many.read_text(encoding="utf-8"))
     assert min(found.data["sheet"]) == 0

@@ -78,9 +78,8 @@ def test_details_are_those_of_the_tables(known: Held) -> None:
     assert near == [[31, 0.75], [8, 0.5]]
     assert [image for image, *_ in pictures] == image_ids("bat")[:3]
     # The first two are mapped for this component.
-    assert [len(picture) for picture in pictures] == [6, 6, 2]
-    assert pictures[0][2].startswith("data:image/png;base64,")
-    assert "component 12" in pictures[0][5]
+    assert [len(picture) for picture in pictures] == [3, 3, 2]
+    assert known.data["places"][pictures[0][2]] == "40% at the bottom right"
     assert known.details[known.row(8)] == [[0.2], [], None, [], [], [["val/club/0", 2]]]
     assert known.data["sheet"][known.row(31)] == 0 and known.data["row"][known.row(31)] == 1
     assert known.data["sheet"][known.row(5)] == -1
@@ -92,12 +91,16 @@ def test_pictures_are_in_the_page_as_far_as_the_budget_goes(
 ) -> None:
     whole = held(page(report()))
     pictures = Path("data/audits") / AUDIT / "maps" / "pictures"
-    files = [path.read_bytes() for path in sorted(pictures.iterdir())]
+    files = [path.read_bytes() for path in sorted(pictures.glob("*.jpg"))]
     assert [base64.b64decode(sheet) for sheet in whole.sheets] == files
-    monkeypatch.setattr(report_sources, "SHEETS_BYTES", len(files[0]))
+    over = (pictures / "00000.png").read_bytes()
+    assert [base64.b64decode(veils) for veils in whole.veils] == [over, b""]
+    monkeypatch.setattr(report_sources, "SHEETS_BYTES", len(files[0]) + len(over) - 1)
+    assert held(page(report())).sheets == []
+    monkeypatch.setattr(report_sources, "SHEETS_BYTES", len(files[0]) + len(over))
     folder = report()
     some = held(page(folder))
-    assert some.sheets == whole.sheets[:1]
+    assert some.sheets == whole.sheets[:1] and some.veils == whole.veils[:1]
     # The others are where the page looks for them.
     assert (folder / some.data["sheets"]["folder"]).resolve() == pictures.resolve()
 

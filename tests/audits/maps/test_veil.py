@@ -9,7 +9,7 @@ import pytest
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from audits.report.veil import DARKEST, Maps, seen_part, veil
+from audits.maps.veil import DARKEST, Maps, seen_part, veil
 
 PARTS = np.array([[0.0, 2.0, -1.0], [1.0, 0.0, 0.0]], dtype=np.float32)
 

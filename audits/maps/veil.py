@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 DARKEST = 0.75
@@ -31,7 +31,7 @@ class Veil:
     """Of what the model sees, in percent of the square in the middle of the picture, which is what
     a page shows of it. The veil lies centred on that."""
     place: str
-    """The brightest ninth, and its share of all that adds: "52% at the top left"."""
+    """Where it adds most, see `place`."""
     words: str
     """The same as a sentence of its own."""
 
@@ -44,20 +44,29 @@ def veil(parts: Float[np.ndarray, "h w"], component: int, seen: tuple[float, flo
         component: its number.
         seen: width and height as in `Veil`.
     """
-    adds = np.maximum(parts, 0)
-    total = float(adds.sum())
-    share = adds / adds.max() if total else adds
-    opacity = np.rint(255 * DARKEST * (1 - share)).astype(np.uint8)
-    made = Image.merge("LA", (Image.new("L", opacity.shape[::-1]), Image.fromarray(opacity)))
     buffer = io.BytesIO()
-    made.save(buffer, "PNG", optimize=True)
+    black(opacity(parts)).save(buffer, "PNG", optimize=True)
     uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    place = _place(adds, total)
-    return Veil(uri, *seen, place, f"what adds to component {component}: {place}")
+    found = place(parts)
+    return Veil(uri, *seen, found, f"what adds to component {component}: {found}")
 
 
-def _place(adds: Float[np.ndarray, "h w"], total: float) -> str:
-    if not total:
+def opacity(parts: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+    """Of the veil over each patch: 0 where most is added, `DARKEST` of 255 where nothing is."""
+    adds = np.maximum(parts, 0)
+    share = adds / adds.max() if adds.any() else adds
+    return np.rint(255 * DARKEST * (1 - share)).astype(np.uint8)
+
+
+def black(opacities: UInt8[np.ndarray, "h w"]) -> Image.Image:
+    """A black picture of those opacities."""
+    return Image.merge("LA", (Image.new("L", opacities.shape[::-1]), Image.fromarray(opacities)))
+
+
+def place(parts: Float[np.ndarray, "h w"]) -> str:
+    """The brightest ninth of a map, and its share of all that adds: "52% at the top left"."""
+    adds = np.maximum(parts, 0)
+    if not adds.any():
         return "nothing in the picture"
     ninths = [
         np.array_split(band, min(3, band.shape[1]), axis=1)
@@ -66,7 +75,7 @@ def _place(adds: Float[np.ndarray, "h w"], total: float) -> str:
     means = np.array([[ninth.mean() for ninth in band] for band in ninths])
     row, column = np.unravel_index(means.argmax(), means.shape)
     places = PLACES if means.shape == (3, 3) else (("in it",) * 3,) * 3
-    share = ninths[row][column].sum() / total
+    share = ninths[row][column].sum() / adds.sum()
     return f"{share:.0%} {places[row][column]}"
 
 
@@ -90,24 +99,25 @@ def seen_part(size: tuple[int, int], preprocessing: Mapping[str, Any]) -> tuple[
     return 100 * width / short, 100 * height / short
 
 
+def parts_by_pair(table: pd.DataFrame) -> Mapping[tuple[str, int], Float[np.ndarray, "h w"]]:
+    """Image and component → map, of a table with image_id, component, rows, columns and parts."""
+    return {
+        (row["image_id"], row["component"]): row["parts"].reshape(row["rows"], row["columns"])
+        for row in table.to_dict("records")
+    }
+
+
 class Maps:
     """The maps of an audit, by image and component."""
 
     def __init__(self, table: pd.DataFrame, preprocessing: Mapping[str, Any]) -> None:
         """
         Args:
-            table: image_id, component, rows, columns and parts, as the audit `maps` leaves them.
+            table: as of `parts_by_pair`; the audit `maps` leaves it.
             preprocessing: of the audited model.
         """
-        self._parts = {
-            (row["image_id"], row["component"]): row["parts"].reshape(row["rows"], row["columns"])
-            for row in table.to_dict("records")
-        }
+        self._parts = parts_by_pair(table)
         self._preprocessing = preprocessing
-
-    def __contains__(self, pair: tuple[str, int]) -> bool:
-        """Whether a component was mapped in an image."""
-        return pair in self._parts
 
     def veil(self, image_id: str, component: int, size: tuple[int, int]) -> Veil | None:
         """The veil over a picture of that width and height; None where it was not mapped."""
