@@ -213,7 +213,7 @@ def main() -> None:
     for stage in STAGES:
         run(stage)
     findings = read_table(layout.audit(AUDIT, "failures") / "findings.csv")
-    found = set(findings.loc[findings["confirmed"], "class"])
+    found = set(findings.loc[findings["held"], "class"])
     labels = read_json(layout.manifest(DATASET) / "classes.json")
     failing = {labels[position]["label"] for position in attacked(args)}
     metrics = read_json(layout.audit(AUDIT, "failures") / "metrics.json")["failures"]
@@ -221,8 +221,8 @@ def main() -> None:
         f"{args.images + args.val_images} images × {args.k} codes of {args.components}, width "
         f"{args.width}, {args.classes} classes: {metrics['flags']} flags, {metrics['findings']} "
         f"findings, {metrics['expected_false_flags']} flags expected by chance; of {len(failing)} "
-        f"classes with a failure {len(failing & found)} are found and confirmed, of others "
-        f"{len(found - failing)}"
+        f"classes with a failure {len(failing & found)} are found and hold on validation images, "
+        f"of others {len(found - failing)}"
     )
 
 

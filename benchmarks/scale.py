@@ -249,10 +249,10 @@ def said(folder: Path) -> str:
         if not path.exists():
             return "failures were not looked for"
         findings = read_table(path)
-        found = set(findings.loc[findings["confirmed"], "class"])
+        found = set(findings.loc[findings["held"], "class"])
         failing = set(read_json(planted.FAILING))
     right = len(failing & found)
-    return f"{len(findings)} findings; {right} of {len(failing)} planted are confirmed"
+    return f"{len(findings)} findings; {right} of {len(failing)} planted hold on validation images"
 
 
 def main() -> None:

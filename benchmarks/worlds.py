@@ -134,7 +134,6 @@ def _set(world: World, params: dict[str, Any], changes: dict[str, Any]) -> World
         KeyError: there is no such setting.
     """
     params["seed"] = world.seed
-    params["audits"][world.audit]["stability"]["seeds"] = 1  # not what is measured here
     for key, value in changes.items():
         *sections, last = key.split(".")
         section = params["audits"][world.audit]
@@ -171,7 +170,10 @@ def audited(world: World) -> dict[str, Any]:
     findings = read_table(results / "review" / "findings.csv")
     evidence = read_json(results / "review" / "evidence.json")
     plants = read_table(results / "validate" / "plants.csv")
-    failures = read_json(results / "failures" / "metrics.json")["failures"]
+    counts = {
+        **read_json(results / "failures" / "metrics.json")["failures"],
+        **read_json(results / "review" / "metrics.json")["failures"],
+    }
     params = _params(world.folder)
     dataset = params["audits"][world.audit]["dataset"]
     root = world.folder / params["datasets"][dataset]["root"]
@@ -186,7 +188,7 @@ def audited(world: World) -> dict[str, Any]:
         print(f"\nof no plant, to be looked at in {sheets}:")
         print(natural.drop(columns=["plant", "planted_mode"]).to_string(index=False), flush=True)
     kept = ("findings", "confirmed", "flags", "expected_false_flags")
-    return figures(findings, right, plants) | {key: failures.get(key) for key in kept}
+    return figures(findings, right, plants) | {key: counts.get(key) for key in kept}
 
 
 def figures(

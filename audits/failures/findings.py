@@ -1,4 +1,4 @@
-"""Findings: flags that share their images, confirmed on images that had no part in them."""
+"""Findings: flags that share their images, tested on images that had no part in them."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -31,7 +31,7 @@ FINDING_COLUMNS = [
     "images",
     "max_z",
     "q_value",
-    "confirmed",
+    "held",
     "stability",
     "verdict",
     "example_ids",
@@ -146,11 +146,11 @@ def confirmations(
     flagged = classes[classes["class"].isin(inputs.classes["label"][list(asked)])]
     found: dict[About, float] = {}
     for expected in expectations(inputs, table, flagged):
-        found |= _confirmed(inputs, asked[expected.position], expected, tests, config)
+        found |= _on_fresh(inputs, asked[expected.position], expected, tests, config)
     return found
 
 
-def _confirmed(
+def _on_fresh(
     inputs: Inputs, flags: list[Flag], expected: Expectation, tests: Basis, config: FailuresConfig
 ) -> dict[About, float]:
     labels = sorted({label for flag in flags for label in flag.labels})
@@ -184,7 +184,7 @@ def _confirmed(
 def report_findings(
     inputs: Inputs,
     groups: list[list[Flag]],
-    confirmed: Mapping[About, float],
+    fresh: Mapping[About, float],
     labels: pd.DataFrame,
     stability: Mapping[int, float],
     suggest: Suggest,
@@ -195,7 +195,7 @@ def report_findings(
     Args:
         inputs: the audit's artifacts.
         groups: flags that share their images, the strongest first.
-        confirmed: p-value on validation images of what every flag is about.
+        fresh: p-value on validation images of what every flag is about.
         labels: names of components, one row a component.
         stability: component → mean cosine of its atom with those of other seeds.
         suggest: what suggests a mode.
@@ -232,7 +232,7 @@ def report_findings(
                 "images": len(rows),
                 "max_z": max(flag.max_z for flag in group),
                 "q_value": best.q_value,
-                "confirmed": confirmed[about(best)] <= config.confirm_p,
+                "held": fresh[about(best)] <= config.confirm_p,
                 "stability": stability.get(best.component),
                 "verdict": None,
                 "example_ids": " ".join(examples),
@@ -244,12 +244,12 @@ def report_findings(
             ),
             "images": shown[rows, 0].tolist(),
             "groups": len(set(shown[rows, 1])),
-            **_evidence(group, confirmed, mode),
+            **_evidence(group, fresh, mode),
         }
     return pd.DataFrame(findings, columns=FINDING_COLUMNS), evidence
 
 
-def _evidence(group: list[Flag], confirmed: Mapping[About, float], mode: Mode) -> dict[str, object]:
+def _evidence(group: list[Flag], fresh: Mapping[About, float], mode: Mode) -> dict[str, object]:
     """What a reader needs to judge a finding; figures are those of its first flag."""
     best = group[0]
     return {
@@ -259,7 +259,7 @@ def _evidence(group: list[Flag], confirmed: Mapping[About, float], mode: Mode) -
         "p_value": best.p_value,
         "tail": best.tail,
         **best.counts._asdict(),
-        "confirmation_p": confirmed[about(best)],
+        "confirmation_p": fresh[about(best)],
         "flags": [
             {
                 "component": flag.component,
@@ -268,7 +268,7 @@ def _evidence(group: list[Flag], confirmed: Mapping[About, float], mode: Mode) -
                 "p_value": flag.p_value,
                 "q_value": flag.q_value,
                 "tail": flag.tail,
-                "confirmation_p": confirmed[about(flag)],
+                "confirmation_p": fresh[about(flag)],
             }
             for flag in group
         ],

@@ -206,7 +206,6 @@ def _flag(strikes: list[Strike]) -> Flag:
     """A flag from the strikes of its part; its q-value is still 1."""
     first = strikes[0]
     found = first.seen
-    above = int((found.own >= np.median(found.relevance)).sum())
     return Flag(
         position=first.position,
         component=first.part.component,
@@ -215,9 +214,9 @@ def _flag(strikes: list[Strike]) -> Flag:
         labels=tuple(strike.label for strike in strikes),
         whole=tuple(strike.label for strike in strikes if strike.whole),
         rows=found.rows,
-        score=float(found.relevance.mean()) - found.usual,
+        score=found.score,
         max_z=found.max_z,
-        tail=(above + 1) / (len(found.own) + 1),
+        tail=found.tail,
         counts=found.counts,
         p_value=min(strike.p_value for strike in strikes),
         q_value=1.0,

@@ -50,14 +50,12 @@ class Seen(NamedTuple):
 
     rows: np.ndarray
     """Images that come close and on which it counts, as rows of Inputs.images."""
-    relevance: np.ndarray
-    """Its relevance on them."""
+    score: float
+    """Mean over them of the relevance that is too much, see `Flag.score`."""
     max_z: float
+    tail: float
+    """How seldom own images are as relevant, see `Flag.tail`."""
     counts: Counts
-    own: np.ndarray
-    """Its relevance on the class's own images that come close."""
-    usual: float
-    """Its expected relevance, 0 where the class is taken to be absent."""
 
 
 class Strike(NamedTuple):
@@ -327,15 +325,17 @@ def _what(
     for part in parts:
         of_component = seen.component[near] == part.component
         mine = near[of_component & (there == part.compound)]
+        relevance = seen.relevance[mine]
         own = np.zeros(int(seen.size[seen.own].sum()))
         at = of_class[seen.component[of_class] == part.component]
         own[: len(at)] = seen.relevance[at]
+        usual = 0.0 if test == STAND_IN else float(expected.mean[part.component])
+        # Numbers in place of arrays, for every strike of every class is kept to the end.
         what[part] = Seen(
             rows=seen.rows[seen.image[mine]],
-            relevance=seen.relevance[mine],
+            score=float(relevance.mean()) - usual,
             max_z=float(z[mine].max()),
+            tail=(int((own >= np.median(relevance)).sum()) + 1) / (len(own) + 1),
             counts=counts_of(found, part.component, compound[found.labels] == part.compound),
-            own=own,
-            usual=0.0 if test == STAND_IN else float(expected.mean[part.component]),
         )
     return what

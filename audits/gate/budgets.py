@@ -51,8 +51,8 @@ def failed(checks: Sequence[Check], config: GateConfig) -> list[Check]:
 
 
 def severity(row: dict[str, Any]) -> str | None:
-    """How sure a finding is: `low`, or `medium` where it is confirmed on validation images, or
-    `high` where every further dictionary finds it again besides.
+    """How sure a finding is: `low`, or `medium` where it is confirmed, or `high` where every
+    further dictionary finds it again besides.
 
     None where it is confirmed and no further dictionary has looked for it: medium or high.
     """

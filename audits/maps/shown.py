@@ -25,7 +25,7 @@ def pairs(
     What is left goes to the page of components: the first picture of each, the second, and so on.
 
     Args:
-        findings: component, confirmed and example_ids of the audit `failures`.
+        findings: component, held and example_ids of the audit `failures`.
         candidates: component and top_images of the audit `shortcut`.
         hidden: component, group, mean_top20 and top_images of the audit `concepts`.
         packed: pictures of the page of components, of which those come first that are looked at
@@ -37,9 +37,7 @@ def pairs(
     tables = (
         candidates[["component", "top_images"]],
         strongest.groupby("group").head(A_GROUP)[["component", "top_images"]],
-        findings.sort_values("confirmed", ascending=False, kind="stable")[
-            ["component", "example_ids"]
-        ],
+        findings.sort_values("held", ascending=False, kind="stable")[["component", "example_ids"]],
     )
     found = dict.fromkeys(pair for table in tables for pair in _pairs(table, gallery))
     found |= dict.fromkeys(_in_rounds(packed))

@@ -15,7 +15,7 @@ NOTE, PARENT = "mlflow.note.content", "mlflow.parentRunId"
 """Tags that MLflow's own page goes by: a description, and the run that one stands below."""
 FIGURES = {
     "failures.findings": "findings",
-    "failures.confirmed": "of these confirmed on other images",
+    "failures.confirmed": "of these confirmed",
     "recurrence.found_again": "found again by further dictionaries",
     "robustness.short.spurious_auc": "spurious AUC, short name",
     "robustness.both.spurious_auc": "spurious AUC, full name in templates",

@@ -163,18 +163,19 @@ def by_finding(finding_ids: Sequence[str], runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def metrics(
-    table: pd.DataFrame, confirmed: Bool[np.ndarray, " f"], runs: Sequence[Run]
+    table: pd.DataFrame, held: Bool[np.ndarray, " f"], runs: Sequence[Run]
 ) -> dict[str, int | float]:
     """Figures of all findings: counts, and shares where there are runs and findings.
 
-    found_again is the mean over findings of their recurrence, `confirmed` that over the confirmed
-    ones, `random` and `random_class` those of the control, `all_images` and `all_images_confirmed`
-    the first two of what is found on all train images. in_all is the share of findings that
-    each run finds, with its Wilson interval over findings, in_none that of those no run finds.
+    found_again is the mean over findings of their recurrence, `held` that over those that held on
+    validation images, `random` and `random_class` those of the control, `all_images` and
+    `all_images_held` the first two of what is found on all train images. in_all is the share of
+    findings that each run finds, with its Wilson interval over findings, in_none that of those no
+    run finds.
 
     Args:
         table: see `by_finding`.
-        confirmed: findings that held up on validation images.
+        held: which findings did on validation images.
         runs: what the table was made of.
     """
     figures: dict[str, int | float] = {"runs": len(runs), "findings": len(table)}
@@ -192,10 +193,10 @@ def metrics(
         "in_all_high": high,
         "in_none": float((table["found_in"] == 0).mean()),
     }
-    if confirmed.any():
-        figures["confirmed"] = float(table.loc[confirmed, "recurrence"].mean())
-        on_all = table.loc[confirmed, "recurrence_all_images"]
-        figures["all_images_confirmed"] = float(on_all.mean())
+    if held.any():
+        figures["held"] = float(table.loc[held, "recurrence"].mean())
+        on_all = table.loc[held, "recurrence_all_images"]
+        figures["all_images_held"] = float(on_all.mean())
     return figures
 
 

@@ -43,6 +43,8 @@ class Card:
     evidence: str
     """Why it is a finding, in a sentence."""
     confirmed: bool
+    held: bool
+    """On images that had no part in finding it; what is confirmed was found again besides."""
     by_person: bool
     """Whether a person set the mode."""
     confidence: str
@@ -128,6 +130,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
             name, int(row["images"]), int(row["component_id"]), evidence["reason"]
         ),
         confirmed=bool(row["confirmed"]),
+        held=bool(row["held"]),
         by_person=row["mode_source"] == "person",
         confidence=wording.decimal(confidence, 2),
         verdict=row["verdict"],

@@ -133,7 +133,8 @@ def _headline(
         len(sources.dataset["classes"]),
         sum(card.verdict != "reject" for card in found),
     )
-    text = statistics.summary(metrics["failures"], [card.mode for card in holding])
+    dictionaries = metrics["recurrence"]["runs"]
+    text = statistics.summary(metrics["failures"], [card.mode for card in holding], dictionaries)
     about: tuple[str, ...] = ("hit", "findings", "confirmed", "modes", "flags", "expected")
     if again := statistics.recurrence(metrics["recurrence"]):
         text, about = f"{text} {again}", (*about, "found_again", "in_all", "random")

@@ -50,6 +50,7 @@ FINDINGS = (
     "max_z",
     "q_value",
     "confirmed",
+    "held",
     "stability",
     "recurrence",
     "recurrence_low",

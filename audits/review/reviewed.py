@@ -31,7 +31,11 @@ class Reviewed(NamedTuple):
 
 
 def with_recurrence(findings: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
-    """Findings of `failures` with how often each is found again, behind their stability.
+    """Findings of `failures` with how often each is found again and whether it is confirmed.
+
+    A finding is confirmed where it held on validation images, which had no part in finding it, and
+    at least one further dictionary, which has learnt from other images, finds it again; where there
+    is none, by the images alone.
 
     Args:
         findings: of the stage `failures`.
@@ -39,6 +43,9 @@ def with_recurrence(findings: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame
     """
     joined = findings[["finding_id"]].merge(again, how="left", validate="one_to_one")
     table = findings.copy()
+    again_or_unasked = (joined["found_in"] > 0) | (joined["runs"] == 0)
+    confirmed = findings["held"].astype(bool) & again_or_unasked.to_numpy()
+    table.insert(list(table).index("held"), "confirmed", confirmed)
     place = list(table).index("stability") + 1
     for name in reversed(RECURRENCE):
         table.insert(place, name, joined[name].to_numpy())
@@ -177,6 +184,7 @@ def review(
     gone = _gone(pins, {one.finding_id for one in carried}, verdicts)
     given = joined["verdict"].value_counts()
     metrics: dict[str, float] = {
+        "confirmed": int(findings["confirmed"].sum()),
         "accepted": int(given.get("accept", 0)),
         "rejected": int(given.get("reject", 0)),
         "new": int((joined["status"] == "new").sum()),

@@ -110,7 +110,7 @@ def shown(row: Mapping[Any, Any], about: Mapping[str, Any], verdict: Verdict | N
     label = f" “{row['component_label']}”" if pd.notna(row["component_label"]) else ""
     sure = f" ({row['confidence']:.2f})" if pd.notna(row.get("confidence")) else ""
     confirmed = "confirmed" if row["confirmed"] else "not confirmed"
-    figures = f"max z {row['max_z']:.1f}, q {row['q_value']:.2g}, {confirmed} on validation images"
+    figures = f"max z {row['max_z']:.1f}, q {row['q_value']:.2g}, {confirmed}"
     if pd.notna(row["stability"]):
         figures += f", stability {row['stability']:.2f}"
     examples = [*dict.fromkeys(about["images"])]

@@ -174,7 +174,7 @@ class FailuresConfig(Section):
     """False discovery rate over all (class, component, other class), for each test by itself
     (Benjamini-Hochberg)."""
     confirm_p: Annotated[float, Field(gt=0, lt=1)]
-    """A finding is confirmed on validation images at this one-sided p-value."""
+    """A finding holds on validation images at this one-sided p-value."""
     overlap: Annotated[float, Field(gt=0, le=1)]
     """Flags of one class that share this part of the smaller set of images are one finding."""
     mainstay: Annotated[float, Field(gt=0, le=1)]

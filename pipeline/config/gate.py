@@ -12,7 +12,7 @@ class UnreviewedConfig(Section):
 
     severity: Literal["low", "medium", "high"]
     """Such a finding of this severity or above fails: `low` is any finding, `medium` one that is
-    confirmed on validation images, `high` one that every further dictionary finds again besides."""
+    confirmed, `high` one that every further dictionary finds again besides."""
     of: Literal["new", "all"]
     """`new`: only findings count that the last release did not have; `all`: every finding."""
 

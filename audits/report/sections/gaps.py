@@ -19,7 +19,6 @@ SAID = {
     "faithfulness.sem": "Standard errors do not apply",
     "maps": "Maps of where components fire do not apply",
     "planted": "A planted failure is not measured",
-    "recurrence": "How often findings are found again does not apply",
     "robustness.linear": "The linear classifier does not apply",
     "sae": "The autoencoder's health on fresh images does not apply",
     "sae.explained_variance": "Explained variance does not apply",
@@ -32,7 +31,6 @@ SAID = {
 SECTIONS = {
     "accuracy": "robustness",
     "maps": "failures",
-    "recurrence": "failures",
     "stability": "sae",
 }
 """First part of a figure → the section that shows it, where that has another name."""

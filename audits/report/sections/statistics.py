@@ -21,7 +21,7 @@ def statistics(sources: Sources, q: float) -> dict[str, Any]:
             ("expected", "of them expected by chance", wording.decimal(expected, 2)),
             ("q", "false discovery rate allowed (q)", wording.decimal(q, 2)),
             ("findings", "findings", f"{failures['findings']:,}"),
-            ("confirmed", "confirmed on fresh images", f"{failures['confirmed']:,}"),
+            ("confirmed", "confirmed", f"{failures['confirmed']:,}"),
             (
                 "found_again",
                 "found again by further dictionaries",
@@ -90,7 +90,7 @@ def headline(confirmed: int, hit: int, classes: int, findings: int) -> str:
     """The main sentence: on how many classes the model also answers to something else.
 
     Args:
-        confirmed: findings that held on images not used to find them and nobody rejected.
+        confirmed: findings that are confirmed and nobody rejected.
         hit: classes with such a finding.
         classes: classes audited.
         findings: all findings that nobody rejected.
@@ -108,12 +108,13 @@ def untested(classes: int) -> str:
     return f"Failures cannot be looked for on {wording.counted(classes, 'class', 'classes')}"
 
 
-def summary(failures: Mapping[str, Any], modes: Sequence[str]) -> str:
+def summary(failures: Mapping[str, Any], modes: Sequence[str], dictionaries: int) -> str:
     """How many findings there are, of which kind, and how many flags chance would give.
 
     Args:
         failures: `flags`, `findings`, `confirmed`, `rejected`, `expected_false_flags`.
         modes: mode of each confirmed finding that nobody rejected.
+        dictionaries: further ones that looked for the findings, too.
     """
     counts = Counter(modes)
     kinds = [
@@ -126,11 +127,12 @@ def summary(failures: Mapping[str, Any], modes: Sequence[str]) -> str:
     if not findings:
         return f"No component stood out where it should not ({by_chance})."
     them = "it" if findings == 1 else "them"
+    also = " and with a dictionary from others" if dictionaries else ""
     rejected = ""
     if failures["rejected"]:
         rejected = f"; persons rejected {wording.number(failures['rejected'])}, and left are"
     return wording.sentence(
-        f"{_held(findings, confirmed)} on images not used to find {them}{rejected}"
+        f"{_held(findings, confirmed)} on images not used to find {them}{also}{rejected}"
         + (f": {wording.listed(kinds)}. " if kinds else (" none. " if rejected else ". "))
         + f"Behind {them} {'is' if flags == 1 else 'are'} {wording.counted(flags, 'flag')}, where "
         f"{by_chance}."

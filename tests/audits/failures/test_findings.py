@@ -1,4 +1,4 @@
-"""Findings: flags that share images, confirmed on others, with their evidence."""
+"""Findings: flags that share images, tested on others, with their evidence."""
 
 import json
 from dataclasses import replace
@@ -111,7 +111,7 @@ def test_nothing_gathers_to_nothing():
     assert gather([], overlap=0.5) == []
 
 
-def test_a_plant_is_confirmed_on_validation_images_only(inputs):
+def test_a_plant_holds_on_validation_images_only(inputs):
     tables = reference(inputs)
     tests = prepare(inputs, "train", NONE, CONFIG)
     flags = find_flags(inputs, *tables, tests, CONFIG, seed=0).flags
@@ -135,7 +135,7 @@ def test_the_classes_own_validation_images_may_do_so_as_well(inputs, monkeypatch
     assert confirmations(inputs, asked[1:], *tables, NONE, CONFIG)[about(asked[1])] != 0.4
 
 
-def test_a_carrier_is_confirmed_by_the_class_as_a_whole_alone(inputs, monkeypatch):
+def test_a_carrier_holds_by_the_class_as_a_whole_alone(inputs, monkeypatch):
     carries = flag(0, PLANTED, [1], test=CARRIER, whole=(1,))
     monkeypatch.setattr(
         module, "whole_classes", lambda seen, found, *rest: np.full(found.hits.shape, 0.03)
@@ -163,8 +163,8 @@ def reported(inputs, groups, p):
         asked.append(question)
         return MODE
 
-    confirmed = {about(f): p for group in groups for f in group}
-    found = report_findings(inputs, groups, confirmed, labels, {3: 0.5}, suggest, CONFIG)
+    fresh = {about(f): p for group in groups for f in group}
+    found = report_findings(inputs, groups, fresh, labels, {3: 0.5}, suggest, CONFIG)
     return *found, asked
 
 
@@ -177,7 +177,7 @@ def test_a_finding_has_its_evidence(inputs):
     assert findings.columns.tolist() == FINDING_COLUMNS
     assert findings["finding_id"].tolist() == ["n01-3", "n03-0"] == list(evidence)
     first = findings.iloc[0]
-    assert (first["images"], first["score"], first["confirmed"]) == (4, 0.5, True)
+    assert (first["images"], first["score"], first["held"]) == (4, 0.5, True)
     assert (first["mode"], first["confidence"], first["stability"]) == ("compound", 0.75, 0.5)
     assert first["component_label"] == "wing"
     assert findings["stability"].isna().tolist() == [False, True]
@@ -205,13 +205,13 @@ def test_a_finding_has_the_figures_of_its_first_flag(inputs):
     first = flag(0, 3, [90, 92, 94], p=(0.02, 0.03))
     group = [first, flag(0, 5, [92], p=(1e-9, 1e-8))]
     labels = pd.DataFrame({"component": range(24), "label": "wing"})
-    for said, confirmed in (((0.04, 0.9), True), ((0.06, 1e-9), False)):
+    for said, held in (((0.04, 0.9), True), ((0.06, 1e-9), False)):
         p = {about(f): value for f, value in zip(group, said, strict=True)}
         findings, evidence = report_findings(
             inputs, [group], p, labels, {}, lambda *question: MODE, CONFIG
         )
         assert findings["q_value"].tolist() == [0.03]
-        assert findings["confirmed"].tolist() == [confirmed]
+        assert findings["held"].tolist() == [held]
         told = evidence["n01-3"]
         assert (told["p_value"], told["confirmation_p"]) == (0.02, said[0])
         assert [f["q_value"] for f in told["flags"]] == [0.03, 1e-8]
@@ -225,9 +225,9 @@ def test_what_images_of_no_one_class_show_is_the_component(inputs):
     assert [found["shows"] for found in evidence.values()] == ["wing", None, None]
 
 
-def test_a_finding_above_the_level_is_not_confirmed(inputs):
+def test_a_finding_above_the_level_does_not_hold(inputs):
     findings, _, _ = reported(inputs, [[flag(0, 3, [90, 92])]], p=0.06)
-    assert findings["confirmed"].tolist() == [False]
+    assert findings["held"].tolist() == [False]
 
 
 def test_examples_are_the_strongest(inputs):

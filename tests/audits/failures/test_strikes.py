@@ -171,14 +171,15 @@ def test_a_component_that_carries_the_class_stands_in_for_it():
     assert (strike.part.component, strike.label, strike.position) == (0, 2, 0)
     assert strike.seen.rows.tolist() == list(range(20, 35))
     assert strike.seen.counts == (20, 20, 15, 18, 1, 22)
-    assert strike.seen.usual == 0
+    # All of its relevance is too much, since the class is not there.
+    assert strike.seen.score == pytest.approx(0.5, abs=0.06)
     # Of 40 units 16 count and 18 are close, 15 are both; twice as much for the better of two tests.
     one = sum(comb(18, both) * comb(22, 16 - both) for both in (15, 16)) / comb(40, 16)
     assert strike.p_value == pytest.approx(2 * one)
     assert not strike.whole
     assert (other.part.component, other.seen.rows.tolist()) == (1, list(range(22, 34)))
     assert other.p_value == pytest.approx(comb(18, 12) / comb(38, 12))  # own images
-    assert other.seen.own.tolist() == [0] * 20
+    assert (other.seen.score, other.seen.tail) == (0.5, 1 / 21)  # no own image has it
 
 
 def test_a_class_as_a_whole_is_flagged_by_what_carries_it_there():
@@ -197,11 +198,10 @@ def test_a_class_as_a_whole_is_flagged_by_what_carries_it_there():
     assert found[EXCESS].strikes == found[STAND_IN].strikes == []
     (strike,) = found[CARRIER].strikes
     assert (strike.part.component, strike.label, strike.whole, strike.hits) == (1, 1, True, 30)
-    assert strike.seen.usual == 0.02
+    assert strike.seen.score == pytest.approx(0.28)  # what own images lead to expect is taken off
     by_class = as_a_whole(np.array([30]), np.array([30]), CONFIG.class_share)[0]
     chance = 3 * max(by_class, 1 / comb(90, 30))  # of 3 components
     assert strike.p_value == pytest.approx(chance, rel=1e-6, abs=0)
-    assert _flag([strike]).score == pytest.approx(0.28)
     # A class of which few come close is not flagged, nor one that a component strikes otherwise.
     few = look(relevance, range(110), [0] * 20 + [1] * 30 + [2] * 60, np.arange(110) < 27)
     *_, carried = compare(few, expected, tests, CONFIG, np.random.default_rng(0))

@@ -7,7 +7,7 @@ from audits.maps.pictures import Sheet
 from audits.report import cards
 
 FINDINGS = pd.DataFrame(
-    {"component": [4, 7], "confirmed": [False, True], "example_ids": ["a b c", "b d e"]}
+    {"component": [4, 7], "held": [False, True], "example_ids": ["a b c", "b d e"]}
 )
 CANDIDATES = pd.DataFrame({"component": [7], "top_images": ["b f g"]})
 HIDDEN = pd.DataFrame(

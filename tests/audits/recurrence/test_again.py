@@ -102,9 +102,9 @@ def test_figures_by_hand():
         "in_all_low": pytest.approx(0.0615, abs=1e-3),
         "in_all_high": pytest.approx(0.7923, abs=1e-3),
         "in_none": pytest.approx(1 / 3),
-        "confirmed": pytest.approx(0.75),
+        "held": pytest.approx(0.75),
         "all_images": pytest.approx(5 / 6),
-        "all_images_confirmed": pytest.approx(1),
+        "all_images_held": pytest.approx(1),
     }
 
 

@@ -169,6 +169,8 @@ def _sae(data: Path) -> None:
 def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
     columns = ["finding_id", "class", "component", "component_label", "mode", "score"]
     table = pd.DataFrame(rows, columns=[*columns, "confirmed", "verdict"])
+    # All that is confirmed held; of what is not, component 31's held without being found again.
+    table["held"] = table["confirmed"] | (table["component"] == 31)
     # Component 31 had another index in an SAE before.
     table["component_id"] = table["component"].replace(31, 726)
     table["images"], table["max_z"], table["q_value"] = 17, 21.5, 0.003
@@ -214,19 +216,20 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
         "persisting": int((table["status"] == "persists").sum()),
         "gone": len(gone),
         "review_again": int(table["review_again"].sum()),
+        "confirmed": int(table["confirmed"].sum()) if rows else 0,
     }
     write_json(folder / "metrics.json", {"failures": changes})
     failures = {
         "flags": 2 * len(rows),
         "findings": len(rows),
-        "confirmed": int(table["confirmed"].sum()) if rows else 0,
+        "held": int(table["held"].sum()) if rows else 0,
         "expected_false_flags": 0.25,
         "expected_false_flags_analytic": 0.375,
     }
     write_json(audit / "failures" / "metrics.json", {"failures": failures})
     again: dict[str, float] = {"runs": 2, "findings": len(rows)}
     if rows:
-        again |= {"found_again": 0.75, "random": 0.25, "random_class": 0.03125, "confirmed": 0.8}
+        again |= {"found_again": 0.75, "random": 0.25, "random_class": 0.03125, "held": 0.8}
         again |= {"all_images": 0.875}
         again |= {"in_all": 2 / len(rows), "in_all_low": 0.2, "in_all_high": 0.9, "in_none": 0.0}
     write_json(audit / "recurrence" / "metrics.json", {"recurrence": again})

@@ -61,20 +61,22 @@ def test_how_often_findings_are_found_again() -> None:
 
 def test_summary_counts_in_words() -> None:
     one = {"flags": 1, "findings": 1, "confirmed": 0, "expected_false_flags": 0.254, "rejected": 0}
-    assert statistics.summary(one, []) == (
+    assert statistics.summary(one, [], 0) == (
         "The one finding did not hold up on images not used to find it. "
         "Behind it is one flag, where chance alone would give 0.25."
     )
-    assert statistics.summary(COUNTS, ["spurious", "typography"]).startswith(
-        "Two of three findings held up on images not used to find them: one case of surroundings "
-        "taken for the object and one written word. Behind them are 40 flags"
+    said = statistics.summary(COUNTS, ["spurious", "typography"], 2)
+    assert said.startswith(
+        "Two of three findings held up on images not used to find them and with a dictionary from "
+        "others: one case of surroundings taken for the object and one written word. Behind them "
+        "are 40 flags"
     )
 
 
 def test_summary_leaves_out_what_persons_rejected() -> None:
-    said = statistics.summary(COUNTS | {"rejected": 1}, ["typography"])
+    said = statistics.summary(COUNTS | {"rejected": 1}, ["typography"], 2)
     assert "; persons rejected one, and left are: one written word." in said
-    said = statistics.summary(COUNTS | {"rejected": 3}, [])
+    said = statistics.summary(COUNTS | {"rejected": 3}, [], 2)
     assert "; persons rejected three, and left are none." in said
 
 

@@ -35,7 +35,7 @@ COLUMNS = [
     "images",
     "max_z",
     "q_value",
-    "confirmed",
+    "held",
     "stability",
     "verdict",
     "example_ids",
@@ -73,7 +73,7 @@ def table(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, dict[str, dict[str,
                 "images": len(row["images"]),
                 "max_z": 12.25,
                 "q_value": 1e-9,
-                "confirmed": True,
+                "held": True,
                 "stability": 0.91,
                 "verdict": None,
                 "example_ids": " ".join(row["images"][::-1][:3]),
@@ -108,6 +108,7 @@ def joined(
     sae = atoms() if sae is None else sae
     ids = carry_components(pinned, sae, COSINE).components.ids
     findings, evidence = by_component_id(*table(rows), ids)
+    findings["confirmed"] = True
     found: list[Found] = found_now(findings, evidence, sae)
     carried = carry(pins, found, COSINE, IMAGES)
     return review(findings, evidence, found, carried, pins, verdicts, IMAGES)

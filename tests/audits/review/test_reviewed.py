@@ -23,6 +23,7 @@ from audits.review.reviewed import (
     by_component_id,
     found_now,
     reasons_to_review_again,
+    with_recurrence,
 )
 from audits.review.verdict_files import (
     PINNED_FINDINGS,
@@ -73,6 +74,7 @@ def test_nobody_has_reviewed():
     assert not findings["review_again"].any()
     assert findings["max_z"].tolist() == [12.25] * 3
     assert result.metrics == {
+        "confirmed": 3,
         "accepted": 0,
         "rejected": 0,
         "new": 3,
@@ -176,6 +178,21 @@ def test_no_findings_at_all():
     assert result.metrics["carried_over"] == 0
 
 
+def test_confirmed_is_what_held_and_was_found_again_if_anything_looked_for_it():
+    cases = [  # held, further dictionaries, of them found in, confirmed
+        *((True, 2, 1, True), (True, 2, 2, True), (True, 2, 0, False)),
+        *((True, 0, 0, True), (False, 2, 2, False), (False, 0, 0, False)),
+    ]
+    held, runs, found_in, confirmed = zip(*cases, strict=True)
+    ids = [f"bat-{number}" for number in range(len(cases))]
+    findings = pd.DataFrame({"finding_id": ids, "held": held, "stability": 0.5})
+    again = pd.DataFrame({"finding_id": ids, "runs": runs, "found_in": found_in})
+    again = again.assign(**dict.fromkeys(RECURRENCE, 0.5))
+    found = with_recurrence(findings, again[::-1])
+    assert found["confirmed"].tolist() == list(confirmed)
+    assert list(found)[1:4] == ["confirmed", "held", "stability"]
+
+
 @pytest.fixture
 def audited(tmp_path, monkeypatch):
     """A current directory in which the stage finds what it needs; the SAE is made up."""
@@ -185,6 +202,7 @@ def audited(tmp_path, monkeypatch):
     write_table(folder / "findings.csv", findings)
     write_json(folder / "evidence.json", evidence)
     again = pd.DataFrame({"finding_id": ["cat-4", "bat-3", "bat-7"], "runs": 2})
+    again["found_in"] = [0, 1, 2]
     again = again.assign(**{name: [0.25, 0.5, 1.0] for name in RECURRENCE})
     write_table(layout.audit("a", "recurrence") / "findings.csv", again)
     write_verdicts(layout.reviews("a"), {"bat-3": verdict("bat-3")})
@@ -208,6 +226,8 @@ def test_the_stage_reads_and_writes(audited, capsys):
     assert findings["review_again"].dtype == bool
     # In the order of the findings, whatever that of the other table.
     assert findings["recurrence"].tolist() == [0.5, 1.0, 0.25]
+    assert findings["confirmed"].tolist() == [True, True, False]
+    assert read_json(folder / "metrics.json")["failures"]["confirmed"] == 2
     place = list(findings).index("stability") + 1
     assert list(findings)[place : place + 4] == RECURRENCE
     assert list(findings)[-4:] == ["confidence", "status", "review_again", "mode_source"]

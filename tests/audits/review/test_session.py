@@ -40,7 +40,7 @@ def test_answers_become_lines(reviewable, monkeypatch, capsys):
         "bat-3  new",
         "component  3 “tarmac”, with 5",
         "suggested  polysemy (0.75): “tarmac” is background",
-        "max z 12.2, q 1e-09, confirmed on validation images, stability 0.91",
+        "max z 12.2, q 1e-09, confirmed, stability 0.91",
         "examples   train/059 train/058 train/057",
         "reports/scenes-tiny/report.html",
         "(2 verdicts)",
