@@ -20,7 +20,7 @@ from audits.plan.classifiers import (
     taught,
 )
 from audits.plan.samples import Pretraining, Rendering
-from pipeline.config import Params, SaeConfig
+from pipeline.config import AuditConfig, Params, SaeConfig
 from pipeline.embeddings.plan_shifts import sampled
 from pipeline.sae.blocks import POOL_BYTES
 from pipeline.sae.start import PASSES
@@ -66,6 +66,10 @@ PASSES_OF_TEST = 3  # as it is, and with the brightest and a random tenth covere
 BYTES = {"prepare": 90, "encode": 3, "maps": 1200}
 """That the samples took for an image, for an image's component, and for a picture."""
 IDS = 400  # bytes of an image's id, labels and group, which every stage holds
+SHOWN = 440  # more of `report`, of what it shows of images
+CELL = {"failures": 24, "concepts": 8, "robustness": 12}
+"""Bytes for each class and component, and of `robustness` for each class and image learnt from."""
+SINGLE = 4  # bytes of a number
 FORMS = 2  # prompt forms with templates, and as many without
 SETTLING = 1.6
 """Passes' worth of work that k-means does, as a multiple of √(tokens a centroid), for the fewer
@@ -205,6 +209,8 @@ def costs(
     for stage, line in REST.items():
         taken = line.once + n * line.image + sae.components * line.component
         found[stage] = Cost(n, speed * taken, None, held)
+    for stage, memory in _held(audit, images, classes, labeler, own.projected).items():
+        found[stage] = _more(found[stage], 0.0, memory)
     named = sae.components * words * NAMED
     found["label"] = _more(found["label"], speed * named)
     judged = min(classes, audit.faithfulness.classes) * audit.faithfulness.images
@@ -234,6 +240,23 @@ def costs(
             shifted * views * (own.width * 4 + own.projected * 8),
         )
     return _of_samples(params, rates) | found
+
+
+def _held(
+    audit: AuditConfig, images: pd.DataFrame, classes: int, labeler: ModelRates, projected: int
+) -> dict[str, int]:
+    """Bytes that some stages hold beside what every stage does."""
+    cells = classes * audit.sae.components
+    voters = min(len(images), audit.sae.components * audit.label.top_images)
+    each = images.loc[images["split"] == "train", "label"].value_counts()
+    learnt = int(each.clip(upper=audit.robustness.train_images).sum())
+    return {
+        "label": voters * labeler.width * SINGLE,
+        "failures": cells * CELL["failures"],
+        "concepts": cells * CELL["concepts"],
+        "robustness": learnt * (classes * CELL["robustness"] + 2 * projected * SINGLE),
+        "report": len(images) * SHOWN,
+    }
 
 
 def _more(cost: Cost, seconds: float, memory: int = 0) -> Cost:

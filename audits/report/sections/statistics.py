@@ -127,12 +127,11 @@ def summary(failures: Mapping[str, Any], modes: Sequence[str], dictionaries: int
     if not findings:
         return f"No component stood out where it should not ({by_chance})."
     them = "it" if findings == 1 else "them"
-    also = " and with a dictionary from others" if dictionaries else ""
     rejected = ""
     if failures["rejected"]:
         rejected = f"; persons rejected {wording.number(failures['rejected'])}, and left are"
     return wording.sentence(
-        f"{_held(findings, confirmed)} on images not used to find {them}{also}{rejected}"
+        f"{_held(findings, confirmed, dictionaries)}{rejected}"
         + (f": {wording.listed(kinds)}. " if kinds else (" none. " if rejected else ". "))
         + f"Behind {them} {'is' if flags == 1 else 'are'} {wording.counted(flags, 'flag')}, where "
         f"{by_chance}."
@@ -173,11 +172,19 @@ def recurrence(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _held(findings: int, confirmed: int) -> str:
+def _held(findings: int, confirmed: int, dictionaries: int) -> str:
+    them = "it" if findings == 1 else "them"
     if findings == 1:
-        return "the one finding held up" if confirmed else "the one finding did not hold up"
-    count = wording.number(confirmed) if confirmed else "none"
-    return f"{count} of {wording.number(findings)} findings held up"
+        said = "the one finding held up" if confirmed else "the one finding did not hold up"
+    else:
+        count = wording.number(confirmed) if confirmed else "none"
+        said = f"{count} of {wording.number(findings)} findings held up"
+    said += f" on images not used to find {them}"
+    if not dictionaries:
+        return said
+    if confirmed:
+        return f"{said}, and a dictionary trained on other images finds {them} again"
+    return f"{said} and with a dictionary trained on other images"
 
 
 def _again(figures: Mapping[str, Any]) -> str:

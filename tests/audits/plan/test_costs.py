@@ -125,7 +125,7 @@ def test_shifted_images_go_through_the_model_once_a_view(params: Params) -> None
 def test_classifiers_take_their_fits_and_what_they_are_asked(params: Params) -> None:
     found = planned(params)
     # Three folds of three regularisations, and one of all.
-    assert found["robustness"].seconds == pytest.approx(7.5 + 10 * 85 * 0.004)
+    assert found["robustness"].seconds == pytest.approx(7.5 + 10 * 75 * 0.004)
     # Nine repeats choose, fit as it is and 17 settings; one of all images; three kinds of shift.
     fits = 9 * (9 + 1 + 17) + 9 + 1 + 3 * (9 + 3)
     on_train, held_out = 300 * 35 + 17 * (2 * 300 + 300), 8 * 100 * 35
@@ -157,7 +157,12 @@ def test_memory_grows_with_ids_and_with_vectors_up_to_two_pools(
 ) -> None:
     state = 4 * 2 * params.audit(AUDIT).sae.components * 10 * 4
     found = planned(params)
-    assert found["failures"].memory == 100 + 400 * IDS
+    assert found["reference"].memory == 100 + 400 * IDS
+    assert found["failures"].memory == 100 + 400 * IDS + 4 * 64 * 24
+    assert found["report"].memory == 100 + 400 * (IDS + 440)
+    # 400 images are fewer than the 20 of each of 64 components; all 300 train images are learnt.
+    assert found["label"].memory == 100 + 400 * IDS + 400 * 10 * 4
+    assert found["robustness"].memory == 100 + 400 * IDS + 300 * (4 * 12 + 2 * 6 * 4)
     assert found["train_sae"].memory == 100 + 400 * IDS + 400 * 10 * 4 + state
     assert found["encode"].memory == 100 + 400 * IDS + state // 4
     some = params.audit(AUDIT)

@@ -67,9 +67,22 @@ def test_summary_counts_in_words() -> None:
     )
     said = statistics.summary(COUNTS, ["spurious", "typography"], 2)
     assert said.startswith(
-        "Two of three findings held up on images not used to find them and with a dictionary from "
-        "others: one case of surroundings taken for the object and one written word. Behind them "
-        "are 40 flags"
+        "Two of three findings held up on images not used to find them, and a dictionary trained "
+        "on other images finds them again: one case of surroundings taken for the object and one "
+        "written word. Behind them are 40 flags"
+    )
+
+
+def test_summary_says_what_it_is_held_against() -> None:
+    none = COUNTS | {"confirmed": 0}
+    said = statistics.summary(none, [], 1)
+    assert said.startswith(
+        "None of three findings held up on images not used to find them and with a dictionary "
+        "trained on other images. "
+    )
+    alone = statistics.summary(COUNTS, ["typography"], 0)
+    assert alone.startswith(
+        "Two of three findings held up on images not used to find them: one written word. "
     )
 
 
