@@ -1,0 +1,1 @@
+"""Whether a GPU gives the CPU's results, and how near its limit it works."""
