@@ -55,7 +55,7 @@ def test_every_stage_runs_on_what_is_invented(ran, tmp_path, capsys):
     assert read_json(audit / "concepts" / "metrics.json")["concepts"]["components"] > 20
     said = capsys.readouterr().out
     assert "| 780 | train_sae |" in said
-    assert "of 1 planted are confirmed" in said
+    assert "of 1 planted hold on validation images" in said
     first = (folder / "data" / "embeddings").stat().st_mtime
     ran("--sizes", "780", "520", "--stages", "train_sae", "encode")
     said = capsys.readouterr().out

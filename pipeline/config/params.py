@@ -262,8 +262,14 @@ def _explain(path: Path, raw: object, problem: dict[str, Any]) -> str:
     return f"{path}: {key or 'params'}{shown}: {problem['msg']}"
 
 
-def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
-    """The line to add for a key that is missing, where the catalog has a value for it."""
+def _remedy(path: Path, raw: Any, location: tuple[str | int, ...]) -> str:
+    """The line to add for a key that is missing, where the catalog has a value for it.
+
+    Args:
+        path: of the settings, with the catalog beside it.
+        raw: what it holds.
+        location: of the key, with numbers for items of lists.
+    """
     section, *name_and_keys = location
     if location == ("engine",):
         return ": add the line\n  engine: local"
@@ -273,7 +279,7 @@ def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
     try:
         catalog = read_catalog(path.with_name(CATALOG.name))
         value: Any = (
-            default_dataset(catalog, name)
+            default_dataset(catalog, str(name))
             if section == "datasets"
             else default_embeddings(catalog)
             if section == "embeddings"
@@ -284,4 +290,4 @@ def _remedy(path: Path, raw: Any, location: tuple[str, ...]) -> str:
     except (ConfigError, LookupError, TypeError):
         return ""
     line = yaml.safe_dump({keys[-1]: value}, default_flow_style=True, sort_keys=False, width=10**6)
-    return f": add to {'.'.join(location[:-1])} the line\n  {line.strip()[1:-1]}"
+    return f": add to {'.'.join(map(str, location[:-1]))} the line\n  {line.strip()[1:-1]}"

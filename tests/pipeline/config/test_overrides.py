@@ -150,6 +150,12 @@ def test_a_missing_key_says_the_line_to_add_and_with_it_the_file_loads(here, lin
     assert str(caught.value).endswith(said)
 
 
+def test_a_key_that_an_item_of_a_list_lacks_is_named_by_its_number(here):
+    with_text(here, "    - {metric: robustness.both.spurious_auc, ", "    - {")
+    with pytest.raises(ConfigError, match=r"gate.metrics.1.metric is missing$"):
+        load_params()
+
+
 def test_the_line_for_a_missing_key_is_the_catalogs_for_that_dataset(here):
     main(["add", "b32", "--dataset", "imagenet", "--model", "vit-b-32-laion400m"])
     with_text(here, "      components: 30000\n", "")
