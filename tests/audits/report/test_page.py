@@ -251,6 +251,20 @@ def card(html: str, finding_id: str) -> str:
     return unescape(html[start : html.index("</article>", start)])
 
 
+def test_a_card_says_what_a_finding_lacks(report: Render) -> None:
+    alone = "No dictionary that has learnt from other images finds it again, so take it as a hint."
+    html = (report() / "report.html").read_text()
+    assert alone in card(html, "f-0007") and "not confirmed" in card(html, "f-0007")
+    assert "as a hint" not in card(html, "f-0001") + card(html, "f-0003")
+    path = Path("data/audits") / AUDIT / "review" / "findings.csv"
+    write_table(path, pd.read_csv(path).assign(held=False, confirmed=False))
+    write_report(AUDIT, settings(Path()), seed=7)
+    html = (Path("reports") / AUDIT / "report.html").read_text()
+    for finding_id in ("f-0001", "f-0003", "f-0007"):
+        assert "On fresh images this did not repeat" in card(html, finding_id)
+    assert alone not in html
+
+
 def test_a_card_says_whose_verdict_and_mode_it_has(report: Render) -> None:
     html = (report() / "report.html").read_text()
     mine = unlinked(card(html, "f-0001"))
