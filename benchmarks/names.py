@@ -10,8 +10,10 @@ in any case; for a written one also where it is "writing".
 
 Prints the share of right names, among all of these and among those whose name fits, and the wrong
 ones; beside it the share that is right where a component is called by the class it tells best
-(`audits.concepts.classes`). Reads manifest, codes, labels and components only, so that the results
-of older versions will do; what they lack is left out.
+(`audits.concepts.classes`), and by --truth how many of the components on whose top images words are
+written are found by the probe of words, by what fires them on neutral grounds and by the direction
+in which words move x. Reads manifest, codes, labels and tables of components only, so that the
+results of older versions will do; what they lack is left out.
 """
 
 import argparse
@@ -30,6 +32,8 @@ from pipeline.attribution.relevance import Codes, activations
 from pipeline.sae.codes import read_codes
 
 TELLS = 0.95
+ANSWERS = 0.9
+"""AUROC from which on the probe says that a component answers to writing (`probe.answer`)."""
 WRITTEN = "typography"
 NOTHING = pd.DataFrame(columns=["image_id", "class", "mode"])
 """The truth where nothing is planted."""
@@ -101,6 +105,25 @@ def share(table: pd.DataFrame) -> str:
     return f"{table['right'].sum()} of {len(table)} named right = {table['right'].mean():.3f}"
 
 
+def probed(labels: pd.DataFrame, truth: pd.DataFrame, answer: pd.Series) -> str:
+    """How many components the probe of words finds of those that writing fires, and of the others.
+
+    Writing fires a component where it is on more than half of its top images.
+
+    Args:
+        labels: component and top_images of the components with a name.
+        truth: image_id and mode of what is planted.
+        answer: of the probe, for each component, an AUROC.
+    """
+    written = set(truth.loc[truth["mode"] == WRITTEN, "image_id"])
+    fires = np.array([np.mean([i in written for i in ids]) > 0.5 for ids in labels["top_images"]])
+    found = (answer.reindex(labels["component"]) >= ANSWERS).to_numpy()
+    return (
+        f"{(found & fires).sum()} of {fires.sum()} that writing fires, "
+        f"{(found & ~fires).sum()} of {(~fires).sum()} others"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -121,6 +144,8 @@ def main() -> None:
         classes = read_json(manifest / "classes.json")
         path = layout.audit(args.audit, "concepts") / "components.parquet"
         about = read_table(path) if path.exists() else pd.DataFrame()
+        path = layout.audit(args.audit, "probe") / "components.parquet"
+        answers = read_table(path) if path.exists() else pd.DataFrame()
     held_out = (images["split"] == "val").to_numpy(dtype=bool)
     called, right, shown = things(images[held_out], classes, truth)
     kept = Codes(*(part[torch.tensor(held_out)] for part in codes))
@@ -131,6 +156,14 @@ def main() -> None:
     of_class = ~table["thing"].str.endswith(" written")
     print(f"tell a class:     {share(table[of_class])}")
     print(f"tell its writing: {share(table[~of_class])}")
+    named = labels[labels["label"].notna()]
+    for said, column, of in (
+        ("answer to words", "writing", answers),
+        ("written images", "written", about),
+    ):
+        if args.truth and column in of:
+            found = of.set_index("component")[column]
+            print(f"{said + ':':<17} {probed(named, truth, found)}")
     if "class" in about:
         short = {entry["label"]: entry["short"] for entry in classes}
         about["label"] = about["class"].map(short)

@@ -106,8 +106,10 @@ def _faithfulness(size: Size) -> float:
 
 
 def _concepts(size: Size) -> float:
-    """Covariance of x and its axes in double precision, and all atoms with each other."""
-    return 2 * 2 * (2 * size.train * WIDTH**2) + 2 * WIDTH * size.components**2
+    """Covariance of x and its axes in double precision, all atoms with each other, and each
+    activation times its image's embedding."""
+    axes = 2 * 2 * (2 * size.train * WIDTH**2)
+    return axes + 2 * WIDTH * size.components**2 + 2 * size.train * size.k * PROJECTED
 
 
 STAGES = {

@@ -191,3 +191,11 @@ class TestNames:
         assert table["thing"].to_dict() == {0: "cricket_bat", 2: "cricket_bat written", 3: "moon"}
         assert table["right"].to_dict() == {0: True, 2: True, 3: False}
         assert names.share(table) == "2 of 3 named right = 0.667"
+
+    def test_a_component_that_writing_fires_has_it_on_most_top_images(self):
+        labels = pd.DataFrame(
+            {"component": [4, 2, 7], "top_images": [["f", "f", "a"], ["f", "a"], ["a", "b"]]}
+        )
+        answer = pd.Series({2: 0.95, 4: 0.9, 7: 0.1})
+        said = names.probed(labels, self.truth, answer)
+        assert said == "1 of 1 that writing fires, 1 of 2 others"

@@ -11,7 +11,7 @@ EXAMPLES = {
     "pipeline.labels.clarity": ["clarity", "polysemanticity"],
     "pipeline.sae.health": ["density"],
     "audits.auroc": ["auroc"],
-    "audits.concepts.hidden": ["correlation"],
+    "audits.concepts.interpretability": ["correlation"],
     "audits.robustness.averages": ["average"],
     "audits.robustness.separability": ["separability"],
 }

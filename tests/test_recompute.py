@@ -93,7 +93,7 @@ def test_the_note_on_a_model_is_for_those_who_show_it(changing):
 
 def test_a_term_of_the_vocabulary_embeds_no_image(changing):
     with (changing / "vocabularies/dermoscopy.csv").open("a", encoding="utf-8") as file:
-        file.write("a red stain,\n")
+        file.write("a red stain,,\n")
     done = worked(changing, "compare@lesions")
     assert done & COSTLY == {"embed_concepts"}
     assert {"label", "failures"} <= done

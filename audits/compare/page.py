@@ -193,7 +193,7 @@ def _rows(
     ]
 
 
-def _interval(figures: Mapping[str, charts.Number] | None, kind: str) -> charts.Interval | None:
+def _interval(figures: Mapping[str, float] | None, kind: str) -> charts.Interval | None:
     if figures is None:
         return None
     value = figures[f"{kind}_auc"]

@@ -1,71 +1,76 @@
 """Audit `concepts`: components that no term of the vocabulary describes, and what all are like."""
 
 import pandas as pd
-import torch
 
-from audits.concepts.classes import Coded, tell_classes
-from audits.concepts.components import about_components
-from audits.concepts.hidden import (
-    BLOCK,
-    STRONGEST,
-    bases,
-    check_named,
-    hidden_concepts,
-    numbered,
-    summarise,
-    unique_labels,
-)
+from audits.concepts.bases import bases, judged, numbered
+from audits.concepts.hidden import hidden_concepts, most_relevant, thresholds
 from audits.concepts.names import summarise_names
+from audits.concepts.summary import check_named, named_limits, summarise
+from audits.concepts.table import table_of_components
 from audits.inputs import Inputs, load_inputs
 from pipeline import layout
-from pipeline.artifacts.gaps import DoesNotApply, Gaps
+from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import read_table, write_table
-from pipeline.attribution.relevance import blocks
-from pipeline.labels.label import read_labeler_embeddings, read_vocabulary_embeddings
-from pipeline.labels.tops import top_images
-from pipeline.sae.halves import half
-
-
-def told_classes(inputs: Inputs, seed: int) -> pd.DataFrame:
-    """`tell_classes` by half of the train images, measured on the other; none without halves."""
-    try:
-        halves = [torch.from_numpy(half(inputs.images, seed, number)) for number in (1, 2)]
-    except DoesNotApply:
-        halves = [torch.zeros(len(inputs.images), dtype=torch.bool)] * 2
-    chosen, measured = (Coded(inputs.codes, mask, inputs.class_index) for mask in halves)
-    return tell_classes(chosen, measured, len(inputs.atoms), inputs.classes["label"])
+from pipeline.labels.label import (
+    Vocabulary,
+    read_labeler_embeddings,
+    read_vocabulary_embeddings,
+)
 
 
 def main() -> None:
-    """Find an audit's hidden concepts and compare the SAE's terms with other bases'."""
+    """Find an audit's hidden concepts, and measure how interpretable components are."""
     name, params = begin(__doc__)
     audit = params.audit(name)
     inputs = load_inputs(params, name)
-    train = inputs.split("train")
-    labels = read_table(layout.labels(name))
-    labeler = layout.concepts_embeddings(audit.dataset)
-    vocabulary = read_vocabulary_embeddings(labeler / "vocabulary.parquet")
+    labels = read_table(layout.labels(name)).sort_values("component", ignore_index=True)
+    reference = read_table(
+        layout.reference(name) / "reference.parquet", ["class", "component", "mean"]
+    )
+    vocabulary = read_vocabulary_embeddings(
+        layout.concepts_embeddings(audit.dataset) / "vocabulary.parquet"
+    )
     gaps = Gaps()
-    needed = audit.label.top_images
+    needed, train = audit.label.top_images, inputs.split("train")
     gaps.measured("concepts", lambda: check_named(labels, needed, int(train.sum())))
-    rows_of = gaps.measured("concepts.bases", lambda: bases(inputs.x, train, needed)) or {}
-    ids = inputs.images["image_id"].to_numpy()
-    unique = {
-        basis: unique_labels(rows, read_labeler_embeddings(labeler, ids[shown]), vocabulary)
-        for basis, (rows, shown) in ((basis, numbered(rows)) for basis, rows in rows_of.items())
-    }
-    count = min(STRONGEST, needed)
-    parts = ((inputs.coded(rows), train[rows]) for rows in blocks(len(train), BLOCK))
-    strongest = top_images(parts, audit.sae.components, count).activation
-    hidden = hidden_concepts(labels, audit.concepts)
-    metrics = summarise(labels, hidden, strongest.mean(dim=1).numpy(), unique, gaps)
+    direction = read_table(layout.audit(name, "probe") / "direction.parquet")["writing"].to_numpy()
+    components = table_of_components(inputs, audit.dataset, labels, direction, params.seed)
+    named = labels.join(most_relevant(reference, audit.concepts.classes), on="component")
+    named = named[named["label"].notna()]
+    limits = thresholds(named, audit.concepts)
+    hidden = hidden_concepts(named, audit.concepts, limits)
+    others = gaps.measured(
+        "concepts.bases", lambda: other_bases(inputs, audit.dataset, needed, vocabulary)
+    )
+    metrics = summarise(
+        labels.merge(components, on="component", suffixes=("", "_bins")),
+        hidden,
+        named_limits(limits, audit.concepts.by) if len(named) else None,
+        others or {},
+        audit.probe.answer,
+        gaps,
+    )
     metrics["names"] = summarise_names(labels, gaps)
     folder = layout.audit(name, "concepts")
     write_table(folder / "hidden.csv", hidden)
-    about = about_components(inputs.codes, train, inputs.atoms)
-    write_table(folder / "components.parquet", about.join(told_classes(inputs, params.seed)))
+    write_table(folder / "components.parquet", components)
+    empty = pd.DataFrame({"basis": [], "label": [], "clarity": []})
+    tables = [table.assign(basis=basis) for basis, table in (others or {}).items()]
+    write_table(folder / "bases.parquet", pd.concat([*tables]) if tables else empty)
     gaps.write_metrics(folder / "metrics.json", {"concepts": metrics})
+
+
+def other_bases(
+    inputs: Inputs, dataset: str, count: int, vocabulary: Vocabulary
+) -> dict[str, pd.DataFrame]:
+    """Labels and clarity of principal axes and neurons, see `bases` and `judged`."""
+    folder, ids = layout.concepts_embeddings(dataset), inputs.images["image_id"].to_numpy()
+    found = {}
+    for basis, rows in bases(inputs.x, inputs.split("train"), count).items():
+        places, shown = numbered(rows)
+        found[basis] = judged(places, read_labeler_embeddings(folder, ids[shown]), vocabulary)
+    return found
 
 
 if __name__ == "__main__":

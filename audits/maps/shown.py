@@ -27,16 +27,15 @@ def pairs(
     Args:
         findings: component, held and example_ids of the audit `failures`.
         candidates: component and top_images of the audit `shortcut`.
-        hidden: component, group, mean_top20 and top_images of the audit `concepts`.
+        hidden: component, group and top_images of the audit `concepts`, the strongest first.
         packed: pictures of the page of components, of which those come first that are looked at
             first.
         gallery: images of a component that the report shows.
         most: pairs at most.
     """
-    strongest = hidden.sort_values(["mean_top20", "component"], ascending=[False, True])
     tables = (
         candidates[["component", "top_images"]],
-        strongest.groupby("group").head(A_GROUP)[["component", "top_images"]],
+        hidden.groupby("group").head(A_GROUP)[["component", "top_images"]],
         findings.sort_values("held", ascending=False, kind="stable")[["component", "example_ids"]],
     )
     found = dict.fromkeys(pair for table in tables for pair in _pairs(table, gallery))

@@ -224,18 +224,18 @@ def shortcut_components(sources: Sources, gallery: Gallery, count: int) -> list[
 
 def hidden_groups(sources: Sources, gallery: Gallery, count: int) -> list[dict[str, Any]]:
     """Hidden concepts by clarity group, the strongest of each with their top images."""
-    table = sources.hidden.sort_values(
-        ["mean_top20", "component"], ascending=[False, True], kind="stable"
-    )
-    order = table.groupby("group")["clarity"].mean().sort_values(ascending=False)
+    table = sources.hidden
     named = sources.labels.set_index("component")
     groups = []
-    for group in order.index:
+    for group in wording.CLARITY:
         rows = _records(table[table["group"] == group])
+        if not rows:
+            continue
         shown = [
             {
                 **row,
                 "worth": names.worth(named.loc[row["component"]].to_dict()),
+                "matters_for": sources.short(row["class"]) if row["class"] else "",
                 "images": gallery.images(row["top_images"], count, row["component"]),
             }
             for row in rows[:CONCEPTS_A_GROUP]

@@ -15,6 +15,7 @@ from audits.report.numbers import Numbers, known
 from audits.report.sections import gaps, names, planted, review, robustness, statistics
 from audits.report.sections.faithfulness import faithfulness
 from audits.report.sections.health import health
+from audits.report.sections.interpretability import interpretability
 from audits.report.sections.pixels import pixels
 from audits.report.sections.shortcut import shortcut
 from audits.report.sources import Settings, Sources
@@ -112,6 +113,7 @@ def context(sources: Sources, settings: Settings, gallery: Gallery) -> dict[str,
         "ablation": metrics.get("faithfulness", {}).get("ablation_correlation", {}),
         "hidden": hidden,
         "names": names.sentences(metrics["concepts"]),
+        "interpretability": interpretability(sources),
         "health": health(sources, settings.k),
         "plants": planted.plants(sources),
         "excluded": sources.dataset["excluded"],

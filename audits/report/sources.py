@@ -31,7 +31,8 @@ LABELS = (
 )
 ABOUT = (
     *("component", "largest", "activations", "neighbours", "cosines"),
-    *("class", "class_auroc"),
+    *("class", "class_auroc", "mean_top5", "mean_activation", "firing_rate"),
+    *("redundancy", "monosemanticity", "written"),
 )
 WRITING = ("component", "writing")
 RELEVANCE = ("class", "component", "mean")
@@ -65,7 +66,11 @@ GONE = ("finding_id", "class", "verdict", "mode", "note")
 LEFT_OUT = ("finding_id", "reason")
 FORMS = ("finding_id", "mode", "form", "distractors", "spurious_auc", "valid_auc")
 STEPS = ("protocol", "method", "step", "y", "sem")
-HIDDEN = ("component", "label", "alignment", "clarity", "group", "mean_top20", "top_images")
+HIDDEN = (
+    *("component", "label", "alignment", "clarity", "group", "mean_top20", "relevance", "class"),
+    "top_images",
+)
+BASES = ("basis", "label", "clarity")
 COMPONENTS = (
     *("component", "label", "kind", "rank", "suspect", "called", "share", "top_images"),
     *("mean_relevance", "imbalance", "colour", "colour_statistic", "answer", "answer_shift"),
@@ -194,6 +199,9 @@ class Sources:
     faithfulness: pd.DataFrame
     """One row a (protocol, method, step)."""
     hidden: pd.DataFrame
+    """The strongest first."""
+    bases: pd.DataFrame
+    """One row a principal axis or neuron: its label and how clear it is."""
     components: pd.DataFrame
     """Candidates for a shortcut of the linear classifier, by rank."""
     shifts: pd.DataFrame
@@ -257,7 +265,7 @@ def input_paths(audit: str, settings: Settings) -> dict[Path, str]:
         "review": ["findings.csv", "evidence.json", "gone.csv"],
         "robustness": ["findings.csv", "left_out.csv"],
         "faithfulness": ["curves.csv"],
-        "concepts": ["hidden.csv", "components.parquet"],
+        "concepts": ["hidden.csv", "components.parquet", "bases.parquet"],
         "shortcut": [
             *("components.csv", "shifts.csv", "remedies.csv", "sweep.csv"),
             *("subgroups.csv", "calibration.csv"),
@@ -312,6 +320,7 @@ def read_sources(audit: str, settings: Settings) -> Sources:
         writing=table("probe", "components.parquet", WRITING),
         relevance=read_columns(layout.reference(audit) / "reference.parquet", RELEVANCE),
         hidden=table("concepts", "hidden.csv", HIDDEN),
+        bases=table("concepts", "bases.parquet", BASES),
         components=table("shortcut", "components.csv", COMPONENTS),
         shifts=table("shortcut", "shifts.csv", SHIFTS),
         remedies=table("shortcut", "remedies.csv", REMEDIES),

@@ -1,8 +1,9 @@
 """`params.yaml`, parsed once into frozen models.
 
 An unknown key, a contradiction or an impossible value raises ConfigError, which names the key,
-the value and what is allowed. Fields have no defaults, but for what may be null in a model: what
-runs is what `params.yaml` says, so that DVC sees every change.
+the value and what is allowed. Fields have no defaults, but for what may be null in a model and
+thresholds of which one is given: what runs is what `params.yaml` says, so that DVC sees every
+change.
 """
 
 from pipeline.config.audits import (

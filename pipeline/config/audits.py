@@ -7,6 +7,10 @@ from pydantic import Field, model_validator
 
 from pipeline.config.base import Count, Fraction, Name, Positive, Section
 
+STRONG = ("activation", "activation_quantile", "relevance", "relevance_quantile")
+WEAK = ("alignment", "alignment_quantile")
+"""Keys of `ConceptsConfig` of which one is given."""
+
 
 class SaeConfig(Section):
     """The sparse autoencoder and its training (paper, Sec. 3.1 and App. A)."""
@@ -107,12 +111,44 @@ class LabelConfig(Section):
 
 
 class ConceptsConfig(Section):
-    """Hidden concepts: strong components with a weak label (paper, Eq. 7)."""
+    """Hidden concepts: strong components with a weak label (paper, Eq. 7).
 
-    activation_quantile: Fraction
-    """τ_act as a quantile over components of the mean top activation."""
-    alignment_quantile: Fraction
-    """τ_align as a quantile over components of the best alignment."""
+    One of the first four keys says what is strong, and one of the next two what is weak; the others
+    are left out. Quantiles are over the components that have a label.
+    """
+
+    activation: Positive | None = None
+    """τ_act, of the mean activation of a component's top images (the paper's is 3.0)."""
+    activation_quantile: Fraction | None = None
+    """τ_act as a quantile."""
+    relevance: float | None = None
+    """τ_rel, of a component's mean relevance for a class's prompt on the class's own train images,
+    the largest over classes, in units of the output."""
+    relevance_quantile: Fraction | None = None
+    """τ_rel as a quantile."""
+    alignment: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """τ_align, of the best alignment."""
+    alignment_quantile: Fraction | None = None
+    """τ_align as a quantile."""
+    classes: Annotated[list[str], Field(min_length=1)] | None = None
+    """Labels of the classes whose prompts relevance is for; all where it is left out."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ConceptsConfig":
+        for keys in (STRONG, WEAK):
+            given = [key for key in keys if getattr(self, key) is not None]
+            if len(given) != 1:
+                raise ValueError(
+                    f"{' and '.join(given) or 'none'} of {', '.join(keys)} "
+                    f"{'are' if given else 'is'} given: give one of them"
+                )
+        return self
+
+    @property
+    def by(self) -> Literal["activation", "relevance"]:
+        """What a component has to be strong by."""
+        activation = self.activation is not None or self.activation_quantile is not None
+        return "activation" if activation else "relevance"
 
 
 class ProbeConfig(Section):

@@ -37,6 +37,11 @@ MEASURES = {
     "polysemanticity": Measure(
         "Polysemanticity", "how far its top images fall into two groups: 0 one, 1 two unrelated"
     ),
+    "monosemanticity": Measure(
+        "Monosemanticity",
+        "how alike all train images are that fire it, by how strongly they do: 1 the same, 0 "
+        "unrelated",
+    ),
     "stability": Measure(
         "Stability",
         "cosine with its match in dictionaries of other seeds: 1 the same, 0 not found again",
@@ -44,10 +49,17 @@ MEASURES = {
     "redundancy": Measure("Redundancy", "cosine with the component that is nearest to it"),
     "images": Measure("Images", "train images that fire it"),
     "strength": Measure("Strength", "mean activation of the top images that name it"),
+    "strongest": Measure("Strength of the strongest", "mean activation of its 5 strongest images"),
+    "activation": Measure("Activation", "mean over all train images, 0 where it is silent"),
     "relevance": Measure(
         "Relevance",
         "largest mean relevance for a class's name on the class's own images, in units of the "
         "output; below 0 it speaks against the class",
+    ),
+    "written": Measure(
+        "Writing on its images",
+        "AUROC of its top images against all train images, along the direction in which written "
+        "words move the model's embedding: 0.5 is chance",
     ),
     "writing": Measure(
         "Answer to writing", "AUROC of its activation for pictures of words: 0.5 is chance"
@@ -75,16 +87,19 @@ def columns(sources: Sources) -> pd.DataFrame:
     def of(other: pd.DataFrame, column: str) -> pd.Series:
         return component.map(other.drop_duplicates("component").set_index("component")[column])
 
-    near = of(sources.about, "cosines")
     plain = sources.plain.sort_values("answer", ascending=False, kind="stable")
     measures: dict[str, Any] = {
         "class_auroc": of(sources.about, "class_auroc"),
         "margin": [_first(margins) for margins in table["margins"]],
+        "monosemanticity": of(sources.about, "monosemanticity"),
         "stability": of(sources.stability, "stability"),
-        "redundancy": [_first(cosines) for cosines in near],
+        "redundancy": of(sources.about, "redundancy"),
         "images": table["activations"],
         "strength": table["mean_top20"],
+        "strongest": of(sources.about, "mean_top5"),
+        "activation": of(sources.about, "mean_activation"),
         "relevance": of(strongest(sources.relevance, 1), "mean"),
+        "written": of(sources.about, "written"),
         "writing": of(sources.writing, "writing"),
         "plain": of(plain, "answer"),
         "share": of(sources.components, "share"),

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 SAID = {
     "accuracy": "Accuracy does not apply",
     "concepts": "Hidden concepts do not apply",
-    "concepts.bases": "A comparison with the labels of other bases does not apply",
+    "concepts.bases": "A comparison with other bases does not apply",
+    "concepts.clarity_correlation": "A correlation of clarity does not apply",
     "concepts.clarity_activation_correlation": "The correlation of clarity and activation does not "
     "apply",
     "concepts.names": "What the names of components are worth on further images is not measured",
@@ -30,14 +31,18 @@ SAID = {
 """Figure → what the report says of its absence; one that is not here is said as its first part."""
 SECTIONS = {
     "accuracy": "robustness",
+    "concepts.bases": "interpretability",
+    "concepts.clarity_activation_correlation": "interpretability",
+    "concepts.clarity_correlation": "interpretability",
     "maps": "failures",
     "stability": "sae",
 }
-"""First part of a figure → the section that shows it, where that has another name."""
+"""Figure, or the first parts of it → the section that shows it, where that has another name."""
 TITLES = {
     "concepts": "hidden concepts",
     "failures": "failures",
     "faithfulness": "faithfulness",
+    "interpretability": "interpretability",
     "planted": "planted truth",
     "robustness": "prompts",
     "sae": "health of the autoencoder",
@@ -57,8 +62,9 @@ def gaps(reasons: Mapping[str, str]) -> dict[str, list[str]]:
     """Section → a sentence for each figure that is absent from it; all sections are there."""
     found: dict[str, list[str]] = {section: [] for section in TITLES}
     for figure, reason in reasons.items():
-        first = figure.partition(".")[0]
-        found[SECTIONS.get(first, first)].append(sentence(figure, reason))
+        first, above = figure.partition(".")[0], figure.rpartition(".")[0]
+        own = [SECTIONS[part] for part in (figure, above, first) if part in SECTIONS]
+        found[[*own, first][0]].append(sentence(figure, reason))
     return found
 
 

@@ -14,7 +14,6 @@ HIDDEN = pd.DataFrame(
     {
         "component": range(10, 18),
         "group": ["high"] * 8,
-        "mean_top20": [1.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0],
         "top_images": [f"h{at} i j" for at in range(8)],
     }
 )
@@ -23,8 +22,8 @@ PAGE = [Sheet([7, 1], [["b", "g"], ["x", "y", "z"]]), Sheet([2], [["x"]])]
 
 def test_candidates_then_hidden_concepts_then_confirmed_findings():
     found = shown.pairs(FINDINGS, CANDIDATES, HIDDEN, [], 2, 99)
-    assert found[:3] == [("b", 7), ("f", 7), ("h1", 11)]
-    assert ("h0", 10) not in found  # the weakest but one of eight
+    assert found[:3] == [("b", 7), ("f", 7), ("h0", 10)]
+    assert ("h6", 16) not in found  # the strongest come first
     assert found[-3:] == [("d", 7), ("a", 4), ("b", 4)]
     assert len(found) == len(set(found)) == 2 + 6 * 2 + 3
 

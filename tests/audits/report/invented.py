@@ -294,18 +294,25 @@ def _faithfulness(folder: Path) -> None:
 def _concepts(folder: Path) -> None:
     concepts = {
         "components": 60,
+        "left_out": 4,
         "hidden": 2,
+        "threshold": {"activation": 4.5, "alignment": 0.06},
+        "clarity": {"sae": 0.55, "pca": 0.12, "neuron": 0.31},
+        "monosemanticity": 0.42,
+        "written": 3,
         "clarity_activation_correlation": 0.7,
+        "clarity_correlation": {"log_mean_activation": 0.2, "log_firing_rate": -0.1},
         "unique_labels": {"sae": 40, "pca": 9, "neuron": 11},
         "names": {"measured": 58, "auroc": 0.91, "chance": 0.8, "fit": 51, "none_fits": 7}
         | {"halves": 56, "survive": 0.75},
     }
     write_json(folder / "metrics.json", {"concepts": concepts})
-    columns = ["component", "label", "alignment", "clarity", "group", "mean_top20", "top_images"]
+    columns = ["component", "label", "alignment", "clarity", "group", "mean_top20"]
+    columns += ["relevance", "class", "top_images"]
     ids = " ".join(image_ids("club"))
     rows: list[tuple[Any, ...]] = [
-        (8, "stick", 0.05, 0.3, "low", 6.0, ids),
-        (9, "wing", 0.04, 0.8, "high", 5.0, ids),
+        (8, "stick", 0.05, 0.3, "low", 6.0, 0.02, "bat", ids),
+        (9, "wing", 0.04, 0.8, "high", 5.0, None, None, ids),
     ]
     write_table(folder / "hidden.csv", pd.DataFrame(rows, columns=columns))
     components = pd.DataFrame({"component": [12, 31], "largest": [8.0, 2.5]})
@@ -315,7 +322,12 @@ def _concepts(folder: Path) -> None:
         [[0.75, 0.5], [0.75, 0.25]],
     )
     components["class"], components["class_auroc"] = ["club", None], [0.97, np.nan]
+    components["mean_top5"], components["mean_activation"] = [7.5, 2.0], [0.4, 0.05]
+    components["firing_rate"], components["redundancy"] = [0.05, 0.025], [0.75, 0.75]
+    components["monosemanticity"], components["written"] = [0.6, np.nan], [0.95, np.nan]
     write_table(folder / "components.parquet", components)
+    bases = pd.DataFrame({"basis": ["pca", "pca", "neuron"], "clarity": [0.1, 0.2, 0.4]})
+    write_table(folder / "bases.parquet", bases.assign(label="club"))
 
 
 def _maps(folder: Path, rows: list[tuple[Any, ...]]) -> None:

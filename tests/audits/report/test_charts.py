@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from audits.report import charts
@@ -92,3 +93,39 @@ def test_course_shades_cells_and_ends_in_bars() -> None:
     assert [text for text in ("4", "5", "6") if f">{text}</text>" in svg] == ["4", "5", "6"]
     with pytest.raises(ValueError, match="no counts"):
         charts.course([(1, [charts.Bin(0, 1, 0)])], "T", "epoch", [])
+
+
+def test_a_cloud_has_a_cell_where_there_are_points() -> None:
+    x, y = np.array([0.0, 0.0, 0.0, 10.0]), np.array([0.0, 0.0, 1.0, 0.5])
+    svg = charts.cloud(x, y, "T", ("across", "up"), [(-1, "out"), (5, "five")])
+    cells = re.findall(
+        r'<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" fill="([^"]+)"', svg
+    )
+    (left, low, *_, most), (left_too, high, *_, few), (right, middle, width, height, _) = cells
+    assert left == left_too == "56.0"
+    assert float(right) + float(width) == pytest.approx(440, abs=0.1)
+    # From below: 0 stands on the axis, 1 at the top, a half in the middle.
+    assert float(low) + float(height) == pytest.approx(214, abs=0.2) and float(high) == 22
+    assert float(middle) < 118 <= float(middle) + float(height) + 0.1
+    # Two points in a cell are stronger than one.
+    assert "100.0%" in most and "70.7%" in few
+    assert ">five</text>" in svg and ">out</text>" not in svg
+    assert ">across</text>" in svg and ">up</text>" in svg
+    with pytest.raises(ValueError, match="no points"):
+        charts.cloud(x[:0], y[:0], "T", ("across", "up"))
+
+
+def test_a_cloud_shows_what_is_below_zero_and_takes_one_value() -> None:
+    same = charts.cloud(np.ones(3), np.array([-0.5, 0.0, 1.0]), "T", ("a", "b"))
+    heights = [float(y) for y in re.findall(r'<rect x="56.0" y="([\d.]+)"', same)]
+    assert len(heights) == 3 and min(heights) >= 22
+    assert ">-0.5</text>" in same
+
+
+def test_a_bar_is_as_long_as_its_count() -> None:
+    svg = charts.bars([("many <b>", 1000), ("few", 250), ("none", 0)], "T")
+    widths = [float(width) for width in re.findall(r'width="([\d.]+)"', svg)]
+    assert widths == [270.0, 67.5, 0.0]
+    assert "many &lt;b&gt;" in svg and ">1,000</text>" in svg
+    with pytest.raises(ValueError, match="no counts"):
+        charts.bars([("none", 0)], "T")

@@ -55,7 +55,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     stability = {"seeds": 3, "components": 0}
     leave("stability", {"stability": stability}, {"stability": "none of 64 components fires"})
     leave("faithfulness", {}, {"faithfulness": "no validation image has a label"})
-    concepts = {"components": 0, "hidden": 0, "unique_labels": {"sae": 0}}
+    concepts = {"components": 0, "left_out": 64, "hidden": 0, "unique_labels": {"sae": 0}}
     reasons = {"concepts": "no component has a name", "concepts.bases": "one image has no axes"}
     leave("concepts", {"concepts": concepts}, reasons)
     robustness = {"by_mode": {}, "differences": {}, "findings": 0, "left_out": 0}
@@ -87,6 +87,7 @@ def test_the_report_comes_and_says_what_does_not_apply(bare: Callable[[], Path])
             "The search for failures does not apply, because no class has 2 train images.",
             "Faithfulness does not apply, because no validation image has a label.",
             "Hidden concepts do not apply, because no component has a name.",
+            "A comparison with other bases does not apply, because one image has no axes.",
             "The linear classifier does not apply, because there is 1 class.",
             "Accuracy does not apply, because no image has a label.",
             "The autoencoder's health on fresh images does not apply, because there are no other",

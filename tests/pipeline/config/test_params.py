@@ -39,6 +39,15 @@ def test_the_shipped_params_load():
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=0), "scenes-tiny.sae.k is 0"),
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=4096), "cannot exceed comp"),
         (
+            lambda raw: raw["audits"]["scenes-tiny"]["concepts"].update(relevance=0.01),
+            "concepts: Value error, activation_quantile and relevance of activation, "
+            "activation_quantile, relevance, relevance_quantile are given: give one of them",
+        ),
+        (
+            lambda raw: raw["audits"]["scenes-tiny"]["concepts"].pop("alignment"),
+            "concepts: Value error, none of alignment, alignment_quantile is given: give one",
+        ),
+        (
             lambda raw: raw["audits"]["scenes-tiny"]["failures"].update(peer_deviations=1.0),
             "peer_deviations 1.0 is less than candidate_deviations 1.5",
         ),

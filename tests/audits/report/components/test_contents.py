@@ -43,10 +43,13 @@ def test_measures_are_those_of_the_tables(known: Held) -> None:
     assert of_12["margin"] == 0.0625 and of_12["stability"] == 0.25
     assert of_12["redundancy"] == 0.75 and of_12["writing"] == 0.5
     assert of_12["plain"] == 0.97 and of_12["share"] == 0.061
-    assert of_12["relevance"] == -0.03125
+    assert of_12["relevance"] == -0.03125 and of_12["monosemanticity"] == 0.6
+    assert of_12["strongest"] == 7.5 and of_12["activation"] == 0.4
+    assert of_12["written"] == 0.95
     of_8 = {key: known.values(key)[8] for key in MEASURES}
     assert {key for key, value in of_8.items() if value is None} == {
-        *("class_auroc", "stability", "redundancy", "relevance", "writing", "plain", "share")
+        *("class_auroc", "stability", "redundancy", "relevance", "writing", "plain", "share"),
+        *("monosemanticity", "strongest", "activation", "written"),
     }
 
 
