@@ -68,6 +68,7 @@ OF_A_RUN = (
     'audit concepts scenes-tiny --prompt "a photo of snow" --prompt writing',
     "audit concepts scenes-tiny --image data/raw/scenes/val/bat/00003.jpg --top 3",
     "audit concepts scenes-tiny --prompt bat --json",
+    "audit concepts scenes-tiny --prompt writing --html explanations/writing.html",
     "audit export scenes-tiny --sae exported/scenes-sae",
     "audit export scenes-tiny --fiftyone exported/scenes-findings",
     "audit review NAME --take FILE",

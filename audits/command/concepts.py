@@ -1,11 +1,14 @@
 """`audit concepts`: the components that answer to a text or an image most, and least."""
 
 import argparse
+import sys
 from pathlib import Path
 
+from audits.report.gallery import Gallery
 from audits.search import look
+from audits.search.page import page
 from pipeline.artifacts.stage import set_threads
-from pipeline.artifacts.store import json_text
+from pipeline.artifacts.store import atomic, json_text
 from pipeline.config import load_params
 
 __all__ = ["register"]
@@ -15,6 +18,7 @@ examples:
   audit concepts scenes-tiny --prompt "a photo of snow" --prompt writing
   audit concepts scenes-tiny --image data/raw/scenes/val/bat/00003.jpg --top 3
   audit concepts scenes-tiny --prompt bat --json
+  audit concepts scenes-tiny --prompt writing --html explanations/writing.html
 
 A text is compared with what the images show on which a component fires most, as the dataset's
 labeler sees it; an image goes through the audited model.
@@ -44,6 +48,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--top", type=int, default=5, metavar="N", help="components at either end (%(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "--html", type=Path, metavar="OUT", help="also write a self-contained page with pictures"
+    )
     parser.set_defaults(run=_run, command="concepts")
 
 
@@ -57,6 +64,15 @@ def _run(arguments: argparse.Namespace) -> str:
     answers = [look.look_for_text(library, prompt) for prompt in arguments.prompt or []]
     answers += [look.look_for_image(library, path) for path in arguments.image or []]
     records = [look.record(library, answer, arguments.top) for answer in answers]
+    if arguments.html is not None:
+        config, audited = params.audit(arguments.name).report, library.audited
+        gallery = Gallery(
+            audited.manifest, library.root, audited.reading, audited.names, config.thumbnail
+        )
+        text = page(arguments.name, library, records, gallery, config.gallery)
+        with atomic(arguments.html) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        print(f"wrote {arguments.html}", file=sys.stderr)
     if arguments.json:
         return json_text({"audit": arguments.name, "answers": records})
     return look.table(arguments.name, records, len(library.audited.sae.atoms))

@@ -89,9 +89,14 @@ class Similarity:
         least = np.where(self._images == self.images, self._least, 0).astype(np.float64)
         total = self._total - self.images * least
         squares = self._squares - 2 * least * self._total + self.images * least**2
-        weighted = self._weighted - least[:, None] * self._all
+        # ‖Σ a u − min a Σ u‖², multiplied out so that nothing of the sums' size is made anew.
+        length = (
+            np.einsum("mp,mp->m", self._weighted, self._weighted)
+            - 2 * least * (self._weighted @ self._all)
+            + least**2 * (self._all @ self._all)
+        )
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = (np.square(weighted).sum(axis=1) - squares) / (total**2 - squares)
+            found = (length - squares) / (total**2 - squares)
         # What rounding leaves of the pairs of one image is no pair.
         found[total**2 - squares <= 1e-9 * total**2] = np.nan
         return found

@@ -48,7 +48,7 @@ def table_of_components(
         similarity = similarity or Similarity(m, u.shape[1])
         similarity.add(inputs.codes, rows, u)
     similarity = similarity or Similarity(m, 0)
-    along = torch.tensor(direction)
+    along = torch.tensor(direction, dtype=torch.float32)
     scores = torch.cat([inputs.tokens(rows) @ along for rows in blocks(len(train), BLOCK)]).numpy()
     carried = written(scores, train.numpy(), ids, labels["top_images"])
     named = labels["label"].notna().to_numpy()

@@ -69,7 +69,7 @@ IDS = 400  # bytes of an image's id, labels and group, which every stage holds
 SHOWN = 440  # more of `report`, of what it shows of images
 CELL = {"failures": 24, "concepts": 8, "robustness": 12}
 """Bytes for each class and component, and of `robustness` for each class and image learnt from."""
-SINGLE = 4  # bytes of a number
+SINGLE, DOUBLE = 4, 8  # bytes of a number
 FORMS = 2  # prompt forms with templates, and as many without
 SETTLING = 1.6
 """Passes' worth of work that k-means does, as a multiple of √(tokens a centroid), for the fewer
@@ -253,7 +253,8 @@ def _held(
     return {
         "label": voters * labeler.width * SINGLE,
         "failures": cells * CELL["failures"],
-        "concepts": cells * CELL["concepts"],
+        "concepts": cells * CELL["concepts"]
+        + audit.sae.components * labeler.width * (DOUBLE + 2 * SINGLE),
         "robustness": learnt * (classes * CELL["robustness"] + 2 * projected * SINGLE),
         "report": len(images) * SHOWN,
     }

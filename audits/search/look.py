@@ -33,8 +33,8 @@ activation: before the top k, below 0 where the image speaks against the compone
 it is among the components of the image.""",
 }
 """What is ranked by, and what the table says of it."""
-
-
+COLUMNS = ("fit", "lens", "activation", "active")
+"""Of an answer, where it has them."""
 KNOWN = ("label", "kind", "alignment", "name_auroc", "name_fits", "clarity", "stability")
 """What an answer says of a component."""
 
@@ -172,11 +172,15 @@ def _present(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def asked(answer: dict[str, Any]) -> str:
+    """What was looked for."""
+    return f"text “{answer['prompt']}”" if "prompt" in answer else f"image {answer['image']}"
+
+
 def table(name: str, answers: Sequence[dict[str, Any]], components: int) -> str:
     """Records in columns, for the terminal."""
     lines = [f"audit {name}, {components:,} components"]
     for answer in answers:
-        asked = f"text “{answer['prompt']}”" if "prompt" in answer else f"image {answer['image']}"
         left_out = answer["left_out"]
         without = f"; {left_out:,} fire on too few train images to say" if left_out else ""
         rows = [
@@ -184,7 +188,7 @@ def table(name: str, answers: Sequence[dict[str, Any]], components: int) -> str:
             for side in ("most", "least")
             for at, component in enumerate(answer[side])
         ]
-        lines += ["", f"{asked}, in {answer['seconds']:.2f} s{without}"]
+        lines += ["", f"{asked(answer)}, in {answer['seconds']:.2f} s{without}"]
         lines += [pd.DataFrame(rows).to_string(index=False)] if rows else ["  no component"]
     return "\n".join([*lines, "", SCORES[answers[0]["ranked_by"]]])
 
@@ -192,7 +196,7 @@ def table(name: str, answers: Sequence[dict[str, Any]], components: int) -> str:
 def _row(component: dict[str, Any]) -> dict[str, str]:
     scores: dict[str, str] = {
         key: ("yes" if component[key] else "no") if key == "active" else f"{component[key]:+.3f}"
-        for key in ("fit", "lens", "activation", "active")
+        for key in COLUMNS
         if key in component
     }
     return {

@@ -91,7 +91,7 @@ def figures(concepts: dict[str, Any]) -> list[Figure]:
             "written",
             "components of writing",
             f"{concepts.get('written', 0):,}",
-            "a count; words are written on their top images, by the direction in which words move x",
+            "a count; words are on their top images, by the direction in which words move x",
         ),
         Figure(
             "labels",

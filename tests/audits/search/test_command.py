@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,24 @@ def test_the_table_names_both_ends_of_each_text(audited, capsys):
     assert sides == ["most", "least"] * 2
     assert "1 fire on too few train images to say" in text
     assert "fit: cosine of the text" in text
+
+
+def test_a_page_shows_the_images_of_both_ends_and_loads_nothing(audited, capsys):
+    asked = ["concepts", "a", "--prompt", "bat", "--prompt", "<script>", "--top", "3"]
+    main([*asked, "--html", "pages/found.html"])
+    printed = capsys.readouterr()
+    assert "wrote pages/found.html" in printed.err
+    assert "most" in printed.out
+    html = Path("pages/found.html").read_text(encoding="utf-8")
+    assert "<script" not in html and "&lt;script&gt;" in html
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
+    # Three at either end of two texts; their top images are two, or fewer.
+    assert html.count("<figure>") == 12
+    assert 12 <= html.count('alt="labelled ') <= 24
+    assert html.count("1 component fires on too few train images to say.") == 2
+    main(["concepts", "a", "--image", "raw/n02/10.png", "--html", "pages/found.html"])
+    html = Path("pages/found.html").read_text(encoding="utf-8")
+    assert "activation +" in html and "active ·" in html and "fit" not in html.split("<main>")[1]
 
 
 @pytest.mark.parametrize(
