@@ -49,8 +49,11 @@ def table_of_components(
         similarity.add(inputs.codes, rows, u)
     similarity = similarity or Similarity(m, 0)
     along = torch.tensor(direction, dtype=torch.float32)
-    scores = torch.cat([inputs.tokens(rows) @ along for rows in blocks(len(train), BLOCK)]).numpy()
-    carried = written(scores, train.numpy(), ids, labels["top_images"])
+    # One tensor for all: small ones kept between large ones cut up the heap.
+    scores = torch.empty(len(train))
+    for block in blocks(len(train), BLOCK):
+        scores[block] = inputs.tokens(block) @ along
+    carried = written(scores.numpy(), train.numpy(), ids, labels["top_images"])
     named = labels["label"].notna().to_numpy()
     return table.assign(
         mean_top5=top_images(parts, m, STRONGEST).activation.mean(dim=1).numpy(),
