@@ -67,7 +67,7 @@ def test_a_printed_link_opens_the_report(
     page, said = _opened(browser, links[audit])
     report = page.frame_locator("iframe")
     report.locator(".kicker", has_text=f"Audit {audit}").wait_for(timeout=PATIENCE)
-    assert report.locator("main > section").count() == 10
+    assert report.locator("main > section").count() == 11
     # What a number is opens there, too, and leaves the place.
     number = report.get_by_role("link", name="variance explained")
     number.click()

@@ -55,6 +55,9 @@ def write_many(root: Path) -> Path:
     classes = [f"n{number:08d}" for number in range(CLASSES)]
     about["class"] = np.array(classes)[rng.integers(CLASSES, size=COMPONENTS)]
     about["class_auroc"] = rng.uniform(0.5, 1, COMPONENTS)
+    about["redundancy"] = [cosines[0] for cosines in about["cosines"]]
+    for column in ("mean_top5", "mean_activation", "monosemanticity", "written"):
+        about[column] = rng.uniform(size=COMPONENTS)
     called = distinct_names(
         {"label": one, "name": f"bird {one}", "short": f"bird {one}"} for one in classes
     )
