@@ -107,6 +107,7 @@ PARSED = {
     r"audit (add|check) (birds|imagenet|objects|skin).*": "run within the process in test_commands",
     r"audit versions lesions-tiny (7f|HEAD).*": "needs commits of one's own",
     r"dvc remote add --local -d store …": "typed without --local in the walk",
+    r"dvc (remote add store s3://data|import-url remote://store/birds .*)": "needs a bucket",
     r"dvc gc --all-commits": "asks before it deletes; typed with --force in the walk",
     r"dvc repro --pull": "typed with a target in the walk",
     r"audit diff release .*": "needs the commits that benchmarks.changes makes",
