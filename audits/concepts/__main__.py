@@ -38,7 +38,9 @@ def main() -> None:
     components = table_of_components(inputs, audit.dataset, labels, direction, params.seed)
     named = labels.join(most_relevant(reference, audit.concepts.classes), on="component")
     named = named[named["label"].notna()]
-    limits = thresholds(named, audit.concepts)
+    limits = None
+    if len(named):
+        limits = gaps.measured("concepts.hidden", lambda: thresholds(named, audit.concepts))
     hidden = hidden_concepts(named, audit.concepts, limits)
     others = gaps.measured(
         "concepts.bases", lambda: other_bases(inputs, audit.dataset, needed, vocabulary)
@@ -46,7 +48,7 @@ def main() -> None:
     metrics = summarise(
         labels.merge(components, on="component", suffixes=("", "_bins")),
         hidden,
-        named_limits(limits, audit.concepts.by) if len(named) else None,
+        named_limits(limits, audit.concepts.by) if limits else None,
         others or {},
         audit.probe.answer,
         gaps,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import ConceptsConfig, ConfigError
 
 HIGH_CLARITY, MEDIUM_CLARITY = 0.6, 0.4
@@ -52,10 +53,21 @@ def most_relevant(reference: pd.DataFrame, classes: Sequence[str] | None) -> pd.
 
 
 def thresholds(named: pd.DataFrame, config: ConceptsConfig) -> Thresholds:
-    """The config's thresholds, quantiles of them over the components that have a label."""
+    """The config's thresholds, quantiles of them over the components that have a label.
+
+    Raises:
+        DoesNotApply: none of these has what a quantile is asked of.
+    """
 
     def limit(column: str, value: float | None, quantile: float | None) -> float:
-        return float(named[column].quantile(quantile or 0.0)) if value is None else value
+        if value is not None:
+            return value
+        if named[column].isna().all():
+            raise DoesNotApply(
+                f"of {len(named)} components with a label none has a {column}: no labelled train "
+                "image of the classes that are asked for fires one"
+            )
+        return float(named[column].quantile(quantile or 0.0))
 
     strength = (
         limit("mean_top20", config.activation, config.activation_quantile)
@@ -66,20 +78,22 @@ def thresholds(named: pd.DataFrame, config: ConceptsConfig) -> Thresholds:
 
 
 def hidden_concepts(
-    named: pd.DataFrame, config: ConceptsConfig, limits: Thresholds
+    named: pd.DataFrame, config: ConceptsConfig, limits: Thresholds | None
 ) -> pd.DataFrame:
     """Components with a strong activation, or relevance to a prompt, and a weak label.
 
     Args:
         named: the components that have a label, with relevance and class, see `most_relevant`.
         config: by which of the two a component is strong.
-        limits: both are in.
+        limits: both are in; None where there are none, and nothing is hidden then.
 
     Returns:
         COLUMNS, the strongest first. Group is `high` (clarity 0.6 or more), `medium` (0.4 or more)
         or `low`; top_images are joined by spaces.
     """
     strength = "mean_top20" if config.by == "activation" else "relevance"
+    if limits is None:
+        named, limits = named[:0], Thresholds(0.0, 0.0)
     chosen = (named[strength] >= limits.strength) & (named["alignment"] <= limits.alignment)
     hidden = named[chosen].sort_values([strength, "component"], ascending=[False, True])
     return hidden.assign(

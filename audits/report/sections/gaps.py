@@ -9,6 +9,7 @@ SAID = {
     "concepts.clarity_correlation": "A correlation of clarity does not apply",
     "concepts.clarity_activation_correlation": "The correlation of clarity and activation does not "
     "apply",
+    "concepts.hidden": "Hidden concepts do not apply",
     "concepts.names": "What the names of components are worth on further images is not measured",
     "failures": "The search for failures does not apply",
     "failures.classes": "Not all classes are searched for failures",

@@ -15,6 +15,7 @@ from audits.report.sources import Sources
 
 BASES = {"sae": "Components", "neuron": "Neurons", "pca": "PCA"}
 """What may be compared, the SAE first."""
+OTHERS = {"neuron": "neurons", "pca": "principal axes"}
 CORRELATIONS = {
     "mean_top5": "mean activation of the 5 strongest images",
     "mean_top20": "that of the top images",
@@ -105,9 +106,6 @@ def figures(concepts: dict[str, Any]) -> list[Figure]:
 def _beside(values: dict[str, str]) -> str:
     others = [f"{values[key]} of {name}" for key, name in OTHERS.items() if key in values]
     return f"; {wording.listed(others)}" if others else ""
-
-
-OTHERS = {"neuron": "neurons", "pca": "principal axes"}
 
 
 def _by_basis(clarity: pd.Series, bases: pd.DataFrame) -> list[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from audits.concepts.hidden import (
     most_relevant,
     thresholds,
 )
+from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import ConceptsConfig, ConfigError
 
 HALVES = ConceptsConfig(activation_quantile=0.5, alignment_quantile=0.5)
@@ -69,10 +70,19 @@ def test_thresholds_are_absolute_or_quantiles_of_activation_or_relevance(
     assert found(**keys)["component"].tolist() == expected
 
 
-def test_none_is_hidden_where_none_has_a_label() -> None:
-    nobody = named().iloc[:0]
-    hidden = hidden_concepts(nobody, HALVES, thresholds(nobody, HALVES))
-    assert hidden.empty and hidden.columns.tolist() == COLUMNS
+def test_without_thresholds_none_is_hidden() -> None:
+    for table in (named(), named().iloc[:0]):
+        hidden = hidden_concepts(table, HALVES, None)
+        assert hidden.empty and hidden.columns.tolist() == COLUMNS
+
+
+def test_a_quantile_of_nothing_does_not_apply() -> None:
+    config = ConceptsConfig(relevance_quantile=0.5, alignment=0.1)
+    with pytest.raises(DoesNotApply, match="of 5 components with a label none has a relevance"):
+        thresholds(named().assign(relevance=np.nan), config)
+    # A number needs none to compare with.
+    absolute = ConceptsConfig(relevance=0.5, alignment=0.1)
+    assert thresholds(named().assign(relevance=np.nan), absolute) == Thresholds(0.5, 0.1)
 
 
 def test_clarity_groups_hold_their_lower_ends() -> None:
