@@ -297,6 +297,7 @@ def silent(audit: str, components: int, width: int) -> None:
     written = pd.DataFrame({"component": component, "writing": np.float32(0.5)})
     write_table(probe / "components.parquet", written)
     write_table(probe / "words.parquet", pd.DataFrame({"component": [], "class": [], "answer": []}))
-    direction = pd.DataFrame({"writing": np.full(width, width**-0.5)})
+    anywhere = np.full(width, width**-0.5)
+    direction = pd.DataFrame({"writing": anywhere, "on_pictures": anywhere})
     write_table(probe / "direction.parquet", direction)
     write_json(probe / "metrics.json", {"probe": {"reliability": 0.0}})

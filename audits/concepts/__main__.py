@@ -34,7 +34,8 @@ def main() -> None:
     gaps = Gaps()
     needed, train = audit.label.top_images, inputs.split("train")
     gaps.measured("concepts", lambda: check_named(labels, needed, int(train.sum())))
-    direction = read_table(layout.audit(name, "probe") / "direction.parquet")["writing"].to_numpy()
+    directions = read_table(layout.audit(name, "probe") / "direction.parquet", ["on_pictures"])
+    direction = directions["on_pictures"].to_numpy()
     components = table_of_components(inputs, audit.dataset, labels, direction, params.seed)
     named = labels.join(most_relevant(reference, audit.concepts.classes), on="component")
     named = named[named["label"].notna()]

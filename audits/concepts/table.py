@@ -30,7 +30,7 @@ def table_of_components(
         inputs: of the audit.
         dataset: whose images the labeler has embedded.
         labels: one row a component, by number: label, top_images and activations.
-        direction: in which words that are written on a picture move x (stage `probe`).
+        direction: in which words that are written on pictures move x (stage `probe`).
         seed: of the halves by which classes are told.
 
     Returns:

@@ -20,6 +20,8 @@ from audits.plan.classifiers import (
     taught,
 )
 from audits.plan.samples import Pretraining, Rendering
+from audits.probe.own import PICTURES as OWN_PICTURES
+from audits.probe.own import SHOWN as SHOWN_OWN
 from pipeline.config import AuditConfig, Params, SaeConfig
 from pipeline.embeddings.plan_shifts import sampled
 from pipeline.sae.blocks import POOL_BYTES
@@ -142,6 +144,7 @@ def costs(
     atoms = 2 * sae.components * own.width * 4
     loaded = heavy.seconds + own.load
     with_model = heavy.memory + own.memory
+    written = audit.probe.pictures + SHOWN_OWN * min(OWN_PICTURES, n)
     found: dict[str, Cost] = {
         f"prepare@{audit.dataset}": Cost(
             n, light.seconds + n * rates.opening, n * BYTES["prepare"], None
@@ -158,9 +161,7 @@ def costs(
             n * labeler.width * size,
             heavy.memory + labeler.memory,
         ),
-        "probe": Cost(
-            None, loaded + audit.probe.pictures * (own.forward + own.decode), None, with_model
-        ),
+        "probe": Cost(None, loaded + written * (own.forward + own.decode), None, with_model),
         "train_sae": Cost(
             train,
             light.seconds + (0 if audit.dictionary else one_sae(sae, train, n - train, rates.sae)),

@@ -168,7 +168,10 @@ def answers(codes: Codes, components: int, planned: Plan) -> Answers:
 
 
 def directions(x: Float[Tensor, "n d"], planned: Plan) -> np.ndarray:
-    """From marked and blank pictures to written ones: the difference of means [g, d] by ground."""
+    """From marked and blank pictures to written ones: the difference of means [g, d] by ground.
+
+    A picture of the dataset is a ground, too.
+    """
     values, has_word = x.double().numpy(), planned.word != NO_WORD
     found = []
     for ground in np.unique(planned.ground):

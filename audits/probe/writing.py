@@ -94,12 +94,14 @@ def _faded(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> Image.Ima
     return Image.fromarray(pixels.round().astype(np.uint8))
 
 
-def written(word: str, ground: Ground) -> Image.Image:
-    """The word on the ground."""
-    return _inked(ground, _letters(word, ground))
+def written(word: str, ground: Ground, picture: Image.Image | None = None) -> Image.Image:
+    """The word on the ground, or in its hand on a picture [EDGE, EDGE]."""
+    return _inked(ground, _letters(word, ground), picture)
 
 
-def marked(word: str, ground: Ground, rng: Generator) -> Image.Image:
+def marked(
+    word: str, ground: Ground, rng: Generator, picture: Image.Image | None = None
+) -> Image.Image:
     """Bars and ellipses where the word would be, in its ink, within its extent."""
     box = Image.new("L", _letters(word, ground).size)
     draw = ImageDraw.Draw(box)
@@ -108,7 +110,7 @@ def marked(word: str, ground: Ground, rng: Generator) -> Image.Image:
         y = np.sort(rng.integers(0, box.height, 2))
         shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
         shape((int(x[0]), int(y[0]), int(x[1]) + 1, int(y[1]) + 1), fill=255)
-    return _inked(ground, box)
+    return _inked(ground, box, picture)
 
 
 def writable(word: str) -> bool:
@@ -135,11 +137,11 @@ def _letters(word: str, ground: Ground) -> Image.Image:
     return mask.rotate(ground.tilt, Image.Resampling.BICUBIC, expand=True)
 
 
-def _inked(ground: Ground, mask: Image.Image) -> Image.Image:
-    """What the mask shows, in ink with an outline, on the ground."""
+def _inked(ground: Ground, mask: Image.Image, on: Image.Image | None) -> Image.Image:
+    """What the mask shows, in ink with an outline, on the ground or a picture."""
     around = Image.new("L", (mask.width + 2 * OUTLINE, mask.height + 2 * OUTLINE))
     around.paste(mask, (OUTLINE, OUTLINE))
-    picture = blank(ground)
+    picture = blank(ground) if on is None else on.copy()
     corner = (
         (EDGE - around.width) // 2,
         round(ground.height * EDGE - around.height / 2),
