@@ -7,11 +7,6 @@ change.
 """
 
 from pipeline.config.audits import (
-    COVERED,
-    HUES,
-    STATISTICS,
-    SURROUNDINGS,
-    AcquisitionConfig,
     AuditConfig,
     ConceptsConfig,
     DictionaryConfig,
@@ -25,8 +20,6 @@ from pipeline.config.audits import (
     ReviewConfig,
     RobustnessConfig,
     SaeConfig,
-    Shift,
-    ShortcutConfig,
     StabilityConfig,
 )
 from pipeline.config.base import ConfigError, Count, Fraction, Name, Positive, Section
@@ -50,6 +43,15 @@ from pipeline.config.data import (
 from pipeline.config.gate import BudgetConfig, GateConfig, UnreviewedConfig
 from pipeline.config.params import Params, load_params
 from pipeline.config.samples import LesionsConfig, PretrainConfig, SamplesConfig, ScenesConfig
+from pipeline.config.shortcut import (
+    COVERED,
+    HUES,
+    STATISTICS,
+    SURROUNDINGS,
+    AcquisitionConfig,
+    Shift,
+    ShortcutConfig,
+)
 from pipeline.config.verify import ToleranceConfig, VerifyConfig
 
 __all__ = [

@@ -1,10 +1,8 @@
-"""The page of components as people open it: of a finished run, and of 30,000 components."""
+"""The page of components of a finished run, as people open it."""
 
 import io
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,52 +12,10 @@ from PIL import Image
 from audits.maps.pictures import EDGE
 from audits.maps.veil import opacity, place
 from tests.audits.report.components.held import Held, held
-from tests.audits.report.components.many import COMPONENTS, write_many
+from tests.audits.report.components.looking import NARROW, WIDE, Open, count, one, rows
 from tests.browser import AUDITS, CONTRASTS
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-WIDE, NARROW = (1440, 900), (390, 844)
-PAGE_BYTES, SHEETS_BYTES = 30_000_000, 240_000_000
-"""Of an audit of 30,000 components with eight pictures each asked for."""
-SEARCH = 0.05
-"""Seconds of the processor in which a search among them is done and drawn: three frames."""
-
 pytestmark = pytest.mark.browser
-Open = Callable[..., "Page"]
-
-
-@pytest.fixture
-def opened(browser: "Browser") -> Iterator[Open]:
-    """Open a file; what it says on the console fails the test at its end, and so does what it asks
-    for beside itself and what is `also` allowed."""
-    ended: list[Callable[[], None]] = []
-
-    def make(path: Path, size: tuple[int, int] = WIDE, also: str = "none", **more: Any) -> "Page":
-        viewport = {"width": size[0], "height": size[1]}
-        context = browser.new_context(viewport=viewport, reduced_motion="reduce", **more)
-        page = context.new_page()
-        said: list[str] = []
-        asked: list[str] = []
-        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url.partition("#")[0]))
-
-        def end() -> None:
-            context.close()
-            assert not said
-            outside = {url for url in asked if not url.startswith(("data:", "blob:"))}
-            own = path.parent.as_uri()
-            assert all(url.startswith((own, also)) for url in outside), outside
-
-        ended.append(end)
-        page.goto(path.as_uri())
-        return page
-
-    yield make
-    for end in ended:
-        end()
 
 
 def page_of(finished: Path, audit: str) -> Path:
@@ -68,21 +24,6 @@ def page_of(finished: Path, audit: str) -> Path:
 
 def known(finished: Path, audit: str) -> Held:
     return held(page_of(finished, audit).read_text(encoding="utf-8"))
-
-
-def rows(page: "Page") -> list[int]:
-    """Components of the list's page, from top to bottom."""
-    cells = page.locator("#rows th .under").all_inner_texts()
-    return [int(text.split()[1]) for text in cells]
-
-
-def count(page: "Page") -> int:
-    return int(page.get_by_role("status").inner_text().split()[0].replace(",", ""))
-
-
-def one(page: "Page") -> int:
-    """The component that is shown."""
-    return int(page.locator("#one h2 + p").inner_text().split()[1])
 
 
 @pytest.mark.parametrize("audit", AUDITS)
@@ -333,86 +274,3 @@ def test_nothing_hangs_over_and_all_can_be_read(
     assert page.locator("#one h2").is_visible()
     box = page.locator("#one").bounding_box()
     assert box is not None and -1 <= box["y"] < size[1]
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of 30,000 components."""
-    root = tmp_path_factory.mktemp("many")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        return write_many(root)
-
-
-def test_thirty_thousand_components_are_within_the_budget(many: Path) -> None:
-    size = many.stat().st_size
-    sheets, veils = (
-        list(many.parents[2].glob(f"data/audits/*/maps/pictures/*.{kind}"))
-        for kind in ("jpg", "png")
-    )
-    over = sum(path.stat().st_size for path in veils)
-    total = sum(path.stat().st_size for path in sheets) + over
-    print(f"page {size:,} bytes, {len(sheets):,} sheets of {total:,} bytes, {over:,} of veils")
-    assert len(sheets) == len(veils)
-    assert size < PAGE_BYTES and total < SHEETS_BYTES
-    found = held(many.read_text(encoding="utf-8"))
-    assert min(found.data["sheet"]) == 0
-    assert {len(entry[5]) for entry in found.details} == {6}
-
-
-def test_thirty_thousand_components_are_searched_in_no_time(opened: Open, many: Path) -> None:
-    page = opened(many, also=many.parents[2].as_uri())
-    assert count(page) == COMPONENTS and len(rows(page)) == 25
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def spent() -> float:
-        """Seconds of the processor in scripts, style and layout."""
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        counted = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
-        return sum(one["value"] for one in metrics if one["name"] in counted)
-
-    search = """([id, value]) => {
-      const field = document.getElementById(id);
-      field.value = value;
-      field.dispatchEvent(new Event("input", { bubbles: true }));
-      document.body.offsetHeight;
-    }"""
-    taken: dict[str, list[float]] = {"text": [], "sort": []}
-    for text in ("thing", "no. 0", "no. 021", "21", "zzz", "no. 1", "name", ""):
-        before = spent()
-        page.evaluate(search, ["text", text])
-        taken["text"].append(spent() - before)
-    for key in ("clarity", "images", "stability", "clarity"):
-        before = spent()
-        page.evaluate(search, ["sort", key])
-        taken["sort"].append(spent() - before)
-    print({what: [round(1000 * one) for one in times] for what, times in taken.items()}, "ms")
-    assert sorted(taken["text"])[len(taken["text"]) // 2] < SEARCH
-    assert taken["sort"][-1] < SEARCH
-    # Of the last page, the sheets beside the page are loaded.
-    picture = page.locator("#rows .cut img").last
-    picture.evaluate("image => image.decode()")
-    assert "/maps/pictures/" in str(picture.get_attribute("src"))
-    assert count(page) == COMPONENTS
-
-
-def test_pictures_that_are_out_of_reach_are_said_so(
-    browser: "Browser", many: Path, tmp_path: Path
-) -> None:
-    alone = tmp_path / "components.html"
-    shutil.copy(many, alone)
-    found = held(many.read_text(encoding="utf-8"))
-    far = found.data["components"][found.data["sheet"].index(max(found.data["sheet"]))]
-    page = browser.new_page()
-    page.goto(f"{alone.as_uri()}#{far}")
-    sentence = page.locator("#one .none", has_text="which this page does not reach from here")
-    sentence.wait_for()
-    sheet = f"{max(found.data['sheet']):05d}.jpg"
-    assert f"data/audits/zoo-small/maps/pictures/{sheet}" in sentence.inner_text()
-    # Those within the page are still there, and all else is.
-    near = found.data["components"][found.data["sheet"].index(0)]
-    page.goto(f"{alone.as_uri()}#{near}")
-    page.locator("#one .cut img").first.evaluate("image => image.decode()")
-    assert not page.locator("#one .none").locator("visible=true").count()
-    page.close()
