@@ -53,6 +53,9 @@ def test_a_component_that_fires_everywhere_counts_by_what_is_above_its_least() -
     found = similarity(activation, u).monosemanticity
     assert found[0] == pytest.approx(1.0)
     assert np.isnan(found[1])  # no image fires it more than another
+    # Seven times 0.1 is not 0.7, and what rounding leaves is no pair of images.
+    same = similarity(np.full((7, 1), 0.1), unit(torch.eye(7) + 0.5)).monosemanticity
+    assert np.isnan(same[0])
 
 
 @pytest.mark.parametrize("blocks", [1, 7, 40])

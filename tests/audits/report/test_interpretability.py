@@ -59,6 +59,9 @@ def test_clarity_is_drawn_by_basis_and_by_what_goes_with_it(
     ]
     by_basis = charts[0][2]
     assert by_basis.count("<polyline") == 3
+    for points in re.findall(r'<polyline points="([^"]+)"', by_basis):
+        down = [float(point.split(",")[1]) for point in points.split()]
+        assert down == sorted(down)  # the clearest first
     assert re.findall(r'class="label"[^>]*>([^<]+)<', by_basis) == ["PCA", "Neurons", "Components"]
 
 

@@ -105,6 +105,10 @@ def test_a_page_shows_the_images_of_both_ends_and_loads_nothing(audited, capsys)
     assert html.count("<figure>") == 12
     assert 12 <= html.count('alt="labelled ') <= 24
     assert html.count("1 component fires on too few train images to say.") == 2
+    on_page = [int(number) for number in re.findall(r"<b>component (\d+)</b>", html)]
+    found = answers(capsys, *asked[2:])
+    sides = [answer[side] for answer in found for side in ("most", "least")]
+    assert on_page == [one["component"] for side in sides for one in side]
     main(["concepts", "a", "--image", "raw/n02/10.png", "--html", "pages/found.html"])
     html = Path("pages/found.html").read_text(encoding="utf-8")
     assert "activation +" in html and "active ·" in html and "fit" not in html.split("<main>")[1]
