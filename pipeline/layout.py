@@ -60,6 +60,11 @@ def kept_texts(key: str) -> Path:
     return DATA / "prompts" / key
 
 
+def tar_indexes(key: str) -> Path:
+    """Folder of where the members of a folder's tars lie, kept beside DVC of those in a store."""
+    return DATA / "indexes" / key
+
+
 def unfinished(name: str) -> Path:
     """Folder of work that a killed run has left and a later one may go on with."""
     return DATA / "unfinished" / name

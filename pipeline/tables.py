@@ -8,9 +8,9 @@ error names the file, the line, what was expected and what to do.
 import csv
 import io
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.places import Place
 from pipeline.text_files import TextError, folded, near, nfc, read_text
 
 __all__ = ["Row", "Table", "has_columns", "read_rows"]
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 class Table(NamedTuple):
     """The columns that were asked for."""
 
-    path: Path
+    path: Place
     columns: list[str]
     """Those of them that the table has."""
     rows: list[Row]
@@ -67,7 +67,7 @@ class Table(NamedTuple):
 
 
 def read_rows(
-    path: Path,
+    path: Place,
     needed: Sequence[str],
     optional: Sequence[str] = (),
     *,
@@ -127,7 +127,7 @@ def read_rows(
     return Table(path, list(place), rows)
 
 
-def has_columns(path: Path, needed: Collection[str]) -> bool:
+def has_columns(path: Place, needed: Collection[str]) -> bool:
     """Whether a table has these columns.
 
     Raises:
@@ -138,7 +138,7 @@ def has_columns(path: Path, needed: Collection[str]) -> bool:
     return names <= {folded(cell) for cell in _header(path, read_text(path), names)[2]}
 
 
-def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Place, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """First line and stripped cells of each row."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
@@ -158,7 +158,7 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
         yield start, [cell.strip() for cell in cells]
 
 
-def _header(path: Path, text: str, needed: Collection[str]) -> tuple[str, int, list[str]]:
+def _header(path: Place, text: str, needed: Collection[str]) -> tuple[str, int, list[str]]:
     """Separator of the cells, line of the header, and its cells."""
     found: list[tuple[str, int, list[str]]] = []
     faults: list[TextError] = []

@@ -9,7 +9,8 @@ import difflib
 import io
 import unicodedata
 from collections.abc import Collection, Iterator
-from pathlib import Path
+
+from pipeline.places import Place, read
 
 __all__ = ["TextError", "folded", "near", "nfc", "read_lines", "read_text"]
 
@@ -31,14 +32,14 @@ class TextError(ValueError):
     """A file of a user cannot be used; the message says where it is wrong and what to do."""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Place) -> str:
     """The text of a file in UTF-8, or with a byte-order mark in another form of Unicode.
 
     Raises:
         FileNotFoundError: there is no such file.
         TextError: it is no such text; the message says the line and the byte.
     """
-    content = path.read_bytes()
+    content = read(path)
     if content.startswith(WORKBOOKS):
         raise TextError(f"{path} is a workbook and no text: {SAVE}")
     encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
@@ -61,7 +62,7 @@ def read_text(path: Path) -> str:
     return text.lstrip(MARK)  # UTF-8's is left, and a file that was joined has several
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Place) -> Iterator[tuple[int, str]]:
     """Number and text of each line of a text file that is not blank, as `read_rows` has cells.
 
     Raises:

@@ -32,6 +32,7 @@ from pipeline.config import (
     merged,
     read_catalog,
 )
+from pipeline.places import place
 
 __all__ = ["Request", "add", "plan", "register"]
 
@@ -289,7 +290,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--model", required=True, metavar="KEY", help="what is audited")
     parser.add_argument("--dry-run", action="store_true", help="print the difference only")
     own = parser.add_argument_group("of a dataset that params.yaml does not have")
-    own.add_argument("--root", metavar="PATH", help="its folder, relative to here or absolute")
+    own.add_argument("--root", metavar="PATH", help="its folder, or its URL in a store: s3://…")
     own.add_argument("--kind", help="its layout: image_folder, csv, imagenet or isic")
     own.add_argument("--vocabulary", metavar="FILE", help="terms that components are named by")
     own.add_argument("--labeler", metavar="KEY", help="model that names components")
@@ -310,8 +311,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _run(arguments: argparse.Namespace) -> str:
     given = {key: getattr(arguments, key) for key in NEEDED}
-    for key in ("root", "vocabulary"):
-        given[key] = given[key] and str(Path(given[key]))
+    given["vocabulary"] = given["vocabulary"] and str(Path(given["vocabulary"]))
+    given["root"] = given["root"] and str(place(given["root"]))
     if arguments.val_share is not None:
         share = arguments.val_share
         given["splits"] = {"train": round(1 - share, 9), "val": share}

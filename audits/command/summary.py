@@ -1,12 +1,11 @@
 """What `audit add` says of what it has added."""
 
-from pathlib import Path
-
 from audits.command.embeddings import users
 from audits.command.params_text import Addition
 from pipeline import layout
 from pipeline.checks.problems import of_audit
 from pipeline.config import HERE, ModelConfig, Params
+from pipeline.places import Place, exists
 
 __all__ = ["summary"]
 
@@ -58,5 +57,8 @@ def _embeddings(audit: str, addition: Addition, params: Params) -> list[str]:
     return lines
 
 
-def _presence(path: Path) -> str:
-    return "is there" if path.exists() else "not there yet"
+def _presence(place: Place) -> str:
+    try:
+        return "is there" if exists(place) else "not there yet"
+    except ConnectionError:
+        return "out of reach"

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.places import Place
+
 __all__ = ["labels"]
 
 SAID = ("finding_id", "class", "component", "mode", "confirmed", "verdict")
@@ -12,10 +14,11 @@ SAID = ("finding_id", "class", "component", "mode", "confirmed", "verdict")
 
 
 def labels(
-    findings: pd.DataFrame, manifest: pd.DataFrame, root: Path
+    findings: pd.DataFrame, manifest: pd.DataFrame, root: Place
 ) -> tuple[dict[str, Any], list[str]]:
     """FiftyOne's labels.json: each image of a finding, with a classification for each finding; and
-    the images that are left out since they are in an archive or gone: FiftyOne cannot open them.
+    the images that are left out since they are in an archive, in a store or gone: FiftyOne cannot
+    open them.
 
     Args:
         findings: an audit's findings.csv.
@@ -39,7 +42,7 @@ def labels(
         about = {column: _text(finding[column]) for column in SAID}
         for image_id in str(finding["example_ids"]).split():
             path = root / paths[image_id]
-            if not path.is_file():
+            if not (isinstance(path, Path) and path.is_file()):
                 left_out.add(image_id)
                 continue
             one = {

@@ -32,6 +32,7 @@ from pipeline.config import Params
 from pipeline.datasets.pixels import Reading, reading_of
 from pipeline.embeddings.images import batches, runs
 from pipeline.models.catalog import Clip, load_clip
+from pipeline.places import Place
 from pipeline.sae import files
 
 COLUMNS = ["image_id", "component", "rows", "columns", "parts", "rest"]
@@ -92,7 +93,7 @@ def write_sheets(
 
 def dataset_images(
     params: Params, name: str, image_ids: list[str]
-) -> tuple[pd.DataFrame, Path, Reading]:
+) -> tuple[pd.DataFrame, Place, Reading]:
     """Rows of the manifest, the folder that their paths are relative to, and how they are read."""
     dataset = params.audit(name).dataset
     manifest = layout.manifest(dataset)

@@ -29,6 +29,7 @@ from pipeline.models.catalog import (
     load_clip,
     text_embeddings,
 )
+from pipeline.places import Place
 from pipeline.sae import training
 from pipeline.sae.blocks import EmbeddingBlocks
 from pipeline.sae.health import Measure
@@ -82,14 +83,14 @@ class SaeRates(NamedTuple):
     """Its atoms matched with as many."""
 
 
-def opening(paths: list[str], root: Path, reading: Reading) -> float:
+def opening(paths: list[str], root: Place, reading: Reading) -> float:
     """Seconds in which `prepare` opens an image."""
     few = [Image(path) for path in spread(paths, IMAGES)]
     return _seconds(lambda: list(open_each(few, root, reading, 1))) / len(few)
 
 
 def of_model(
-    folder: Path, entry: EmbedConfig, paths: list[str], root: Path, reading: Reading
+    folder: Path, entry: EmbedConfig, paths: list[str], root: Place, reading: Reading
 ) -> ModelRates:
     """Measure a model on some of a dataset's images and on some words.
 

@@ -7,7 +7,6 @@ by other marks (docs/measurements.md).
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from audits.probe.answers import NO_WORD, Plan
 from audits.probe.writing import EDGE, grounds, marked, written
 from pipeline.datasets.pixels import Reading
 from pipeline.embeddings.images import batches, runs
+from pipeline.places import Place
 
 PICTURES = 256
 """Of the dataset, at most, that words are written on."""
@@ -49,7 +49,7 @@ def plan_own(count: int, words: int, rng: Generator) -> Plan:
 
 def own_pictures(
     images: pd.DataFrame,
-    root: Path,
+    root: Place,
     reading: Reading,
     words: list[str],
     planned: Plan,

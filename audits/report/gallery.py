@@ -4,7 +4,6 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pandas as pd
 from PIL import Image
@@ -12,6 +11,7 @@ from PIL import Image
 from audits.maps.veil import Maps, Veil
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
+from pipeline.places import Place
 
 QUALITY = 80
 # With text, charts and tables on top, the page stays near 3 MB, which mail and MLflow take well.
@@ -57,7 +57,7 @@ class Gallery:
     def __init__(
         self,
         manifest: pd.DataFrame,
-        root: Path,
+        root: Place,
         reading: Reading,
         names: dict[str, str],
         edge: int,
@@ -128,6 +128,8 @@ class Gallery:
             try:
                 content = read_bytes(self._root, self._paths[image_id])
                 small = thumbnail(content, self._reading, self._edge)
+            except ConnectionError:  # which is no image's fault
+                raise
             except (OSError, Unusable) as error:
                 state = "missing" if isinstance(error, OSError) else "unusable"
                 raise FileNotFoundError(

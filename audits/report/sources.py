@@ -13,6 +13,7 @@ from pipeline import layout
 from pipeline.artifacts import gaps
 from pipeline.artifacts.store import read_json
 from pipeline.config import ModelConfig
+from pipeline.places import Place
 
 CURVES = (
     "epoch",
@@ -141,7 +142,7 @@ class Settings:
     embeddings: str
     """Its embeddings by the audited model."""
     model: ModelConfig
-    root: Path
+    root: Place
     """Folder of the raw dataset."""
     gallery: int
     """Images in a row of a gallery."""

@@ -21,6 +21,7 @@ from pipeline.config import Params
 from pipeline.embeddings.vectors import read_embeddings
 from pipeline.labels.label import read_vocabulary_embeddings
 from pipeline.models.catalog import Clip, load_clip, text_embeddings
+from pipeline.places import Place
 
 IMAGES = 2
 """Paths of a component's top images that the table shows."""
@@ -48,7 +49,7 @@ class Library:
     shown: Shown
     empty: Tensor
     """The labeler's unit embedding [p] of the empty text."""
-    root: Path
+    root: Place
     """Of the dataset's images."""
 
 

@@ -1,19 +1,19 @@
 """How images came about: columns of a table of the dataset's, and bands of its numbers."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.artifacts.store import read_table
+from pipeline.artifacts.store import read_csv
 from pipeline.config import AcquisitionConfig, ConfigError
+from pipeline.places import Place, exists, opened
 
 BANDS = 4
 
 
 def read_acquisition(
-    root: Path, config: AcquisitionConfig, ids: np.ndarray, train: np.ndarray
+    root: Place, config: AcquisitionConfig, ids: np.ndarray, train: np.ndarray
 ) -> pd.DataFrame:
     """A row for each image: the columns asked for as texts, null where unknown.
 
@@ -29,12 +29,13 @@ def read_acquisition(
         ConfigError: the table is missing, lacks a column, or has none of the images.
     """
     path = root / config.table
-    if not path.exists():
+    if not exists(path):
         raise ConfigError(
             f"shortcut.acquisition.table: {path} does not exist; name a CSV in the dataset's "
             "folder, or set shortcut.acquisition to null"
         )
-    table = read_table(path)
+    with opened(path, "on") as file:
+        table = read_csv(file)
     missing = [name for name in (config.image, *config.columns) if name not in table]
     if missing:
         raise ConfigError(

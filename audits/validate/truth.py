@@ -1,7 +1,6 @@
 """An audit's findings against the planted truth of a sample dataset."""
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +10,9 @@ from sklearn.metrics import roc_auc_score
 from audits.inputs import Inputs
 from audits.robustness.forms import component_activation
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
-from pipeline.artifacts.store import read_table
+from pipeline.artifacts.store import read_csv
 from pipeline.attribution.head import cosine_outputs
+from pipeline.places import Place, exists, opened
 
 FALLEN_AUC = 0.95
 """The model falls for a plant where the spurious AUC of the short prompt is below this."""
@@ -27,16 +27,17 @@ CALLED = [f"called_{name}" for name in ENCODING]
 PLANT_COLUMNS += ["finding_ids", *ENCODING, *CALLED]
 
 
-def read_truth(root: Path) -> pd.DataFrame:
+def read_truth(root: Place) -> pd.DataFrame:
     """Planted truth of a dataset, empty where it has none.
 
     Raises:
         ValueError: truth.csv lacks a column.
     """
     path = root / "truth.csv"
-    if not path.exists():
+    if not exists(path):
         return pd.DataFrame(columns=TRUTH_COLUMNS)
-    truth = read_table(path)
+    with opened(path, "on") as file:
+        truth = read_csv(file)
     missing = set(TRUTH_COLUMNS) - set(truth.columns)
     if missing:
         raise ValueError(f"{path} lacks the columns {sorted(missing)}")

@@ -11,6 +11,7 @@ import yaml
 
 from audits.history.lock import outside, upstream
 from pipeline.artifacts.store import read_json, write_json
+from pipeline.places import place
 
 __all__ = ["CopyError", "Plan", "environment", "make_copy", "plan"]
 
@@ -99,7 +100,11 @@ def make_copy(
 
 
 def _bring(root: Path, folder: Path, paths: Sequence[str]) -> None:
-    """Put inputs that no stage makes where the copy looks for them: by DVC, else by a link."""
+    """Put inputs that no stage makes where the copy looks for them: by DVC, else by a link.
+
+    What lies in a store is read there.
+    """
+    paths = [path for path in paths if isinstance(place(path), Path)]
     tracked = run(folder, "git", "ls-files", "*.dvc").split("\n")
     needed = [name for name in tracked if name and _beside(name, paths)]
     if needed:

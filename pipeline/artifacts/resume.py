@@ -124,8 +124,9 @@ class Kept(NamedTuple):
     """Work that lies beside DVC."""
 
     path: Path
-    """Of one output under one key, of what decoding a dataset gave or of texts that were embedded,
-    for later runs to go on with, or of what was being written when its process was killed."""
+    """Of one output under one key, of what decoding a dataset gave, of texts that were embedded or
+    of indexes of tars, for later runs to go on with, or of what was being written when its process
+    was killed."""
     size: int
     """Bytes of the files that the workflow has written there."""
     in_use: bool
@@ -134,7 +135,8 @@ class Kept(NamedTuple):
 
 def kept() -> list[Kept]:
     """All of it, in order; what was being written anywhere in the repository last."""
-    root, places = layout.lasting(), (layout.unfinished, layout.decoded, layout.kept_texts)
+    root = layout.lasting()
+    places = (layout.unfinished, layout.decoded, layout.kept_texts, layout.tar_indexes)
     unfinished, *others = (root / place("") for place in places)
     found = [parts.parent for parts in unfinished.glob(f"*/*/{PARTS}") if parts.is_dir()]
     found += [path for other in others for path in other.glob("*") if path.is_dir()]

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -212,10 +212,13 @@ def write_table(path: Path, table: pd.DataFrame | pa.Table) -> None:
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """A Parquet or CSV table, or some of its columns."""
     if path.suffix == ".csv":
-        return pd.read_csv(
-            _existing(path), usecols=columns, dtype=TEXTS, keep_default_na=False, na_values=[""]
-        )
+        return read_csv(_existing(path), columns)
     return pq.read_table(_existing(path), columns=columns).to_pandas()
+
+
+def read_csv(source: Path | BinaryIO, columns: list[str] | None = None) -> pd.DataFrame:
+    """A CSV table, or some of its columns; ids stay texts, and only nothing is a missing cell."""
+    return pd.read_csv(source, usecols=columns, dtype=TEXTS, keep_default_na=False, na_values=[""])
 
 
 def vector_column(values: np.ndarray) -> pa.FixedSizeListArray:

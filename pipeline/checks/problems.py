@@ -16,6 +16,7 @@ from pipeline.datasets.descriptions import read_descriptions
 from pipeline.datasets.manifest import check_excluded
 from pipeline.datasets.names import check_utf8
 from pipeline.faults import faults
+from pipeline.places import exists, is_folder
 
 __all__ = ["beside_dataset", "layout_at", "of_audit", "of_dataset", "of_model", "of_texts"]
 
@@ -158,15 +159,17 @@ def layout_at(params: Params, name: str) -> str:
     """
     config = params.dataset(name)
     root = config.root
+    where = f"datasets.{name}.root is {str(root)!r}"
     try:
         return adapters.layout(config)
+    except ConnectionError as error:
+        raise ValueError(f"{where}: {error}") from error
     except (OSError, ValueError) as error:
-        where = f"datasets.{name}.root is {str(root)!r}"
-        if root.is_dir() and not isinstance(error, FileNotFoundError):
+        if is_folder(root) and not isinstance(error, FileNotFoundError):
             raise ValueError(f"{where}: {error}") from error
-        problem = f"does not look like kind {config.kind}" if root.is_dir() else "is no folder"
+        problem = f"does not look like kind {config.kind}" if is_folder(root) else "is no folder"
         raise ValueError(
-            f"{where}, which {problem if root.exists() else 'does not exist'}: put the dataset "
+            f"{where}, which {problem if exists(root) else 'does not exist'}: put the dataset "
             f"there, or name its place there in params.yaml. {error}"
         ) from error
 
@@ -178,8 +181,8 @@ def _of_images(params: Params, name: str) -> Iterator[str]:
     config = params.dataset(name)
     missing = faults(lambda: layout_at(params, name))
     yield from missing
-    if config.root.is_dir():
-        yield from faults(lambda: check_utf8(config.root))
+    yield from faults(lambda: check_utf8(config.root))
+    if not missing or isinstance(config.root, Path):
         yield from faults(lambda: read_classes(config.root))
     if not missing and config.kind == "csv":
         yield from faults(lambda: _check_table(params, name))

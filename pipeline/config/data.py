@@ -1,17 +1,22 @@
 """Datasets, models and embeddings: where they come from, and how images run through a model."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
+from upath import UPath
 
 from pipeline.config.base import Count, Fraction, Name, Section
+from pipeline.places import Place, place
 
-ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE)
-"""Of a store, s3://bucket/folder say; a Path has one slash left."""
 HERE = "local-dir:data/models"
 """Where every model lies that a stage loads, as open_clip says it."""
+
+
+def _place(given: object) -> Place:
+    if isinstance(given, str | Path | UPath):
+        return place(str(given))
+    raise ValueError(f"{given!r} is no path")
 
 
 class EmbedConfig(Section):
@@ -52,8 +57,8 @@ class DatasetConfig(Section):
     `images.csv` with the columns path and label; `imagenet` is ImageNet-1k as torchvision, Kaggle,
     Hugging Face or WebDataset have it; `isic` is one or more of ISIC 2018, 2019, 2020, 2024 and
     HAM10000."""
-    root: Path
-    """Folder of the raw dataset."""
+    root: Annotated[Place, PlainValidator(_place), PlainSerializer(str)]
+    """Folder of the raw dataset, or its URL in a store, s3://bucket/folder."""
     splits: dict[Literal["train", "val", "test"], Fraction] | None
     """Share of groups in each split, for layouts that say none (isic, csv without a column split,
     image_folder without a folder for validation); else null."""
@@ -84,12 +89,6 @@ class DatasetConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> "DatasetConfig":
-        if address := ADDRESS.fullmatch(str(self.root)):
-            store, path = address.groups()
-            raise ValueError(
-                f"root is {store}://{path}: it must be a folder. Mount the store and name the "
-                "folder (docs/clusters.md), or bring a copy with `dvc import-url`"
-            )
         if self.kind == "isic" and self.splits is None:
             raise ValueError(
                 "splits is null: kind isic needs shares such as {train: 0.8, val: 0.2}"

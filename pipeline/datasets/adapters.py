@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import Listing, image_folder, image_table, imagenet, isic
 from pipeline.datasets.image_folder import visible
 from pipeline.datasets.links import refuse_links
 from pipeline.datasets.splits import split_named
+from pipeline.places import Place, is_folder
 from pipeline.text_files import folded
 
 __all__ = ["ADAPTERS", "KNOWN_NAMES", "LABELS_OF", "LAYOUT_OF", "layout", "listing"]
@@ -25,14 +25,14 @@ KNOWN_NAMES: dict[str, dict[str, str]] = {
     "imagenet": {},
     "isic": isic.DIAGNOSES,
 }
-LAYOUT_OF: dict[str, Callable[[Path, DatasetConfig], str]] = {
+LAYOUT_OF: dict[str, Callable[[Place, DatasetConfig], str]] = {
     "image_folder": image_folder.layout,
     "csv": image_table.layout,
     "imagenet": lambda root, _: imagenet.layout(root),
     "isic": lambda root, _: ", ".join(isic.releases(root)),
 }
 """What the layout at a root is called; each raises where the root has none of its kind's."""
-LABELS_OF: dict[str, Callable[[Path, DatasetConfig], list[str]]] = {
+LABELS_OF: dict[str, Callable[[Place, DatasetConfig], list[str]]] = {
     "image_folder": lambda root, _: image_folder.labels(root),
     "csv": image_table.labels,
     "imagenet": lambda root, _: imagenet.labels(root),
@@ -49,6 +49,7 @@ def listing(config: DatasetConfig, seed: int) -> Listing:
         seed: of splits that are drawn.
 
     Raises:
+        ConnectionError: the store that it is in does not give it.
         OSError: a part of the dataset is missing or damaged.
         ValueError: the dataset contradicts its layout, holds a link that DVC cannot follow, or
             spells a class in two ways of which one has no train image.
@@ -67,6 +68,8 @@ def layout(config: DatasetConfig) -> str:
     """
     try:
         found = LAYOUT_OF[config.kind](config.root, config)
+    except ConnectionError:
+        raise
     except (OSError, ValueError) as error:
         inner = _inside(config)
         if inner is None:
@@ -78,9 +81,9 @@ def layout(config: DatasetConfig) -> str:
     return found
 
 
-def _inside(config: DatasetConfig) -> Path | None:
+def _inside(config: DatasetConfig) -> Place | None:
     """The folder in the root that looks as the root should, as where an archive was unpacked."""
-    if not config.root.is_dir():
+    if not is_folder(config.root):
         return None
     for entry in visible(config.root):
         inner = config.root / entry.name

@@ -1,8 +1,7 @@
 """Names of classes: what a label is called in words."""
 
-from pathlib import Path
-
 from pipeline.datasets.imagenet_labels import WNID
+from pipeline.places import Place, exists
 from pipeline.tables import read_rows
 from pipeline.text_files import TextError
 
@@ -11,7 +10,7 @@ __all__ = ["class_names", "read_classes", "short_name"]
 CLASSES = "classes.csv"
 
 
-def class_names(root: Path, labels: list[str], known: dict[str, str]) -> dict[str, str]:
+def class_names(root: Place, labels: list[str], known: dict[str, str]) -> dict[str, str]:
     """Full name by label, synonyms after commas ("tench, Tinca tinca").
 
     From `classes.csv` in the root where there is one, else from `known`, the dataset's own names;
@@ -37,7 +36,7 @@ def class_names(root: Path, labels: list[str], known: dict[str, str]) -> dict[st
     return {label: names[label] for label in labels}
 
 
-def read_classes(root: Path) -> dict[str, str]:
+def read_classes(root: Place) -> dict[str, str]:
     """Name by label from the root's `classes.csv` (label,name); empty without such a file.
 
     Synonyms after commas need no quotes, where the table has these two columns only.
@@ -47,7 +46,7 @@ def read_classes(root: Path) -> dict[str, str]:
             `pipeline.tables`.
     """
     path = root / CLASSES
-    if not path.exists():
+    if not exists(path):
         return {}
     columns = ("label", "name")
     rows = read_rows(path, columns, filled=columns, rest=True).by("label")

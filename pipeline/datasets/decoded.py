@@ -1,6 +1,7 @@
 """What decoding has given, kept beside DVC so that an image is decoded once.
 
-A row for each image holds its file's size and times and the SHA-256 of its bytes, so that an image
+A row for each image holds its file's size and times (what says its version, in a store) and the
+SHA-256 of its bytes, so that an image
 whose file is as it was is not read again, and one whose bytes are as they were is not decoded
 again. Rows are written in shards as the work goes on: a run that was killed goes on where it
 stopped, and one with another seed, other splits or another radius of duplicates decodes nothing.
@@ -23,6 +24,7 @@ from pipeline.datasets.files import file_of
 from pipeline.datasets.opening import Image, Opened, open_each
 from pipeline.datasets.pixels import Reading
 from pipeline.engine.crew import LOCAL, Engine
+from pipeline.places import Place, State, state
 
 RECIPE = "prepare"
 """Whose number says how an image is decoded."""
@@ -49,26 +51,15 @@ SCHEMA = pa.schema(
 )
 
 
-class _State(NamedTuple):
-    """By which a file is known to be as it was."""
-
-    size: int
-    """Bytes."""
-    modified: int
-    """Nanoseconds."""
-    changed: int
-    """Nanoseconds; what sets the time of modification back does not set this one."""
-
-
 class _Row(NamedTuple):
-    state: _State
+    state: State
     """Of the image's file, or of the container that it is in."""
     opened: Opened
 
 
 def open_kept(
     paths: list[str],
-    root: Path,
+    root: Place,
     reading: Reading,
     workers: int,
     folder: Path,
@@ -108,10 +99,10 @@ def open_kept(
         fresh: dict[str, _Row] = {}
         for image, result in open_each(changed, root, reading, workers, engine):
             opened[image.path] = result = result or known[image.path].opened
-            state = states[image.path]
-            if state is None or not result.sha256:
+            now = states[image.path]
+            if now is None or not result.sha256:
                 continue
-            rows[image.path] = fresh[image.path] = _Row(state, result)
+            rows[image.path] = fresh[image.path] = _Row(now, result)
             if len(fresh) == SHARD_ROWS:
                 _write(folder, number, fresh, key)
                 number, fresh = number + 1, {}
@@ -134,17 +125,13 @@ def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob(SHARD_PATTERN))
 
 
-def _states(root: Path, paths: list[str]) -> dict[str, _State | None]:
+def _states(root: Place, paths: list[str]) -> dict[str, State | None]:
     """State by path of the file that it is in; None where there is none."""
-    found: dict[str, _State | None] = {}
+    found: dict[str, State | None] = {}
     for path in paths:
         file = file_of(path)
         if file not in found:
-            try:
-                stat = (root / file).stat()
-                found[file] = _State(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-            except (OSError, ValueError):  # ValueError of a name that no file can have
-                found[file] = None
+            found[file] = state(root / file)
     return {path: found[file_of(path)] for path in paths}
 
 
@@ -167,8 +154,9 @@ def _read(files: list[Path], key: bytes) -> tuple[dict[str, _Row], bool]:
             continue
         columns = [column.to_pylist() for column in table.columns]
         for path, size, modified, changed, *others, kinds, bits in zip(*columns, strict=True):
-            state = _State(size, modified, changed)
-            rows[path] = _Row(state, Opened._make([*others, tuple(kinds), bits]))
+            rows[path] = _Row(
+                State(size, modified, changed), Opened._make([*others, tuple(kinds), bits])
+            )
     return rows, stale
 
 

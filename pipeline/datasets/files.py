@@ -7,23 +7,24 @@ a file's name.
 """
 
 import errno
-import io
 import os
 import re
 import sys
-import tarfile
 import threading
 import weakref
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import accumulate
-from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from upath import UPath
+
+from pipeline.datasets.tars import Tar, fail, refuse_compressed
+from pipeline.places import Place, opened, read
 
 __all__ = ["Row", "file_of", "hdf5_members", "parquet_rows", "read_bytes", "tar_members"]
 
@@ -33,8 +34,6 @@ CONTAINER = re.compile(
 )
 OPEN = 16  # containers that a process keeps open
 ROW_GROUPS = 2  # decoded at a time, for threads that work on either side of an edge
-COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-END = bytes(tarfile.BLOCKSIZE)  # what ends a tar
 
 
 class Row(NamedTuple):
@@ -46,7 +45,7 @@ class Row(NamedTuple):
     """The column `label`."""
 
 
-def read_bytes(root: Path, path: str) -> bytes:
+def read_bytes(root: Place, path: str) -> bytes:
     """The bytes of the image at a manifest's path.
 
     Fast in the order of a container, right in any order, and safe in threads and in worker
@@ -58,11 +57,12 @@ def read_bytes(root: Path, path: str) -> bytes:
         path: of the image, as this module's docstring says.
 
     Raises:
+        ConnectionError: it is in a store that does not give it.
         OSError: there is no such file, member or row, or it is damaged; `strerror` says why.
     """
     match = CONTAINER.fullmatch(path) if "#" in path else None
     if match is None:
-        return (root / path).read_bytes()
+        return read(root / path)
     with _State.lock:
         container = _opened(root / match["file"], match["kind"].lower())
     return container.read(match["member"])
@@ -74,7 +74,7 @@ def file_of(path: str) -> str:
     return path if match is None else match["file"]
 
 
-def tar_members(path: Path) -> Iterator[str]:
+def tar_members(path: Place) -> Iterator[str]:
     """Names of a tar's files, in its order.
 
     Raises:
@@ -82,11 +82,11 @@ def tar_members(path: Path) -> Iterator[str]:
     """
     with _State.lock:
         container = _opened(path, "tar")
-    assert isinstance(container, _Tar)
+    assert isinstance(container, Tar)
     yield from container.members
 
 
-def parquet_rows(path: Path) -> Iterator[Row]:
+def parquet_rows(path: Place) -> Iterator[Row]:
     """Rows of a Parquet file with the columns image (bytes and perhaps path) and label.
 
     Raises:
@@ -117,14 +117,16 @@ def _fields(kind: pa.DataType | None) -> list[pa.Field]:
     return list(kind) if kind is not None and pa.types.is_struct(kind) else []
 
 
-def _batches(file: pq.ParquetFile, columns: list[str], path: Path) -> Iterator[pa.RecordBatch]:
+def _batches(file: pq.ParquetFile, columns: list[str], path: Place) -> Iterator[pa.RecordBatch]:
     try:
         yield from file.iter_batches(columns=columns)
+    except ConnectionError:
+        raise
     except (pa.ArrowException, OSError) as error:
-        _fail(errno.EIO, f"{path.name} is damaged: {error}", path)
+        fail(errno.EIO, f"{path.name} is damaged: {error}", path)
 
 
-def hdf5_members(path: Path) -> Iterator[str]:
+def hdf5_members(path: Place) -> Iterator[str]:
     """Names of an HDF5 file's datasets at its top, sorted.
 
     Raises:
@@ -137,29 +139,10 @@ def hdf5_members(path: Path) -> Iterator[str]:
     yield from names
 
 
-class _Tar:
-    """Where each member lies."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.members = _tar_index(path)
-        self.file = path.open("rb", buffering=0)
-        weakref.finalize(self, self.file.close)
-
-    def read(self, member: str) -> bytes:
-        if member not in self.members:
-            _fail(errno.ENOENT, f"{self.path.name} has no member {member!r}", self.path)
-        offset, size = self.members[member]
-        content = _read_at(self.file, size, offset)
-        if len(content) != size:
-            _fail(errno.EIO, f"{self.path.name} ends within {member!r}", self.path)
-        return content
-
-
 class _Parquet:
     """Where each row group begins."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
         self.file = _parquet_file(path)
         metadata = self.file.metadata
@@ -168,65 +151,72 @@ class _Parquet:
 
     def read(self, member: str) -> bytes:
         if not member.isdecimal():
-            _fail(errno.EINVAL, f"{self.path.name}#{member}: {member!r} is no row", self.path)
+            fail(errno.EINVAL, f"{self.path.name}#{member}: {member!r} is no row", self.path)
         row, rows = int(member), self.starts[-1]
         if row >= rows:
             reason = f"{self.path.name} has no row {row}, its {rows} rows count from 0"
-            _fail(errno.ENOENT, reason, self.path)
+            fail(errno.ENOENT, reason, self.path)
         group = bisect_right(self.starts, row) - 1
         with _State.lock:
             images = _row_group(self, group)
         content = images[row - self.starts[group]].as_py()
         if content is None:
-            _fail(errno.EIO, f"row {row} of {self.path.name} holds no image", self.path)
+            fail(errno.EIO, f"row {row} of {self.path.name} holds no image", self.path)
         if not isinstance(content, bytes):
             kind = type(content).__name__
             reason = f"row {row} of {self.path.name} holds {kind}, not the bytes of an image"
-            _fail(errno.EINVAL, reason, self.path)
+            fail(errno.EINVAL, reason, self.path)
         return content
 
 
 class _Hdf5:
     """An open HDF5 file, which no two threads may read at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         import h5py  # here, for few datasets need it
 
         self.path = path
         _must_exist(path)
+        source = opened(path, "here and there") if isinstance(path, UPath) else path
         try:
             # no lock: files that are only read may lie where locks cannot be had
-            self.file = h5py.File(path, "r", locking=False)
+            self.file = h5py.File(source, "r", locking=False)
+        except ConnectionError:
+            raise
         except OSError as error:
-            _fail(errno.EIO, f"{path.name} is no whole HDF5 file: {error}", path)
+            fail(errno.EIO, f"{path.name} is no whole HDF5 file: {error}", path)
+        # h5py crashes where Python ends before it has closed a file that Python reads for it
+        weakref.finalize(self, self.file.close)
 
     def read(self, member: str) -> bytes:
         with _State.lock:
             try:
                 value = self.file[member][()]
             except KeyError:
-                _fail(errno.ENOENT, f"{self.path.name} has no dataset {member!r}", self.path)
+                fail(errno.ENOENT, f"{self.path.name} has no dataset {member!r}", self.path)
+            except ConnectionError:
+                raise
             except (TypeError, AttributeError, OSError) as error:  # a group, or damaged
-                _fail(errno.EIO, f"{self.path.name}#{member} cannot be read: {error}", self.path)
+                fail(errno.EIO, f"{self.path.name}#{member} cannot be read: {error}", self.path)
         if isinstance(value, bytes):
             return bytes(value)
         if isinstance(value, np.void) or (isinstance(value, np.ndarray) and value.dtype == "uint8"):
             return value.tobytes()
         kind = getattr(value, "dtype", type(value).__name__)
         reason = f"{self.path.name}#{member} holds {kind}, not the bytes of an image"
-        _fail(errno.EINVAL, reason, self.path)
+        fail(errno.EINVAL, reason, self.path)
 
 
 @lru_cache(maxsize=OPEN)
-def _opened(path: Path, kind: str) -> _Tar | _Parquet | _Hdf5:
+def _opened(path: Place, kind: str) -> Tar | _Parquet | _Hdf5:
     # Called with the lock, so that threads do not index one container at a time each.
     if kind == "tar":
-        return _Tar(path)
+        return Tar(path)
     if kind == "parquet":
         return _Parquet(path)
     if kind in ("hdf5", "h5"):
         return _Hdf5(path)
-    _refuse_compressed(path, kind)
+    refuse_compressed(path, kind)
 
 
 @lru_cache(maxsize=ROW_GROUPS)
@@ -235,9 +225,11 @@ def _row_group(parquet: _Parquet, group: int) -> pa.Array:
     try:
         table = parquet.file.read_row_group(group, columns=["image.bytes"], use_threads=False)
         return table.column("image").combine_chunks().field("bytes")
+    except ConnectionError:
+        raise
     except (pa.ArrowException, KeyError, OSError) as error:
         reason = f"row group {group} of {parquet.path.name} cannot be read: {error}"
-        _fail(errno.EIO, reason, parquet.path)
+        fail(errno.EIO, reason, parquet.path)
 
 
 class _State:
@@ -257,61 +249,19 @@ if sys.platform != "win32":  # which has no fork
     os.register_at_fork(after_in_child=_forget)
 
 
-def _read_at(file: io.FileIO, size: int, offset: int) -> bytes:
-    if sys.platform != "win32":  # several threads at once, for it moves no file's position
-        return os.pread(file.fileno(), size, offset)
-    with _State.lock:
-        file.seek(offset)
-        return file.read(size)
-
-
-def _tar_index(path: Path) -> dict[str, tuple[int, int]]:
-    """Offset and size of the content of each file of a tar, by name."""
-    with path.open("rb") as file:
-        head = file.read(8)
-        for magic, kind in COMPRESSED.items():
-            if head.startswith(magic):
-                _refuse_compressed(path, kind)
-        file.seek(0)
-        members: dict[str, tuple[int, int]] = {}
-        try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                while (info := tar.next()) is not None:
-                    tar.members = []  # type: ignore[attr-defined]  # it would keep them all
-                    if not info.isreg() or info.issparse():
-                        continue
-                    if info.name in members:
-                        _fail(errno.EINVAL, f"{path.name} holds {info.name!r} twice", path)
-                    members[info.name] = (info.offset_data, info.size)
-                # tarfile takes a damaged header for the end
-                file.seek(tar.offset)
-                whole = file.read(len(END)) == END
-        except tarfile.TarError as error:
-            _fail(errno.EIO, f"{path.name} is no whole tar: {error}", path)
-    if not whole:
-        _fail(errno.EIO, f"{path.name} is cut off or damaged after {len(members)} files", path)
-    return members
-
-
-def _parquet_file(path: Path) -> pq.ParquetFile:
+def _parquet_file(path: Place) -> pq.ParquetFile:
     _must_exist(path)
+    source = opened(path, "parts") if isinstance(path, UPath) else path
     try:
-        file = pq.ParquetFile(path, pre_buffer=False)
+        file = pq.ParquetFile(source, pre_buffer=False)
         _ = file.schema_arrow.names  # which are decoded here
         return file
+    except ConnectionError:
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        _fail(errno.EIO, f"{path.name} is no whole Parquet file: {error}", path)
+        fail(errno.EIO, f"{path.name} is no whole Parquet file: {error}", path)
 
 
-def _must_exist(path: Path) -> None:
+def _must_exist(path: Place) -> None:
     """Raise the plain OSError of a missing file, which libraries hide in longer ones."""
-    path.open("rb").close()
-
-
-def _refuse_compressed(path: Path, kind: str) -> NoReturn:
-    reason = f"{path.name} is compressed ({kind}), so its members cannot be read one by one"
-    _fail(errno.EINVAL, f"{reason}: decompress it into a plain .tar", path)
-
-
-def _fail(code: int, reason: str, path: Path) -> NoReturn:
-    raise OSError(code, reason, str(path))
+    opened(path, "parts").close()

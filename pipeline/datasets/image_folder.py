@@ -9,7 +9,6 @@ else every folder is a class, be it called train.
 import os
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
@@ -18,6 +17,7 @@ from pipeline.config import DatasetConfig
 from pipeline.datasets import Excluded, Listing, Record
 from pipeline.datasets.names import NOTE, is_note, is_passed_over
 from pipeline.datasets.splits import CALLED, split_named, split_of
+from pipeline.places import Entry, Place, entries, is_folder
 from pipeline.text_files import nfc
 
 __all__ = [
@@ -62,7 +62,7 @@ class _Folders(NamedTuple):
         return f"{said}, which serves as val" if self.test_serves else said
 
 
-def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
+def records(root: Place, config: DatasetConfig, seed: int) -> Listing:
     """The files below every class folder, at any depth; a folder's name, in NFC, is the label.
 
     The image_id is that of `image_id_of`, and the group_id is the image_id. Hidden files and
@@ -97,7 +97,7 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     return listing._replace(records=drawn)
 
 
-def layout(root: Path, config: DatasetConfig) -> str:
+def layout(root: Place, config: DatasetConfig) -> str:
     """Name of the layout, where root looks like it; opens no image and lists no class folder.
 
     Raises:
@@ -111,7 +111,7 @@ def layout(root: Path, config: DatasetConfig) -> str:
     return f"{folders.said()}, splits drawn" if folders.drawn else folders.said()
 
 
-def labels(root: Path) -> list[str]:
+def labels(root: Place) -> list[str]:
     """The classes that `records` declares, sorted; opens no image and lists no class folder.
 
     Raises:
@@ -123,7 +123,7 @@ def labels(root: Path) -> list[str]:
     return sorted({nfc(name) for names in [folders.classes, *inside] for name in names})
 
 
-def split_listing(root: Path, folder: str, split: str, base: str = "") -> Listing:
+def split_listing(root: Place, folder: str, split: str, base: str = "") -> Listing:
     """The images of one split, whose class folders lie in `<root>/<base>/<folder>`.
 
     Raises:
@@ -133,7 +133,7 @@ def split_listing(root: Path, folder: str, split: str, base: str = "") -> Listin
     return _class_listing(root / base, folder, _class_folders(root / base / folder), split, base)
 
 
-def files_below(folder: Path) -> Iterator[tuple[str, bool]]:
+def files_below(folder: Place) -> Iterator[tuple[str, bool]]:
     """Path in the folder of everything below it that is no folder, and whether it is a file."""
     for entry in visible(folder):
         if entry.is_dir():
@@ -175,14 +175,14 @@ def merged(listings: Iterable[Listing]) -> Listing:
     )
 
 
-def visible(folder: Path) -> list[os.DirEntry[str]]:
+def visible(folder: Place) -> list[Entry]:
     """Entries by name, without hidden ones and litter; scandir spares a million stats."""
-    with os.scandir(folder) as entries:
-        return sorted((e for e in entries if not is_passed_over(e.name)), key=lambda e: e.name)
+    found = (entry for entry in entries(folder) if not is_passed_over(entry.name))
+    return sorted(found, key=lambda entry: entry.name)
 
 
-def _folders(root: Path) -> _Folders:
-    there = visible(root) if root.is_dir() else []
+def _folders(root: Place) -> _Folders:
+    there = visible(root) if is_folder(root) else []
     names = [entry.name for entry in there if entry.is_dir()]
     splits: dict[str, str] = {}
     for name in names:
@@ -232,13 +232,13 @@ def _is_class(name: str) -> bool:
     return split_named(name) is None
 
 
-def _holds_folders(folder: Path, only: bool = False) -> bool:
+def _holds_folders(folder: Place, only: bool = False) -> bool:
     """Whether a folder holds folders, or nothing but folders."""
     kinds = {entry.is_dir() for entry in visible(folder)}
     return kinds == {True} if only else True in kinds
 
 
-def _check_shares(root: Path, folders: _Folders, config: DatasetConfig) -> None:
+def _check_shares(root: Place, folders: _Folders, config: DatasetConfig) -> None:
     if folders.drawn and config.splits is None:
         raise ValueError(
             f"{root} has {folders.said()} and no folder for validation, and splits is null: put "
@@ -255,13 +255,13 @@ def _check_shares(root: Path, folders: _Folders, config: DatasetConfig) -> None:
         )
 
 
-def _class_folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
+def _class_folders(folder: Place) -> list[str]:
+    if not is_folder(folder):
         raise FileNotFoundError(
             f"{folder} is missing: an image folder needs {folder.name}/<class>/<image> there"
         )
-    entries = visible(folder)
-    files = [e.name for e in entries if not (e.is_dir() or is_note(e.name))]
+    there = visible(folder)
+    files = [e.name for e in there if not (e.is_dir() or is_note(e.name))]
     expected = f"{folder.name}/<class>/<image>"
     if files:
         raise ValueError(
@@ -269,13 +269,13 @@ def _class_folders(folder: Path) -> list[str]:
             f"move each image into the folder of its class, {expected}, or list the images in a "
             "table (kind csv)"
         )
-    if not entries:
+    if not there:
         raise ValueError(f"{folder} holds no class folder: expected {expected}")
-    return [entry.name for entry in entries if entry.is_dir()]
+    return [entry.name for entry in there if entry.is_dir()]
 
 
 def _class_listing(
-    top: Path, folder: str, classes: list[str], split: str, base: str = ""
+    top: Place, folder: str, classes: list[str], split: str, base: str = ""
 ) -> Listing:
     """The images below class folders in `<top>/<folder>`; base leads from the root to top."""
     found: list[Record] = []
@@ -296,7 +296,7 @@ def _class_listing(
     return Listing(kept, sorted({nfc(name) for name in classes}), [*excluded, *namesakes])
 
 
-def _beside(root: Path, folders: _Folders) -> Listing:
+def _beside(root: Place, folders: _Folders) -> Listing:
     """What lies in the root itself and is not read."""
     formats = Image.registered_extensions()
     suffixes = {suffix for suffix, name in formats.items() if name in Image.OPEN}

@@ -1,6 +1,7 @@
 """Images of a table: `images.csv` with the columns path and label, perhaps split and group."""
 
 import os
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pipeline.datasets import Excluded, Listing, Record
 from pipeline.datasets.files import file_of
 from pipeline.datasets.image_folder import image_id_of, namesakes_out
 from pipeline.datasets.splits import CALLED, split_named, split_of
+from pipeline.places import Place, entries, is_file, is_folder
 from pipeline.tables import Row, Table, read_rows
 from pipeline.text_files import TextError, folded, nfc
 
@@ -33,7 +35,7 @@ class _Row(NamedTuple):
     group: str | None
 
 
-def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
+def records(root: Place, config: DatasetConfig, seed: int) -> Listing:
     """The images of the table.
 
     The image_id is the path without its suffix, as in an image folder, and a second path of the
@@ -82,7 +84,7 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     return Listing(sorted(kept), _labels(rows), sorted([*excluded, *namesakes]))
 
 
-def labels(root: Path, config: DatasetConfig) -> list[str]:
+def labels(root: Place, config: DatasetConfig) -> list[str]:
     """The classes that the table names, sorted.
 
     Raises:
@@ -96,7 +98,7 @@ def _labels(rows: list[_Row]) -> list[str]:
     return sorted({row.label for row in rows if row.label is not None})
 
 
-def layout(root: Path, config: DatasetConfig) -> str:
+def layout(root: Place, config: DatasetConfig) -> str:
     """Name of the layout, where root has the table and all of it can be used.
 
     Raises:
@@ -110,15 +112,27 @@ def layout(root: Path, config: DatasetConfig) -> str:
 class _Disk:
     """The files of a root, whose names may be spelt in another way in the table."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Place) -> None:
         self.root = root
         self.listed: dict[tuple[str, Form], dict[str, list[str]]] = {}
+        self.files: dict[str, set[str]] = {}
+        """Names of files by folder, of a store."""
 
     def find(self, path: str) -> str | None:
         """The path of a file as it is on disk; None where there is none, or there are several."""
-        if (self.root / path).is_file():
-            return path
-        return self.match(path, nfc)
+        return path if self._is_file(path) else self.match(path, nfc)
+
+    def _is_file(self, path: str) -> bool:
+        if isinstance(self.root, Path):
+            return is_file(self.root / path)
+        folder, _, name = path.rpartition("/")
+        if folder not in self.files:  # listed once, for each file that is asked for is a request
+            try:
+                there = entries(self.root / folder)
+            except FileNotFoundError:
+                there = []
+            self.files[folder] = {entry.name for entry in there if entry.is_file()}
+        return name in self.files[folder]
 
     def match(self, path: str, form: Form) -> str | None:
         """The one file whose path is the same in some form, backslashes taken as slashes."""
@@ -127,23 +141,23 @@ class _Disk:
         for part in parts:
             if (found, form) not in self.listed:
                 names: dict[str, list[str]] = defaultdict(list)
-                for name in os.listdir(self.root / found):
-                    names[form(name)].append(name)
+                for entry in entries(self.root / found):
+                    names[form(entry.name)].append(entry.name)
                 self.listed[found, form] = names
             alike = self.listed[found, form].get(form(part), [])
             if len(alike) != 1:
                 return None
             found = f"{found}/{alike[0]}" if found else alike[0]
-            if not (self.root / found).is_dir():
+            if not is_folder(self.root / found):
                 break
         whole = found.count("/") + 1 == len(parts)
-        return found if whole and (self.root / found).is_file() else None
+        return found if whole and is_file(self.root / found) else None
 
 
-def _read(root: Path, config: DatasetConfig) -> list[_Row]:
+def _read(root: Place, config: DatasetConfig) -> list[_Row]:
     """The rows, held to each other and to `splits`."""
     path = root / TABLE
-    if not path.is_file():
+    if not is_file(path):
         raise FileNotFoundError(
             f"{path} is missing: kind csv needs it, with the columns path and label, and if you "
             "like split (train, val or test) and group"
@@ -159,7 +173,9 @@ def _read(root: Path, config: DatasetConfig) -> list[_Row]:
             "test), or put the line `splits: {train: 0.8, val: 0.2}` in its place in the dataset's "
             "entry in params.yaml (--val-share 0.2 of `audit add`)"
         )
-    roots = tuple(dict.fromkeys((os.path.abspath(root), os.path.realpath(root))))
+    roots: tuple[str, ...] = (str(root),)
+    if isinstance(root, Path):
+        roots = tuple(dict.fromkeys((os.path.abspath(root), os.path.realpath(root))))
     rows = [_row(roots, table, row, has_split) for row in table.rows]
     groups: dict[str, _Row] = {}
     for row in rows:
@@ -188,7 +204,7 @@ def _inside(roots: tuple[str, ...], given: str, where: str) -> str:
     """A path relative to the root, without `.` and `..`.
 
     Args:
-        roots: absolute paths of the root, as it is called and as it is without links.
+        roots: absolute paths of the root, as it is called and as it is without links; or its URL.
         given: the table's cell.
         where: its place, for the message.
 
@@ -196,7 +212,12 @@ def _inside(roots: tuple[str, ...], given: str, where: str) -> str:
         TextError: it leads out of the root.
     """
     file = file_of(given)
-    if not WINDOWS.match(given):
+    if "://" in roots[0]:
+        below = file.removeprefix(f"{roots[0]}/")
+        path = posixpath.normpath(below)
+        if "://" not in below and path.split("/")[0] not in ("", ".."):
+            return path + given[len(file) :]
+    elif not WINDOWS.match(given):
         whole = os.path.normpath(os.path.join(roots[0], file))
         for unlinked in (False, True):
             if unlinked:  # an absolute path may lead through another link to the same folder

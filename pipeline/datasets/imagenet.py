@@ -1,7 +1,5 @@
 """ImageNet-1k, or a part of it, in whichever of its usual layouts it lies there."""
 
-from pathlib import Path
-
 from pipeline.artifacts.litter import is_litter
 from pipeline.config import DatasetConfig
 from pipeline.datasets import (
@@ -14,6 +12,7 @@ from pipeline.datasets import (
 from pipeline.datasets.image_folder import merged
 from pipeline.datasets.imagenet_folders import KAGGLE
 from pipeline.datasets.imagenet_labels import wnids
+from pipeline.places import Place, entries, exists, is_folder
 
 __all__ = ["LAYOUTS", "labels", "layout", "records"]
 
@@ -28,7 +27,7 @@ LAYOUTS = {
 """What each layout looks like."""
 
 
-def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
+def records(root: Place, config: DatasetConfig, seed: int) -> Listing:
     """The images of train and val, labelled by wnid, and those of Spurious ImageNet beside them.
 
     The group_id is the image_id. Declared classes are those that occur, in any split, and in
@@ -55,7 +54,7 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     return merged([main, spurious_imagenet.listing(root)])
 
 
-def layout(root: Path) -> str:
+def layout(root: Place) -> str:
     """Which of LAYOUTS root has; opens no image and lists no class.
 
     Raises:
@@ -65,7 +64,7 @@ def layout(root: Path) -> str:
     return _layout(root)[0]
 
 
-def labels(root: Path) -> list[str]:
+def labels(root: Place) -> list[str]:
     """The classes that `records` may declare, sorted: in folders those of train, else all 1000.
 
     Raises:
@@ -78,7 +77,7 @@ def labels(root: Path) -> list[str]:
     return imagenet_folders.train_classes(root, base)
 
 
-def _layout(root: Path) -> tuple[str, str]:
+def _layout(root: Place) -> tuple[str, str]:
     """The layout's name, and the folder under root that holds its splits."""
     found = [
         (name, base)
@@ -108,10 +107,10 @@ def _layout(root: Path) -> tuple[str, str]:
     return found[0]
 
 
-def _content(root: Path) -> str:
-    if not root.is_dir():
-        return "is no folder" if root.exists() else "does not exist"
-    names = sorted(path.name for path in root.iterdir() if not is_litter(path.name))
+def _content(root: Place) -> str:
+    if not is_folder(root):
+        return "is no folder" if exists(root) else "does not exist"
+    names = sorted(entry.name for entry in entries(root) if not is_litter(entry.name))
     if not names:
         return "is empty"
     return f"holds {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if names[5:] else "")

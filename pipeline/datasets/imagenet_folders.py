@@ -5,8 +5,6 @@ train folders under `ILSVRC/Data/CLS-LOC`, but all images of val in one folder, 
 `LOC_val_solution.csv`.
 """
 
-from pathlib import Path
-
 from pipeline.datasets import Excluded, Listing, Record
 from pipeline.datasets.image_folder import (
     image_id_of,
@@ -18,6 +16,7 @@ from pipeline.datasets.image_folder import (
 from pipeline.datasets.imagenet_labels import DEVKIT, WNID
 from pipeline.datasets.names import NOTE, is_note
 from pipeline.datasets.subset import absent
+from pipeline.places import Place, is_file, is_folder
 from pipeline.tables import read_rows
 from pipeline.text_files import TextError, read_lines
 
@@ -29,7 +28,7 @@ MAPPING = "LOC_synset_mapping.txt"
 BOX = 5  # tokens of a box: wnid and four corners
 
 
-def records(root: Path, base: str) -> Listing:
+def records(root: Place, base: str) -> Listing:
     """The images under `<root>/<base>`; the image_id is as in torchvision's layout for both.
 
     Exclusions beside those of an image folder: an image of a flat val without a row in Kaggle's
@@ -58,27 +57,27 @@ def records(root: Path, base: str) -> Listing:
     return listing
 
 
-def has_wnid_folders(root: Path, base: str) -> bool:
+def has_wnid_folders(root: Place, base: str) -> bool:
     """Whether `<root>/<base>/train` holds a folder that is named by a wnid."""
     return bool(train_classes(root, base))
 
 
-def train_classes(root: Path, base: str) -> list[str]:
+def train_classes(root: Place, base: str) -> list[str]:
     """The wnids that name folders in `<root>/<base>/train`, sorted; none without such a folder."""
     train = root / base / "train"
-    entries = visible(train) if train.is_dir() else []
+    entries = visible(train) if is_folder(train) else []
     return [entry.name for entry in entries if WNID.fullmatch(entry.name) and entry.is_dir()]
 
 
-def _is_flat(folder: Path) -> bool:
-    entries = visible(folder) if folder.is_dir() else []
+def _is_flat(folder: Place) -> bool:
+    entries = visible(folder) if is_folder(folder) else []
     return bool(entries) and not any(entry.is_dir() for entry in entries)
 
 
-def _flat_val(root: Path, base: str) -> Listing:
+def _flat_val(root: Place, base: str) -> Listing:
     folder = root / base / "val"
     table = root / SOLUTION
-    if not table.is_file():
+    if not is_file(table):
         raise FileNotFoundError(
             f"{folder} holds images and no class folders, and {table}, which would say their "
             f"classes, is missing. Put Kaggle's {SOLUTION} there, or move each image into "
@@ -112,7 +111,7 @@ def _flat_val(root: Path, base: str) -> Listing:
     return Listing(kept, declared, [*excluded, *namesakes], notes=notes)
 
 
-def _read_solution(path: Path) -> dict[str, set[str]]:
+def _read_solution(path: Place) -> dict[str, set[str]]:
     """The classes of each image's boxes, by ImageId."""
     answers: dict[str, set[str]] = {}
     table = read_rows(path, ("ImageId", "PredictionString"), filled=("ImageId",))
@@ -130,9 +129,9 @@ def _read_solution(path: Path) -> dict[str, set[str]]:
     return answers
 
 
-def _read_mapping(path: Path) -> set[str]:
+def _read_mapping(path: Place) -> set[str]:
     """The wnids of Kaggle's list of classes; none where there is no such file."""
-    if not path.is_file():
+    if not is_file(path):
         return set()
     wnids = set()
     for number, line in read_lines(path):

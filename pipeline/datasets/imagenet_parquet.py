@@ -2,7 +2,7 @@
 
 import json
 import re
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pyarrow.parquet as pq
 
@@ -10,6 +10,7 @@ from pipeline.datasets import Excluded, Listing, Record
 from pipeline.datasets.files import parquet_rows
 from pipeline.datasets.image_folder import image_id_of, merged, visible
 from pipeline.datasets.imagenet_labels import WNID, check_name, check_names, wnid_of
+from pipeline.places import Place, is_folder, opened
 
 __all__ = ["has_shards", "records"]
 
@@ -18,13 +19,13 @@ SPLITS = {"train": "train", "validation": "val"}
 UNKNOWN = -1
 
 
-def has_shards(root: Path, base: str) -> bool:
+def has_shards(root: Place, base: str) -> bool:
     """Whether `<root>/<base>` holds a shard of train or validation."""
     folder = root / base
-    return folder.is_dir() and any(SHARD.fullmatch(entry.name) for entry in visible(folder))
+    return is_folder(folder) and any(SHARD.fullmatch(entry.name) for entry in visible(folder))
 
 
-def records(root: Path, base: str) -> Listing:
+def records(root: Place, base: str) -> Listing:
     """The rows of the shards of train and validation; shards of test, without labels, are skipped.
 
     A label is a number in the order of wnids, unless the shards' metadata name the classes by their
@@ -49,7 +50,7 @@ def records(root: Path, base: str) -> Listing:
     )
 
 
-def _shards(folder: Path) -> list[tuple[str, str]]:
+def _shards(folder: Place) -> list[tuple[str, str]]:
     """Split and file of every shard."""
     shards = [match for entry in visible(folder) if (match := SHARD.fullmatch(entry.name))]
     for split in SPLITS:
@@ -69,9 +70,10 @@ def _shards(folder: Path) -> list[tuple[str, str]]:
     return [(shard["split"], shard.string) for shard in shards]
 
 
-def _class_names(shard: Path) -> list[str] | None:
+def _class_names(shard: Place) -> list[str] | None:
     """The wnids that a shard's metadata name, in their order; None where they are ImageNet-1k's."""
-    metadata = (pq.read_schema(shard).metadata or {}).get(b"huggingface", b"{}")
+    with opened(shard, "parts") as file:
+        metadata = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(metadata).get("info", {}).get("features", {})
     names = features.get("label", {}).get("names")
     if names is None:
@@ -82,10 +84,10 @@ def _class_names(shard: Path) -> list[str] | None:
     return None
 
 
-def _rows(root: Path, shard: str, split: str, names: list[str] | None) -> Listing:
+def _rows(root: Place, shard: str, split: str, names: list[str] | None) -> Listing:
     found: list[Record] = []
     excluded: list[Excluded] = []
-    stem = image_id_of(Path(shard).name)
+    stem = image_id_of(PurePosixPath(shard).name)
     for number, (name, label) in enumerate(parquet_rows(root / shard)):
         path = f"{shard}#{number}"
         if label is None or label == UNKNOWN:
@@ -103,7 +105,7 @@ def _rows(root: Path, shard: str, split: str, names: list[str] | None) -> Listin
         ending = ""
         if name:
             check_name(wnid, name, f"{root / shard}, row {number},")
-            ending = f"-{image_id_of(Path(name).name)}"
+            ending = f"-{image_id_of(PurePosixPath(name).name)}"
         image_id = f"{split}/{stem}/{number:07d}{ending}"
         found.append(Record(image_id, path, split, wnid, image_id))
     return Listing(found, sorted({r.label for r in found if r.label}), excluded)

@@ -6,7 +6,7 @@ image is `<key>.jpg` (or jpeg, png), its label `<key>.cls` or part of `<key>.jso
 
 import json
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.datasets import Excluded, Listing, Record
@@ -14,6 +14,7 @@ from pipeline.datasets.files import read_bytes, tar_members
 from pipeline.datasets.image_folder import image_id_of, merged, visible
 from pipeline.datasets.imagenet_labels import WNID, check_name, wnid_of
 from pipeline.datasets.names import is_passed_over
+from pipeline.places import Place, is_folder
 
 __all__ = ["has_tars", "records"]
 
@@ -23,12 +24,12 @@ IMAGES = ("jpg", "jpeg", "png")
 UNKNOWN = -1
 
 
-def has_tars(root: Path) -> bool:
+def has_tars(root: Place) -> bool:
     """Whether root, or its train or val, holds a tar that is named by a split."""
     return any(_tars(root, split) for split in PATTERNS)
 
 
-def records(root: Path) -> Listing:
+def records(root: Place) -> Listing:
     """The samples of the tars; the image_id is `<split>/<tar>/<number>-<key>`, in the tars' order.
 
     Exclusions: an image without a label, a label without an image, a second image of a sample, a
@@ -50,11 +51,11 @@ def records(root: Path) -> Listing:
     return merged(_samples(root, path, split) for split in tars for path in tars[split])
 
 
-def _tars(root: Path, split: str) -> list[str]:
+def _tars(root: Place, split: str) -> list[str]:
     """Paths of a split's tars relative to root."""
     found = []
     for base in ("", f"{split}/"):
-        if (root / base).is_dir():
+        if is_folder(root / base):
             names = [entry.name for entry in visible(root / base)]
             found += [
                 base + name
@@ -64,7 +65,7 @@ def _tars(root: Path, split: str) -> list[str]:
     return found
 
 
-def _samples(root: Path, tar: str, split: str) -> Listing:
+def _samples(root: Place, tar: str, split: str) -> Listing:
     samples: dict[str, dict[str, str]] = {}
     for member in tar_members(root / tar):
         folder, _, name = member.rpartition("/")
@@ -75,7 +76,7 @@ def _samples(root: Path, tar: str, split: str) -> Listing:
             samples.setdefault(key, {})[suffix.lower()] = member
     found: list[Record] = []
     excluded: list[Excluded] = []
-    prefix = f"{split}/{image_id_of(Path(tar).name)}"
+    prefix = f"{split}/{image_id_of(PurePosixPath(tar).name)}"
     for number, (key, members) in enumerate(samples.items()):
         images = [members[suffix] for suffix in IMAGES if suffix in members]
         if not images:
@@ -93,7 +94,7 @@ def _samples(root: Path, tar: str, split: str) -> Listing:
     return Listing(found, sorted({r.label for r in found if r.label}), excluded)
 
 
-def _label(root: Path, tar: str, key: str, members: dict[str, str]) -> tuple[str | None, str]:
+def _label(root: Place, tar: str, key: str, members: dict[str, str]) -> tuple[str | None, str]:
     """The wnid of a sample, or None and why there is none."""
     where = f"{root / tar}, sample {key},"
     says: dict[str, str] = {}

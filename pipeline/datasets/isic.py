@@ -18,7 +18,6 @@ some archives unpack. Of a release, a part of the images with the table of all i
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.config import DatasetConfig
@@ -40,6 +39,7 @@ from pipeline.datasets.isic_tables import (
 )
 from pipeline.datasets.splits import split_of
 from pipeline.datasets.subset import absent
+from pipeline.places import Place
 
 __all__ = ["DIAGNOSES", "labels", "records", "releases"]
 
@@ -74,7 +74,7 @@ class Found(NamedTuple):
     release: str
 
 
-def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
+def records(root: Place, config: DatasetConfig, seed: int) -> Listing:
     """The images of all releases that root holds.
 
     The image_id is ISIC's, which all releases share. Of an image in several releases the first is
@@ -113,7 +113,7 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     for release in RELEASES:
         if release.name in folders:
             folder = folders[release.name]
-            base = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+            base = f"{folder}/".removeprefix(f"{root}/")
             content = _read(folder, release, declared)
             excluded += _sort_out(content, base, declared, found)
             links += _links(content)
@@ -127,7 +127,7 @@ def records(root: Path, config: DatasetConfig, seed: int) -> Listing:
     return Listing(listed, declared, sorted(excluded), notes=notes)
 
 
-def labels(root: Path) -> list[str]:
+def labels(root: Place) -> list[str]:
     """The classes of `classes.csv` where the root has one, else the eight of ISIC 2019, sorted."""
     return sorted(read_classes(root) or DIAGNOSES)
 
@@ -182,7 +182,7 @@ def _links(content: Content) -> Iterator[Link]:
         yield (1, copy, "image"), (1, original, "image")
 
 
-def _read(folder: Path, release: Release, labels: list[str]) -> Content:
+def _read(folder: Place, release: Release, labels: list[str]) -> Content:
     table, *others = whole(folder, release)
     copies: dict[str, str] = {}
     notes = []
@@ -208,7 +208,7 @@ def _read(folder: Path, release: Release, labels: list[str]) -> Content:
     return Content(release.name, table, rows, files, copies, notes)
 
 
-def _files(folder: Path, images: list[str]) -> dict[str, str]:
+def _files(folder: Place, images: list[str]) -> dict[str, str]:
     """Path of each image by image_id; texts that lie beside the images are no images."""
     files: dict[str, str] = {}
     for name in images:

@@ -3,10 +3,10 @@
 A release is found by its tables and image folders; no folder of images is listed.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.datasets.names import is_passed_over
+from pipeline.datasets.image_folder import visible
+from pipeline.places import Place, exists, is_file, is_folder
 from pipeline.tables import has_columns
 
 __all__ = ["RELEASES", "Release", "releases", "where", "whole"]
@@ -103,7 +103,7 @@ COLUMN = {"train.csv": "image_name"}
 """A table of so common a name counts where it has this column."""
 
 
-def releases(root: Path) -> dict[str, Path]:
+def releases(root: Place) -> dict[str, Place]:
     """Folder by name of the releases in root or in folders directly in it, in their order.
 
     A folder that holds one of its own name, as some archives unpack, is looked into too.
@@ -113,11 +113,10 @@ def releases(root: Path) -> dict[str, Path]:
         ValueError: one is there twice.
     """
     folders = [root]
-    if root.is_dir():
-        inside = (path for path in root.iterdir() if not is_passed_over(path.name))
-        folders += sorted(path for path in inside if path.is_dir())
-        folders += [path / path.name for path in folders[1:] if (path / path.name).is_dir()]
-    found: dict[str, Path] = {}
+    if is_folder(root):
+        folders += [root / entry.name for entry in visible(root) if entry.is_dir()]
+        folders += [path / path.name for path in folders[1:] if is_folder(path / path.name)]
+    found: dict[str, Place] = {}
     for release in RELEASES:
         complete = [folder for folder in folders if None not in _parts(folder, release)]
         if len(complete) > 1:
@@ -143,12 +142,12 @@ def releases(root: Path) -> dict[str, Path]:
     return found
 
 
-def whole(folder: Path, release: Release) -> list[str]:
+def whole(folder: Place, release: Release) -> list[str]:
     """Paths of a release's parts in a folder that `releases` has found it in, in their order."""
     return [name for name in _parts(folder, release) if name is not None]
 
 
-def _parts(folder: Path, release: Release) -> list[str | None]:
+def _parts(folder: Place, release: Release) -> list[str | None]:
     """For each part where it is in the folder, None where it is missing."""
     return [
         next((there for name in names if (there := where(folder, name))), None)
@@ -156,7 +155,7 @@ def _parts(folder: Path, release: Release) -> list[str | None]:
     ]
 
 
-def where(folder: Path, name: str) -> str | None:
+def where(folder: Place, name: str) -> str | None:
     """Path in the folder of a table or a folder of images; None where there is none.
 
     A table may lie in a folder that is called as it is, as its archive unpacks.
@@ -166,13 +165,13 @@ def where(folder: Path, name: str) -> str | None:
     return next((place for place in places if _is_there(folder / place)), None)
 
 
-def _is_there(path: Path) -> bool:
+def _is_there(path: Place) -> bool:
     if path.name not in COLUMN:
-        return path.exists()
-    return path.is_file() and has_columns(path, [COLUMN[path.name]])
+        return exists(path)
+    return is_file(path) and has_columns(path, [COLUMN[path.name]])
 
 
-def _refuse_half(folder: Path, release: Release) -> None:
+def _refuse_half(folder: Place, release: Release) -> None:
     parts = _parts(folder, release)
     there = [name for name in parts if name is not None and name not in release.common]
     if not there:

@@ -5,10 +5,10 @@ A diagnosis that is none of the eight of ISIC 2019, or not known, is the label N
 
 import math
 from collections.abc import Container, Iterator
-from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from pipeline import tables
+from pipeline.places import Place, is_file
 from pipeline.tables import Table, has_columns, read_rows
 from pipeline.text_files import TextError
 
@@ -91,7 +91,7 @@ class Row(NamedTuple):
     """Why the image cannot be used; None where it can."""
 
 
-def read_2018(truth: Path, groupings: Path | None) -> list[Row]:
+def read_2018(truth: Place, groupings: Place | None) -> list[Row]:
     """ISIC 2018, task 3: as ISIC 2019, of HAM10000's seven diagnoses.
 
     Args:
@@ -112,7 +112,7 @@ def read_2018(truth: Path, groupings: Path | None) -> list[Row]:
     ]
 
 
-def read_2019(truth: Path, metadata: Path, labels: list[str]) -> list[Row]:
+def read_2019(truth: Place, metadata: Place, labels: list[str]) -> list[Row]:
     """ISIC 2019: the column that holds the 1 is the label; faulty are rows that are not one-hot.
 
     Args:
@@ -127,7 +127,7 @@ def read_2019(truth: Path, metadata: Path, labels: list[str]) -> list[Row]:
     return _one_hot(truth, labels, others, metadata)
 
 
-def read_2020(path: Path) -> list[Row]:
+def read_2020(path: Place) -> list[Row]:
     """ISIC 2020: target and diagnosis, which must agree; only the archive's v2 has lesions.
 
     Raises:
@@ -147,7 +147,7 @@ def read_2020(path: Path) -> list[Row]:
     return rows
 
 
-def read_2024(path: Path) -> list[Row]:
+def read_2024(path: Place) -> list[Row]:
     """ISIC 2024: the diagnosis in full, level by level, which must agree with target.
 
     Without the column iddx_full, no label is known.
@@ -171,7 +171,7 @@ def read_2024(path: Path) -> list[Row]:
     return rows
 
 
-def read_ham(path: Path) -> list[Row]:
+def read_ham(path: Place) -> list[Row]:
     """HAM10000: the column dx; faulty are rows with another than its seven diagnoses.
 
     Raises:
@@ -186,7 +186,7 @@ def read_ham(path: Path) -> list[Row]:
     return rows
 
 
-def read_duplicates(path: Path, there: Container[str]) -> dict[str, str]:
+def read_duplicates(path: Place, there: Container[str]) -> dict[str, str]:
     """ISIC 2020's own list of duplicates: the image that is kept, by one that is its copy.
 
     The second of a listed pair is the copy. A copy counts only where an image that it is a copy of
@@ -199,7 +199,7 @@ def read_duplicates(path: Path, there: Container[str]) -> dict[str, str]:
     Raises:
         TextError: a column is missing.
     """
-    if not path.is_file():
+    if not is_file(path):
         return {}
     originals: dict[str, str] = {}
     for row in read_rows(path, ("image_name_1", "image_name_2")).rows:
@@ -211,7 +211,7 @@ def read_duplicates(path: Path, there: Container[str]) -> dict[str, str]:
 
 
 def _one_hot(
-    truth: Path, columns: list[str], others: tuple[str, ...], metadata: Path | None
+    truth: Place, columns: list[str], others: tuple[str, ...], metadata: Place | None
 ) -> list[Row]:
     """Rows labelled by the column that holds the 1, with the lesion that metadata says."""
     table = read_rows(truth, ("image", *columns), others, filled=("image",))

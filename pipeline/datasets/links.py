@@ -7,11 +7,13 @@ a link inside the root, so that changes there go unnoticed, and it stops at a li
 import os
 from pathlib import Path
 
+from pipeline.places import Place
+
 __all__ = ["refuse_links"]
 
 
-def refuse_links(root: Path) -> None:
-    """Make sure that DVC sees every file that an adapter may read.
+def refuse_links(root: Place) -> None:
+    """Make sure that DVC sees every file that an adapter may read; a store has no links.
 
     Lists all folders below root and opens no file. Hidden links to folders do not count, for no
     adapter reads them.
@@ -20,6 +22,8 @@ def refuse_links(root: Path) -> None:
         ValueError: below root is a link to a folder, or one to nothing or to itself; the message
             names the first and says what to put there instead.
     """
+    if not isinstance(root, Path):
+        return
     folders: list[str] = []
     broken: list[str] = []
     pending = [str(root)]

@@ -15,6 +15,7 @@ from pipeline.datasets.duplicates import settle
 from pipeline.datasets.opening import Opened, open_all
 from pipeline.datasets.pixels import KINDS, SHOWN, Reading
 from pipeline.engine.crew import LOCAL, Engine
+from pipeline.places import Place
 
 __all__ = ["COLUMNS", "Manifest", "build", "check_excluded", "describe", "fingerprint"]
 
@@ -42,7 +43,7 @@ class Manifest(NamedTuple):
 def build(
     records: list[Record],
     labels: list[str],
-    root: Path,
+    root: Place,
     max_excluded: float,
     workers: int,
     near_duplicates: int | None = None,
@@ -147,7 +148,7 @@ def _untrained(records: list[Record], labels: list[str]) -> dict[str, str]:
     }
 
 
-def check_excluded(excluded: list[Excluded], total: int, max_excluded: float, root: Path) -> None:
+def check_excluded(excluded: list[Excluded], total: int, max_excluded: float, root: Place) -> None:
     """Stop where too many images are left out for a fault.
 
     Args:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.artifacts.litter import is_litter
 from pipeline.datasets import Excluded, Listing, Record
+from pipeline.places import Place
 
 __all__ = ["NOTE", "check_utf8", "is_note", "is_passed_over", "printable", "utf8_only"]
 
@@ -63,12 +64,16 @@ def utf8_only(listing: Listing) -> Listing:
     )
 
 
-def check_utf8(root: Path) -> None:
+def check_utf8(root: Place) -> None:
     """Make sure that DVC can take the version of a folder, which it cannot where names are odd.
+
+    A store has no other names than DVC can take.
 
     Raises:
         ValueError: a file or folder below root has a name that is not UTF-8.
     """
+    if not isinstance(root, Path):
+        return
     found = sorted(
         printable(os.path.join(folder, name))
         for folder, folders, files in os.walk(root)

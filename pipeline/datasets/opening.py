@@ -1,12 +1,12 @@
 """Opening every image of a dataset once: hashed, decoded and measured, in several processes."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import chain
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from pipeline.datasets.files import file_of, read_bytes
 from pipeline.datasets.names import printable
 from pipeline.datasets.pixels import Reading, Unusable, decode
 from pipeline.engine.crew import LOCAL, TRIES, Engine, Needs
+from pipeline.places import Place, at_once
 
 __all__ = ["Image", "Opened", "open_all", "open_each"]
 
@@ -55,7 +56,7 @@ class Image(NamedTuple):
 
 
 def open_all(
-    paths: list[str], root: Path, reading: Reading, workers: int, engine: Engine = LOCAL
+    paths: list[str], root: Place, reading: Reading, workers: int, engine: Engine = LOCAL
 ) -> list[Opened]:
     """Opened images in the order of paths.
 
@@ -78,9 +79,9 @@ def open_all(
 class Opening:
     """Some images at a time, opened in one process of a cluster."""
 
-    def __init__(self, root: Path, reading: Reading) -> None:
+    def __init__(self, root: Place, reading: Reading) -> None:
         """Arguments are as of `open_all`."""
-        self.opening = partial(_open, root, reading)
+        self.opening = partial(_open_chunk, root, reading)
 
     def about(self) -> None:
         """Nothing."""
@@ -88,11 +89,11 @@ class Opening:
     def each(self, units: Iterable[list[Image]]) -> Iterator[list[Opened | None] | None]:
         """The images of each unit, opened; None where their bytes are known."""
         for images in units:
-            yield [self.opening(image) for image in images]
+            yield self.opening(images)
 
 
 def open_each(
-    images: list[Image], root: Path, reading: Reading, workers: int, engine: Engine = LOCAL
+    images: list[Image], root: Place, reading: Reading, workers: int, engine: Engine = LOCAL
 ) -> Iterator[tuple[Image, Opened | None]]:
     """Images as they are opened, here in the order in which containers hold them.
 
@@ -104,8 +105,12 @@ def open_each(
     if engine.name != LOCAL.name:
         yield from _by_engine(ordered, root, reading, engine)
         return
-    opening = partial(_open, root, reading)
-    stream = map(opening, ordered) if workers == 1 else _by_processes(opening, ordered, workers)
+    opening, chunks = partial(_open_chunk, root, reading), _chunks(ordered)
+    stream: Iterator[Opened | None] = (
+        chain.from_iterable(map(opening, chunks))
+        if workers == 1
+        else _by_processes(opening, chunks, workers)
+    )
     with tqdm(total=len(ordered), desc="open images", unit=" images", disable=not ordered) as bar:
         for image, opened in zip(ordered, stream, strict=True):
             yield image, opened
@@ -113,14 +118,14 @@ def open_each(
 
 
 def _by_engine(
-    ordered: list[Image], root: Path, reading: Reading, engine: Engine
+    ordered: list[Image], root: Place, reading: Reading, engine: Engine
 ) -> Iterator[tuple[Image, Opened | None]]:
     def instead(images: list[Image], died: int) -> list[list[Image]] | None:
         if len(images) > 1:
             return [[image] for image in images]  # one of them did it, or a node died
         return [images] if died < TRIES else None
 
-    chunks = [ordered[first : first + CHUNK] for first in range(0, len(ordered), CHUNK)]
+    chunks = _chunks(ordered)
     if not chunks:
         return
     alone = engine._replace(threads=1)  # an image is decoded by one
@@ -129,30 +134,34 @@ def _by_engine(
             yield from zip(images, opened or [Opened(fault=KILLED)] * len(images), strict=True)
 
 
+def _chunks(ordered: list[Item]) -> list[list[Item]]:
+    return [ordered[first : first + CHUNK] for first in range(0, len(ordered), CHUNK)]
+
+
 def _by_processes(
-    opening: Callable[[Item], Result], paths: Sequence[Item], workers: int
+    opening: Callable[[list[Item]], list[Result]], chunks: list[list[Item]], workers: int
 ) -> Iterator[Result | Opened]:
     done = 0
-    while done < len(paths):
+    while done < len(chunks):
         try:
             with _pool(workers) as pool:
-                for image in pool.map(opening, paths[done:], chunksize=CHUNK):
-                    yield image
+                for opened in pool.map(opening, chunks[done:]):
+                    yield from opened
                     done += 1
         except BrokenProcessPool:
-            # One of those that were in work did it: they go one at a time.
-            suspects = paths[done : done + workers * CHUNK]
-            yield from _one_by_one(opening, suspects)
+            # An image of those that were in work did it: they go one at a time.
+            suspects = chunks[done : done + workers]
+            yield from _one_by_one(opening, list(chain.from_iterable(suspects)))
             done += len(suspects)
 
 
 def _one_by_one(
-    opening: Callable[[Item], Result], paths: Sequence[Item]
+    opening: Callable[[list[Item]], list[Result]], paths: list[Item]
 ) -> Iterator[Result | Opened]:
     pool = _living_pool()
     for path in paths:
         try:
-            yield pool.submit(opening, path).result()
+            yield from pool.submit(opening, [path]).result()
         except BrokenProcessPool:
             yield Opened(fault=KILLED)
             pool = _living_pool()
@@ -173,10 +182,17 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
-def _open(root: Path, reading: Reading, image: Image) -> Opened | None:
+def _open_chunk(root: Place, reading: Reading, images: list[Image]) -> list[Opened | None]:
+    """As `_open`, for each of some images."""
+    return at_once(root, partial(_open, root, reading), images)
+
+
+def _open(root: Place, reading: Reading, image: Image) -> Opened | None:
     """Read, hash and decode one image to its last row; None where it need not be decoded."""
     try:
         content = read_bytes(root, image.path)
+    except ConnectionError:  # which is no image's fault
+        raise
     except (OSError, ValueError) as error:  # ValueError of a name that no file can have
         said = (error.strerror if isinstance(error, OSError) else None) or error
         return Opened(fault=printable(f"cannot be read: {said}"))

@@ -33,6 +33,7 @@ from pipeline.datasets.pixels import KINDS, Reading
 from pipeline.datasets.splits import check_shares, split_of, thin
 from pipeline.engine.crew import LOCAL, Engine
 from pipeline.faults import faults
+from pipeline.places import Place, exists, is_folder, read
 from pipeline.text_files import read_text
 
 LICENCE = "LICENSE.txt"
@@ -74,7 +75,7 @@ def prepare(
             is far from its share, or classes lack a name or what else is asked of them.
     """
     root = config.root
-    if not root.is_dir():
+    if not is_folder(root):
         raise FileNotFoundError(
             f"datasets.{name}.root is {str(root)!r}, which is no folder: put the dataset there, "
             "or name its place in params.yaml"
@@ -151,13 +152,13 @@ def _draw(config: DatasetConfig, seed: int, group_id: str) -> str:
     return split_of(group_id, {str(name): n for name, n in (config.splits or {}).items()}, seed)
 
 
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+def _sha256(path: Place) -> str | None:
+    return hashlib.sha256(read(path)).hexdigest() if exists(path) else None
 
 
 def _licence(config: DatasetConfig) -> str | None:
     path = config.root / LICENCE
-    return read_text(path).strip() if path.exists() else config.licence
+    return read_text(path).strip() if exists(path) else config.licence
 
 
 def main() -> None:

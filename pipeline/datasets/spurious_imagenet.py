@@ -6,12 +6,12 @@ component.
 """
 
 import re
-from pathlib import Path
 
 from pipeline.datasets import Distractor, Excluded, Listing, Record
 from pipeline.datasets.image_folder import image_id_of, namesakes_out, visible
 from pipeline.datasets.imagenet_labels import wnid_of
 from pipeline.datasets.names import NOTE, is_note
+from pipeline.places import Place, is_folder
 
 __all__ = ["listing"]
 
@@ -22,7 +22,7 @@ FOLDERS = (
 )
 
 
-def listing(root: Path) -> Listing:
+def listing(root: Place) -> Listing:
     """Its images as records of split test without a label, and what they are distractors of.
 
     Empty where root holds none of FOLDERS. The image_id is `spurious_imagenet/<folder>/<stem>`.
@@ -32,7 +32,7 @@ def listing(root: Path) -> Listing:
         ValueError: a folder is not named `*_*_<number of the class>_*_<component>`, or root holds
             several copies.
     """
-    bases = [base for base in FOLDERS if (root / base).is_dir()]
+    bases = [base for base in FOLDERS if is_folder(root / base)]
     if len(bases) > 1:
         raise ValueError(f"{root} holds Spurious ImageNet twice, in {' and '.join(bases)}")
     found: list[Record] = []
@@ -65,7 +65,7 @@ def listing(root: Path) -> Listing:
     return Listing(kept, [], [*excluded, *namesakes], distractors)
 
 
-def _wnid(name: str, path: Path) -> str:
+def _wnid(name: str, path: Place) -> str:
     tokens = name.split("_")
     if len(tokens) < 4 or not all(re.fullmatch(r"\d+", tokens[i]) for i in (2, -1)):
         raise ValueError(

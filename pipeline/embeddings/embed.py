@@ -32,6 +32,7 @@ from pipeline.embeddings.forward import DEVICE, Ran, split_preprocess
 from pipeline.embeddings.images import batches, parts_left, runs
 from pipeline.engine.crew import LOCAL, Engine, Needs
 from pipeline.models.catalog import Clip, auditable, head_of, load_clip
+from pipeline.places import Place
 
 STORED = {"batch_size", "shard_rows", "dtype", "spatial_tokens"}
 """Settings that decide the shards' bytes, with what `auto` becomes of device and precision."""
@@ -59,7 +60,7 @@ def shards_key(clip: Clip, images: pd.DataFrame, config: EmbedConfig, ran: Ran, 
 def embed_images(
     clip: Clip,
     images: pd.DataFrame,
-    root: Path,
+    root: Place,
     reading: Reading,
     config: EmbedConfig,
     path: Path,
@@ -107,7 +108,7 @@ def embed_images(
 
 def first_pixels(
     images: pd.DataFrame,
-    root: Path,
+    root: Place,
     reading: Reading,
     pixels_of: Callable[[Image.Image], Tensor],
 ) -> Tensor:

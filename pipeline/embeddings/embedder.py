@@ -28,6 +28,7 @@ from pipeline.models.catalog import (
     image_tower,
     tokens_and_embeddings,
 )
+from pipeline.places import Place
 
 COSINE_TOLERANCE = 1e-5
 AHEAD = 4
@@ -89,7 +90,7 @@ def columns_of(
 
 def embed_shards(
     parts: Sequence[Part],
-    root: Path,
+    root: Place,
     reading: Reading,
     pixels_of: Callable[[Image.Image], Tensor],
     forward: Callable[[Tensor, Sequence[str]], Tensor],
@@ -144,7 +145,7 @@ class Embedder:
         self,
         clip: Clip,
         column: str,
-        root: Path,
+        root: Place,
         reading: Reading,
         config: EmbedConfig,
         first: Tensor,

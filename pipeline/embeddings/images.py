@@ -15,10 +15,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
+from upath import UPath
 
 from pipeline.artifacts.store import SHARD_PATTERN
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
+from pipeline.places import AT_ONCE, Place, at_once
 
 Item = TypeVar("Item")
 Preprocess = Callable[[Image.Image], Tensor]
@@ -65,7 +67,7 @@ class _Images(Dataset[Tensor]):
     def __init__(
         self,
         images: pd.DataFrame,
-        root: Path,
+        root: Place,
         reading: Reading,
         preprocess: Preprocess,
     ) -> None:
@@ -85,15 +87,21 @@ class _Images(Dataset[Tensor]):
             if self.sha256 and hashlib.sha256(content).hexdigest() != self.sha256[index]:
                 raise OSError("its bytes have changed")
             return self.preprocess(decode(content, self.reading).rgb)
+        except ConnectionError:  # which is no image's fault
+            raise
         except (OSError, Unusable) as error:
             raise OSError(
                 f"{self.root / path}: {error}. The image was as it should be when the manifest was "
                 "made: run `dvc repro prepare` to make it anew"
             ) from error
 
+    def __getitems__(self, rows: Sequence[int]) -> list[Tensor]:
+        """The images of a batch, as DataLoader asks for them."""
+        return at_once(self.root, self.__getitem__, rows)
+
     def stacked(self, rows: range) -> np.ndarray:
         """The pixels of some rows."""
-        return torch.stack([self[row] for row in rows]).numpy()
+        return torch.stack(self.__getitems__(rows)).numpy()
 
 
 def runs(images: int, size: int, until: int | None = None) -> list[range]:
@@ -108,7 +116,7 @@ def runs(images: int, size: int, until: int | None = None) -> list[range]:
 
 def batches(
     images: pd.DataFrame,
-    root: Path,
+    root: Place,
     reading: Reading,
     preprocess: Preprocess,
     rows: Sequence[range],
@@ -171,7 +179,10 @@ def _by_processes(dataset: _Images, rows: Sequence[range], workers: int) -> Iter
 
 def _by_threads(dataset: _Images, rows: Sequence[range]) -> Iterator[Tensor]:
     # Threads, for Pillow decodes and resizes outside the interpreter's lock.
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    threads = torch.get_num_threads()
+    if isinstance(dataset.root, UPath):
+        threads = max(threads, AT_ONCE)
+    with ThreadPoolExecutor(threads) as pool:
         for part in rows:
             yield torch.stack(list(pool.map(dataset.__getitem__, part)))
 

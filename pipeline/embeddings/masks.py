@@ -1,7 +1,6 @@
 """Where the object of a picture is: masks of the dataset's own, or a rule for dermoscopy."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from pipeline.config import ConfigError
 from pipeline.datasets.files import read_bytes
 from pipeline.embeddings.images import Preprocess
+from pipeline.places import Place
 
 SMOOTH = 0.02
 """Standard deviation of the Gaussian that takes hairs away, as a share of the shorter side."""
@@ -74,7 +74,7 @@ def otsu(values: Float[np.ndarray, " n"], bins: int = 256) -> float:
 def objects(
     pixels: UInt8[Tensor, "n h w 3"],
     image_ids: list[str],
-    root: Path,
+    root: Place,
     mask: str,
     preprocess: Preprocess,
 ) -> Bool[Tensor, "n h w"]:
@@ -99,7 +99,7 @@ def objects(
     return found | ~known[:, None, None]
 
 
-def _read(root: Path, path: str) -> Image.Image:
+def _read(root: Place, path: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(read_bytes(root, path))).convert("RGB")
     except (OSError, UnidentifiedImageError) as error:

@@ -16,12 +16,13 @@ from pipeline.embeddings.masks import objects
 from pipeline.embeddings.shifts import alone, covered, shifted, statistics, surrounding_colour
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.models.catalog import Clip, class_tokens
+from pipeline.places import Place
 
 
 class Pictures(NamedTuple):
     """How images are decoded."""
 
-    root: Path
+    root: Place
     """The dataset's folder."""
     reading: Reading
     mask: str | None

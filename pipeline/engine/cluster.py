@@ -59,7 +59,9 @@ def cluster(
     try:
         with _shared() as token:
             need = _resources(ray, needs, threads)
-            seen = [str(path) for path in (token, *needs.sees)]
+            # what a store holds is no matter of what a node mounts
+            folders = [path for path in needs.sees if isinstance(path, Path)]
+            seen = [str(path) for path in (token, *folders)]
             found = Cluster(ray, make, need, seen, (threads, seed))
             try:
                 found.hire(max(1, most))

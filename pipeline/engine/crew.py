@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pipeline.config import Params
+from pipeline.places import Place
 
 Unit = TypeVar("Unit")
 UnitIn = TypeVar("UnitIn", contravariant=True)
@@ -42,7 +43,7 @@ class Needs(NamedTuple):
     """Of the model: `auto`, `cpu`, `cuda` or `mps`."""
     key: str = "device"
     """What that setting is called."""
-    sees: tuple[Path, ...] = ()
+    sees: tuple[Place, ...] = ()
     """Files and folders that are read, beside the repository itself."""
 
 

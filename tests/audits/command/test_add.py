@@ -9,6 +9,7 @@ import yaml
 from audits.command.__main__ import main
 from audits.command.add import Request, plan
 from audits.command.params_text import Addition, edited
+from pipeline import places
 from pipeline.config import (
     AuditConfig,
     ConfigError,
@@ -140,6 +141,23 @@ def test_a_second_audit_of_the_same_dataset_adds_only_itself(here, capsys):
         "embeddings: flowers-namer",
     ]
     assert not any(line.startswith("  ") and line[2] != " " for line in lines[1:])
+
+
+def test_a_dataset_in_a_store_is_named_by_its_url(here, capsys, monkeypatch):
+    def missing(*_, **__):
+        raise ImportError("Please install s3fs")
+
+    monkeypatch.setattr(places.fsspec, "filesystem", missing)
+    folder = here / "data" / "models" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "open_clip_config.json").write_text("{}")
+    options = [f"--{key}={value}" for key, value in {**OWN, "root": "s3://data/birds/"}.items()]
+    main(["add", "birds-mine", "--dataset", "birds", "--model", "mine", *options])
+    assert "    root: s3://data/birds\n" in (here / "params.yaml").read_text()
+    assert str(load_params().datasets["birds"].root) == "s3://data/birds"
+    said = capsys.readouterr().out
+    assert "s3://data/birds (kind image_folder), out of reach" in said
+    assert "cannot be read without a package: `pip install dvc-s3`" in said
 
 
 def test_data_and_model_of_ones_own(here, capsys):

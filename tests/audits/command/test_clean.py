@@ -75,6 +75,16 @@ def test_work_that_is_going_on_stays(left, capsys):
     assert files() == {"part-00000.parquet", "notes.txt"}
 
 
+def test_indexes_of_tars_are_what_is_kept(capsys):
+    folder = Path("data/indexes/6c1f")
+    folder.mkdir(parents=True)
+    (folder / "09be.parquet").write_bytes(bytes(SHARD))
+    main(["clean"])
+    assert f"1.5 MB  {folder}\n" in capsys.readouterr().out
+    main(["clean", "--delete"])
+    assert not Path("data/indexes").exists()
+
+
 def test_where_nothing_is_kept_it_says_so(capsys):
     main(["clean", "--delete"])
     assert capsys.readouterr().out == "nothing is kept beside DVC\n"

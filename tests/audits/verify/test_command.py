@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from audits.command.__main__ import main
+from audits.verify import copy
 from tests.small_repository import ROOT, run
 
 AUDIT = "scenes-tiny"
@@ -95,3 +96,11 @@ def test_a_copy_verifies_and_a_changed_number_is_traced_to_its_stage(
     assert [one["outcome"] for one in said["stages"]] == ["same", "differs", "differs"]
     assert [one["name"] for one in said["metrics"]] == ["sae.l0"]
     assert (tmp_path / "changed" / "dvc.yaml").exists()  # to be looked at
+
+
+def test_what_lies_in_a_store_is_not_brought(repository: Path) -> None:
+    (repository / "here.json").write_text("{}")
+    run(repository, "git", "clone", "--quiet", ".", "copy")
+    copy._bring(repository, repository / "copy", ["here.json", "s3://data/birds"])
+    assert (repository / "copy/here.json").is_symlink()
+    assert not list((repository / "copy").glob("s3*"))

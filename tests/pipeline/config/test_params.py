@@ -84,7 +84,15 @@ def test_the_shipped_params_load():
         (lambda raw: raw["datasets"]["lesions"].update(root="."), "must be data/raw/lesions"),
         (
             lambda raw: raw["datasets"]["lesions"].update(root="s3://data/lesions"),
-            "root is s3://data/lesions: it must be a folder. Mount the store",
+            "datasets.lesions.root is 's3://data/lesions': it must be data/raw/lesions",
+        ),
+        (
+            lambda raw: raw["datasets"]["lesions"].update(root="abfs://data/lesions"),
+            "abfs://data/lesions is neither a folder nor in a store that can be read (gs://",
+        ),
+        (
+            lambda raw: raw["datasets"]["lesions"].update(root=["a"]),
+            "datasets.lesions.root: Value error, ['a'] is no path",
         ),
         (
             lambda raw: fetched(raw, name="ViT-B-32", pretrained="data/models/mine/mine.pt"),

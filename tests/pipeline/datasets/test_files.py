@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.datasets import files
+from pipeline.datasets import files, tars
 from pipeline.datasets.files import (
     Row,
     file_of,
@@ -93,7 +93,7 @@ def test_threads_read_more_tars_than_stay_open(tmp_path: Path) -> None:
 def test_threads_read_the_right_members_without_pread(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(tars, "sys", SimpleNamespace(platform="win32"))
     monkeypatch.delattr(os, "pread")
     test_threads_read_the_right_images(root, "tar")
 

@@ -12,18 +12,18 @@ from pipeline.datasets.opening import Opened, open_all
 from pipeline.datasets.pixels import SHOWN
 
 
-def killed_by_some(path: str) -> Opened:
+def killed_by_some(paths: list[str]) -> list[Opened]:
     """What a decoder with a fault of its own, or the kernel short of memory, does."""
-    if "bad" in path:
+    if any("bad" in path for path in paths):
         os._exit(1)
-    return Opened(sha256=path)
+    return [Opened(sha256=path) for path in paths]
 
 
 def test_an_image_that_kills_its_process_costs_itself_alone() -> None:
-    paths = ["a", "bad", "c", "worse than bad", "e"]
-    opened = list(opening._by_processes(killed_by_some, paths, 2))
-    assert [image.sha256 for image in opened] == ["a", "", "c", "", "e"]
-    assert [image.fault is not None for image in opened] == [False, True, False, True, False]
+    chunks = [["a", "bad"], ["c"], ["d"], ["worse than bad", "e"], ["f", "g"]]
+    opened = list(opening._by_processes(killed_by_some, chunks, 2))
+    assert [image.sha256 for image in opened] == ["a", "", "c", "d", "", "e", "f", "g"]
+    assert [image.fault for image in opened if image.fault] == [opening.KILLED] * 2
     assert "kills the process" in (opened[1].fault or "")
 
 
