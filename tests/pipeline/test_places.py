@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Barrier
 
 import h5py
 import pytest
@@ -13,7 +14,9 @@ from upath import UPath
 from pipeline import places
 from pipeline.datasets.files import hdf5_members, parquet_rows, read_bytes, tar_members
 from pipeline.places import (
+    AT_ONCE,
     Place,
+    at_once,
     entries,
     exists,
     is_file,
@@ -194,6 +197,18 @@ def test_what_a_store_raises_is_no_file_s_fault(
     for asked in (entries, exists, is_file, is_folder, state):
         with pytest.raises(ConnectionError, match=type(raised).__name__):
             asked(store)
+
+
+def test_several_files_of_a_store_are_waited_for_at_once() -> None:
+    together = Barrier(AT_ONCE)
+
+    def waits(number: int) -> int:
+        together.wait(timeout=30)  # until as many others are here
+        return -number
+
+    numbers = list(range(2 * AT_ONCE))
+    assert at_once(place("s3://x/y"), waits, numbers) == [-number for number in numbers]
+    assert at_once(Path("x"), abs, numbers) == numbers
 
 
 def test_what_is_our_own_fault_stays_it(folder: Path, bucket: Bucket, monkeypatch) -> None:
