@@ -163,6 +163,7 @@ def main() -> None:
             kinds_of(vocabulary),
             lexicon,
         ),
+        tests.close,
         config,
     )
     folder = layout.audit(name, "failures")

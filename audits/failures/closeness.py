@@ -39,6 +39,8 @@ class Close(NamedTuple):
     """Of each class the own ones."""
     candidates: list[np.ndarray]
     """Of each class those of other classes."""
+    as_high: list[np.ndarray]
+    """Of these, those that score as high as the class's own, and do not just stand out."""
     rates: Float[np.ndarray, "c c"]
     """Share of the images of a class (row) that score as high as those of another (column)."""
 
@@ -72,6 +74,7 @@ def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
     none = np.zeros(0, dtype=np.int64)
     own, rates = [none] * count, np.zeros((count, count))
     found: list[list[np.ndarray]] = [[none] for _ in members]
+    reached: list[list[np.ndarray]] = [[none] for _ in members]
     for position, rows in members.items():
         if not len(rows):
             continue
@@ -83,7 +86,9 @@ def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
         near[:, position] = False
         for other in np.flatnonzero(near.any(axis=0)):
             found[other].append(at[near[:, other]])
-    return Close(split, own, [np.concatenate(rows) for rows in found], rates)
+            reached[other].append(at[near[:, other] & as_high[:, other]])
+    candidates, highest = ([np.concatenate(rows) for rows in parts] for parts in (found, reached))
+    return Close(split, own, candidates, highest, rates)
 
 
 def come_close(inputs: Inputs, close: Close) -> pa.Table:

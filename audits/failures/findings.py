@@ -9,6 +9,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from audits.failures.chance import on_others, stratified
+from audits.failures.closeness import Close
 from audits.failures.compounds import Compounds
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN, hits, tally
 from audits.failures.expectation import Expectation, expectations, surprise
@@ -188,6 +189,7 @@ def report_findings(
     labels: pd.DataFrame,
     stability: Mapping[int, float],
     suggest: Suggest,
+    close: Close,
     config: FailuresConfig,
 ) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
     """A row for each group of flags, and the evidence behind it.
@@ -199,14 +201,17 @@ def report_findings(
         labels: names of components, one row a component.
         stability: component → mean cosine of its atom with those of other seeds.
         suggest: what suggests a mode.
-        config: `confirm_p`.
+        close: images that come close, of the split that the flags are of.
+        config: `confirm_p` and `confirm_as_high`.
 
     Returns:
         Findings with FINDING_COLUMNS, in the order of groups; and for each finding_id its
-        components, images (ids), groups (count), what they show (the class of most of them, else
-        the component's name, null where neither is another class), the test of its first flag with
-        a reason in words, p-value, empirical tail probability, counts of groups and the p-value on
-        validation images, the same of every flag, and what speaks for its mode and for others.
+        components, images (ids), how many of them score as high as the class's own (`as_high`),
+        whether its test repeats on validation images, groups (count), what they show (the class of
+        most of them, else the component's name, null where neither is another class), the test of
+        its first flag with a reason in words, p-value, empirical tail probability, counts of groups
+        and the p-value on validation images, the same of every flag, and what speaks for its mode
+        and for others.
     """
     named = labels.set_index("component")["label"]
     shown = inputs.images[["image_id", "group_id", "label"]].astype(object).to_numpy()
@@ -220,6 +225,8 @@ def report_findings(
         mode = suggest(label, best.component, name, rows)
         finding_id = f"{label}-{best.component}"
         examples = shown[_strongest(inputs, best), 0]
+        as_high = int(np.isin(rows, close.as_high[best.position]).sum())
+        repeats = fresh[about(best)] <= config.confirm_p
         findings.append(
             {
                 "finding_id": finding_id,
@@ -232,7 +239,7 @@ def report_findings(
                 "images": len(rows),
                 "max_z": max(flag.max_z for flag in group),
                 "q_value": best.q_value,
-                "held": fresh[about(best)] <= config.confirm_p,
+                "held": repeats and as_high >= config.confirm_as_high * len(rows),
                 "stability": stability.get(best.component),
                 "verdict": None,
                 "example_ids": " ".join(examples),
@@ -243,6 +250,8 @@ def report_findings(
                 shown[rows, 2], label, inputs.classes["short"][best.position], name, names
             ),
             "images": shown[rows, 0].tolist(),
+            "as_high": as_high,
+            "repeats": repeats,
             "groups": len(set(shown[rows, 1])),
             **_evidence(group, fresh, mode),
         }
@@ -280,10 +289,9 @@ def _evidence(group: list[Flag], fresh: Mapping[About, float], mode: Mode) -> di
 def _reason(flag: Flag) -> str:
     counts = flag.counts
     return (
-        f"on {counts.other_hits} of {counts.others} images of other classes that score as high as "
-        f"the class's own, the component {SAID[flag.test]}; so it does on {counts.far_hits} of "
-        f"{counts.far} of their images that do not, and on {counts.own_hits} of {counts.own} own "
-        "images"
+        f"on {counts.other_hits} of {counts.others} images of other classes that come close, the "
+        f"component {SAID[flag.test]}; so it does on {counts.far_hits} of {counts.far} of their "
+        f"images that do not, and on {counts.own_hits} of {counts.own} own images"
     )
 
 

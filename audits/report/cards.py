@@ -43,8 +43,8 @@ class Card:
     evidence: str
     """Why it is a finding, in a sentence."""
     confirmed: bool
-    held: bool
-    """On images that had no part in finding it; what is confirmed was found again besides."""
+    doubt: str
+    """Why it is not confirmed, in a sentence; empty where it is."""
     by_person: bool
     """Whether a person set the mode."""
     confidence: str
@@ -127,10 +127,16 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         ),
         alternatives=wording.alternatives(evidence["mode_alternatives"]),
         evidence=wording.finding_evidence(
-            name, int(row["images"]), int(row["component_id"]), evidence["reason"]
+            name,
+            int(row["images"]),
+            int(evidence["as_high"]),
+            int(row["component_id"]),
+            evidence["reason"],
         ),
         confirmed=bool(row["confirmed"]),
-        held=bool(row["held"]),
+        doubt=""
+        if row["confirmed"]
+        else wording.not_confirmed(bool(row["held"]), bool(evidence["repeats"])),
         by_person=row["mode_source"] == "person",
         confidence=wording.decimal(confidence, 2),
         verdict=row["verdict"],

@@ -188,7 +188,8 @@ class Sources:
     findings: pd.DataFrame
     """With the modes and verdicts of persons where there are any."""
     evidence: dict[str, Any]
-    """Finding → why it is one (`test`, `reason`, `p_value`, `tail`, `confirmation_p`), what speaks
+    """Finding → why it is one (`test`, `reason`, `p_value`, `tail`, `confirmation_p`,
+    `as_high`, `repeats`), what speaks
     for its mode (`suggested_mode`, `mode_reason`, `mode_alternatives`), what a person said
     (`review`) and why that is to be said again (`review_again`)."""
     gone: pd.DataFrame

@@ -143,13 +143,26 @@ def mode_origin(source: str, suggested: str, reason: str, confidence: float | No
     return f"Mode suggested by rule{sure}, because {reason}."
 
 
-def finding_evidence(name: str, images: int, component: int, reason: str) -> str:
+def finding_evidence(name: str, images: int, as_high: int, component: int, reason: str) -> str:
     """Why a finding is one: how many images, which component, and what the test counted."""
-    verb, them = ("scores", "it") if images == 1 else ("score", "them")
+    verb, them = ("comes", "it") if images == 1 else ("come", "them")
+    beyond = "" if as_high == images else "; the others stand out among images of their class"
     return sentence(
-        f"{counted(images, 'image')} of other classes {verb} like “{name}”, and component "
-        f"{component} pushes {them} there: {reason}."
+        f"{counted(images, 'image')} of other classes {verb} close to “{name}” ({number(as_high)} "
+        f"as high as most of its own{beyond}), and component {component} pushes {them} there: "
+        f"{reason}."
     )
+
+
+def not_confirmed(held: bool, repeats: bool) -> str:
+    """Why a finding is not confirmed."""
+    if held:
+        why = "No dictionary that has learnt from other images finds it again"
+    elif repeats:
+        why = "Most of its images do not score as high as the class's own"
+    else:
+        why = "On fresh images this did not repeat"
+    return f"{why}, so take it as a hint."
 
 
 def alternatives(readings: Sequence[Mapping[str, Any]]) -> str:

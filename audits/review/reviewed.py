@@ -33,9 +33,9 @@ class Reviewed(NamedTuple):
 def with_recurrence(findings: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
     """Findings of `failures` with how often each is found again and whether it is confirmed.
 
-    A finding is confirmed where it held on validation images, which had no part in finding it, and
-    at least one further dictionary, which has learnt from other images, finds it again; where there
-    is none, by the images alone.
+    A finding is confirmed where it held (on validation images, which had no part in finding it, and
+    with most of its images as high as the class's own), and at least one further dictionary, which
+    has learnt from other images, finds it again; where there is none, without.
 
     Args:
         findings: of the stage `failures`.

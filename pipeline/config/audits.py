@@ -211,7 +211,10 @@ class FailuresConfig(Section):
     """False discovery rate over all (class, component, other class), for each test by itself
     (Benjamini-Hochberg)."""
     confirm_p: Annotated[float, Field(gt=0, lt=1)]
-    """A finding holds on validation images at this one-sided p-value."""
+    """A finding holds where its test repeats on validation images at this one-sided p-value,"""
+    confirm_as_high: Fraction
+    """and at least this part of its images score as high as the class's own, in place of just far
+    above images of their label: only these does the model take for the class."""
     overlap: Annotated[float, Field(gt=0, le=1)]
     """Flags of one class that share this part of the smaller set of images are one finding."""
     mainstay: Annotated[float, Field(gt=0, le=1)]

@@ -100,7 +100,7 @@ def test_rates_are_shares_of_a_class_that_score_as_high(inputs, plain):
     found = close_images(scored(inputs, y, [0, 0, 0, 1, 1, 1]), "train", CONFIG)
     assert found.rates[:, 0].tolist() == pytest.approx([1, 2 / 3, 0])
     assert found.own[0].tolist() == [0, 1, 2]
-    assert found.candidates[0].tolist() == [3, 5]
+    assert found.candidates[0].tolist() == found.as_high[0].tolist() == [3, 5]
 
 
 def test_images_pushed_beyond_their_peers_are_candidates(inputs, plain):
@@ -112,6 +112,7 @@ def test_images_pushed_beyond_their_peers_are_candidates(inputs, plain):
     found = close_images(made, "train", CONFIG)
     assert found.candidates[0].tolist() == [8]
     assert found.rates[2, 0] == 0  # but it does not score as high
+    assert found.as_high[0].tolist() == []
     assert close_images(
         made, "train", CONFIG.model_copy(update={"peer_deviations": 4.0})
     ).candidates[0].tolist() == [8, 9]  # above 0.3

@@ -22,6 +22,7 @@ CONFIG = FailuresConfig(
     look_alike=0.667,
     q=0.05,
     confirm_p=0.05,
+    confirm_as_high=0.5,
     overlap=0.5,
     mainstay=0.5,
     permutations=20,

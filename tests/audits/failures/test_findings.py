@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from audits.failures import findings as module
+from audits.failures.closeness import Close
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
 from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
 from audits.failures.flags import Flag, find_flags
@@ -155,7 +157,13 @@ def test_no_candidate_or_no_own_image_confirms_nothing(inputs):
         assert found == {(0, PLANTED, EXCESS, False): 1.0}
 
 
-def reported(inputs, groups, p):
+def all_as_high(inputs, but=()):
+    """What comes close, of which all images but some score as high as each class's own."""
+    rows = np.setdiff1d(np.arange(len(inputs.images)), but)
+    return Close("train", [], [], [rows] * len(inputs.classes), np.zeros((0, 0)))
+
+
+def reported(inputs, groups, p, but=()):
     labels = pd.DataFrame({"component": range(24), "label": [None, "ship", *["wing"] * 22]})
     asked = []
 
@@ -164,7 +172,8 @@ def reported(inputs, groups, p):
         return MODE
 
     fresh = {about(f): p for group in groups for f in group}
-    found = report_findings(inputs, groups, fresh, labels, {3: 0.5}, suggest, CONFIG)
+    close = all_as_high(inputs, but)
+    found = report_findings(inputs, groups, fresh, labels, {3: 0.5}, suggest, close, CONFIG)
     return *found, asked
 
 
@@ -208,7 +217,7 @@ def test_a_finding_has_the_figures_of_its_first_flag(inputs):
     for said, held in (((0.04, 0.9), True), ((0.06, 1e-9), False)):
         p = {about(f): value for f, value in zip(group, said, strict=True)}
         findings, evidence = report_findings(
-            inputs, [group], p, labels, {}, lambda *question: MODE, CONFIG
+            inputs, [group], p, labels, {}, lambda *question: MODE, all_as_high(inputs), CONFIG
         )
         assert findings["q_value"].tolist() == [0.03]
         assert findings["held"].tolist() == [held]
@@ -228,6 +237,15 @@ def test_what_images_of_no_one_class_show_is_the_component(inputs):
 def test_a_finding_above_the_level_does_not_hold(inputs):
     findings, _, _ = reported(inputs, [[flag(0, 3, [90, 92])]], p=0.06)
     assert findings["held"].tolist() == [False]
+
+
+@pytest.mark.parametrize(("but", "held"), [([90, 92], True), ([90, 92, 94], False)])
+def test_a_finding_holds_where_half_of_its_images_score_as_high(inputs, but, held):
+    groups = [[flag(0, 3, [90, 92, 94]), flag(0, 5, [92, 180])]]
+    findings, evidence, _ = reported(inputs, groups, 0.01, but)
+    assert findings["held"].tolist() == [held]
+    told = evidence["n01-3"]
+    assert (told["as_high"], told["repeats"]) == (4 - len(but), True)
 
 
 def test_examples_are_the_strongest(inputs):

@@ -189,11 +189,14 @@ def _findings(audit: Path, rows: list[tuple[Any, ...]], reviewed: bool) -> None:
         "p_value": 0.0005,
         "tail": 0.03125,
         "confirmation_p": 0.0125,
+        "as_high": 11,
         "review": None,
         "review_again": [],
     }
     evidence = {
-        row[0]: about | {"shows": row[3], "images": image_ids("bat"), "components": [row[2]]}
+        row[0]: about
+        | {"shows": row[3], "images": image_ids("bat"), "components": [row[2]]}
+        | {"repeats": row[6] or row[2] == 31}
         for row in rows
     }
     gone: list[tuple[str, ...]] = []

@@ -9,7 +9,7 @@ def card(name: str, mode: str, label: str = "", holds: bool = True) -> Card:
     """A card of which only what the choice looks at is known."""
     made = object.__new__(Card)
     known = {"name": name, "mode": mode, "label": label or name, "verdict": ""}
-    known |= {"confirmed": holds, "held": holds}
+    known |= {"confirmed": holds}
     vars(made).update(known | {"class_images": ("one",), "examples": ("one",)})
     return made
 

@@ -11,7 +11,7 @@ import pytest
 
 from audits.report.__main__ import settings_of, write_report
 from audits.report.sections.shortcut import summary
-from pipeline.artifacts.store import write_table
+from pipeline.artifacts.store import read_json, write_json, write_table
 from pipeline.config import load_params
 from tests.audits.report.conftest import settings, unlinked
 from tests.audits.report.invented import AUDIT, CLASSES, FINDINGS
@@ -260,8 +260,16 @@ def test_a_card_says_what_a_finding_lacks(report: Render) -> None:
     write_table(path, pd.read_csv(path).assign(held=False, confirmed=False))
     write_report(AUDIT, settings(Path()), seed=7)
     html = (Path("reports") / AUDIT / "report.html").read_text()
+    low = "Most of its images do not score as high as the class's own, so take it as a hint."
+    for finding_id in ("f-0001", "f-0003", "f-0007"):
+        assert low in unescape(card(html, finding_id))
+    path = Path("data/audits") / AUDIT / "review" / "evidence.json"
+    write_json(path, {key: v | {"repeats": False} for key, v in read_json(path).items()})
+    write_report(AUDIT, settings(Path()), seed=7)
+    html = (Path("reports") / AUDIT / "report.html").read_text()
     for finding_id in ("f-0001", "f-0003", "f-0007"):
         assert "On fresh images this did not repeat" in card(html, finding_id)
+        assert "eleven as high as most of its own; the others stand out" in card(html, finding_id)
     assert alone not in html
 
 
