@@ -146,11 +146,13 @@ def mode_origin(source: str, suggested: str, reason: str, confidence: float | No
 def finding_evidence(name: str, images: int, as_high: int, component: int, reason: str) -> str:
     """Why a finding is one: how many images, which component, and what the test counted."""
     verb, them = ("comes", "it") if images == 1 else ("come", "them")
-    beyond = "" if as_high == images else "; the others stand out among images of their class"
+    level = "as high as most of its own"
+    if as_high < images:
+        some = number(as_high) if as_high else "none"
+        level = f"{some} {level}; the others stand out among images of their class"
     return sentence(
-        f"{counted(images, 'image')} of other classes {verb} close to “{name}” ({number(as_high)} "
-        f"as high as most of its own{beyond}), and component {component} pushes {them} there: "
-        f"{reason}."
+        f"{counted(images, 'image')} of other classes {verb} close to “{name}” ({level}), "
+        f"and component {component} pushes {them} there: {reason}."
     )
 
 
