@@ -1,7 +1,5 @@
 """Folders and stores: what is asked of a bucket is answered as of the folder it was filled from."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Barrier
@@ -138,18 +136,6 @@ def test_containers_are_read_in_parts(tmp_path: Path, bucket: Bucket) -> None:
     for number, (name, content) in reversed(list(enumerate(members.items()))):
         for path in (f"a.tar#{name}", f"a.parquet#{number}", f"a.hdf5#{name}"):
             assert read_bytes(store, path) == content
-
-
-def test_python_ends_well_with_an_open_hdf5(tmp_path: Path, bucket: Bucket) -> None:
-    with h5py.File(tmp_path / "a.hdf5", "w") as file:
-        file["x"] = b"abc"
-    code = (
-        "from pipeline.datasets.files import read_bytes\n"
-        "from pipeline.places import place\n"
-        f"print(read_bytes(place({str(bucket(tmp_path))!r}), 'a.hdf5#x'))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "b'abc'\n"), done.stderr
 
 
 def damaged(store: UPath) -> list[str]:
