@@ -1,5 +1,6 @@
 """All of params.yaml, read and checked."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,9 @@ from pipeline.config.data import (
 from pipeline.config.gate import GateConfig
 from pipeline.config.samples import PretrainConfig, SamplesConfig
 from pipeline.config.verify import VerifyConfig
+
+PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:[^/@\s]*(?=@)")
+"""And the name before it, of a URL."""
 
 
 class Params(Section):
@@ -258,6 +262,8 @@ def _explain(path: Path, raw: object, problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{path}: key {key} is missing{_remedy(path, raw, location)}"
     value = problem["input"]
+    if isinstance(value, str):
+        value = PASSWORD.sub("…", value)
     shown = f" is {value!r}" if isinstance(value, str | int | float | bool | None) else ""
     return f"{path}: {key or 'params'}{shown}: {problem['msg']}"
 

@@ -175,3 +175,10 @@ def test_parameters_are_frozen():
     params = load_params(ROOT / "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
         params.seed = 3
+
+
+def test_a_password_in_a_url_is_not_repeated(tmp_path):
+    url = "s3://me:hidden@data/lesions"
+    with pytest.raises(ConfigError, match=r"datasets\.lesions\.root .*holds a password") as caught:
+        load_params(write(tmp_path, lambda raw: raw["datasets"]["lesions"].update(root=url)))
+    assert "hidden" not in str(caught.value) and "s3://…@data/lesions" in str(caught.value)
