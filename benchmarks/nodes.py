@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -64,18 +63,31 @@ class Nodes:
             time.sleep(0.2)
 
     @staticmethod
-    def works(node: subprocess.Popen[bytes]) -> bool:
-        """Whether a process of the node is at a unit; Ray calls it by its class and method."""
+    def halted(node: subprocess.Popen[bytes]) -> bool:
+        """Halt a node in the midst of a unit; False where no process of it is at one.
+
+        Ray calls a process by its class and method. It is looked at while it stands still, for a
+        unit may be over in milliseconds.
+        """
+        _signal(node, "STOP")
         shown = subprocess.run(
             ["ps", "--sid", str(node.pid), "-o", "args"], capture_output=True, text=True
         )
-        return "Process.do" in shown.stdout
+        if "Process.do" in shown.stdout:
+            return True
+        _signal(node, "CONT")
+        return False
 
     @staticmethod
     def kill(node: subprocess.Popen[bytes]) -> None:
         """As a machine dies: at once, with all processes of the node."""
-        os.killpg(node.pid, signal.SIGKILL)
+        _signal(node, "KILL")
         node.wait()
+
+
+def _signal(node: subprocess.Popen[bytes], name: str) -> None:
+    # by session, for Ray's workers are in process groups of their own
+    subprocess.run(["pkill", f"-{name}", "--session", str(node.pid)], check=False)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -118,7 +119,8 @@ def test_embed_gives_the_same_bytes_when_a_node_dies_in_mid_work(nodes, local, r
     at_work: list[subprocess.Popen[bytes]] = []
 
     def one_is_at_work() -> bool:
-        at_work.extend(node for node in nodes.processes[1:] if nodes.works(node))
+        halted = (node for node in nodes.processes[1:] if nodes.halted(node))
+        at_work.extend(islice(halted, 1))
         return bool(at_work)
 
     wait_until(one_is_at_work, work)
