@@ -173,18 +173,18 @@ def recurrence(figures: Mapping[str, Any]) -> str:
 
 
 def _held(findings: int, confirmed: int, dictionaries: int) -> str:
-    them = "it" if findings == 1 else "them"
+    if not confirmed:  # each card says why
+        if findings == 1:
+            return "the one finding is not confirmed"
+        return f"none of {wording.number(findings)} findings is confirmed"
     if findings == 1:
-        said = "the one finding held up" if confirmed else "the one finding did not hold up"
+        said, them = "the one finding", "it"
     else:
-        count = wording.number(confirmed) if confirmed else "none"
-        said = f"{count} of {wording.number(findings)} findings held up"
-    said += f" on images not used to find {them}"
+        said, them = f"{wording.number(confirmed)} of {wording.number(findings)} findings", "them"
+    said += f" held up on images not used to find {them}"
     if not dictionaries:
         return said
-    if confirmed:
-        return f"{said}, and a dictionary trained on other images finds {them} again"
-    return f"{said} and with a dictionary trained on other images"
+    return f"{said}, and a dictionary trained on other images finds {them} again"
 
 
 def _again(figures: Mapping[str, Any]) -> str:

@@ -62,7 +62,7 @@ def test_how_often_findings_are_found_again() -> None:
 def test_summary_counts_in_words() -> None:
     one = {"flags": 1, "findings": 1, "confirmed": 0, "expected_false_flags": 0.254, "rejected": 0}
     assert statistics.summary(one, [], 0) == (
-        "The one finding did not hold up on images not used to find it. "
+        "The one finding is not confirmed. "
         "Behind it is one flag, where chance alone would give 0.25."
     )
     said = statistics.summary(COUNTS, ["spurious", "typography"], 2)
@@ -75,11 +75,7 @@ def test_summary_counts_in_words() -> None:
 
 def test_summary_says_what_it_is_held_against() -> None:
     none = COUNTS | {"confirmed": 0}
-    said = statistics.summary(none, [], 1)
-    assert said.startswith(
-        "None of three findings held up on images not used to find them and with a dictionary "
-        "trained on other images. "
-    )
+    assert statistics.summary(none, [], 1).startswith("None of three findings is confirmed. ")
     alone = statistics.summary(COUNTS, ["typography"], 0)
     assert alone.startswith(
         "Two of three findings held up on images not used to find them: one written word. "
