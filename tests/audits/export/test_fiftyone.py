@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from upath import UPath
 
 from audits.command.export import export_findings
 from audits.export.fiftyone import labels
 from pipeline import layout
 from pipeline.artifacts.store import read_json, write_table
 from pipeline.config import load_params
+from pipeline.places import place
 
 MANIFEST = pd.DataFrame(
     {
@@ -78,3 +80,13 @@ def test_a_folder_is_what_the_importer_asks_for(
     assert Path("out/data").is_dir()
     found = read_json(Path("out/labels.json"))["labels"]
     assert len(found) == 2 and all(Path(path).is_absolute() for path in found)
+
+
+def test_images_in_a_store_are_left_out_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(UPath, "is_file", asked)
+    made, left_out = labels(FINDINGS, MANIFEST, place("s3://data/birds"))
+    assert made["labels"] == {}
+    assert left_out == ["a.b/1", "a.b/2", "c/3"]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from audits.report import gallery as module
 from audits.report.gallery import Gallery, jpeg_uri, thumbnail
 from pipeline.datasets.pixels import SHOWN
 from tests.audits.report.invented import DATASET, build
@@ -51,3 +52,15 @@ def test_an_image_that_is_damaged_by_now_is_named(tmp_path: Path) -> None:
     gallery = Gallery(manifest, tmp_path, SHOWN, {"bat": "bat"}, 16)
     with pytest.raises(FileNotFoundError, match=r"a\.png is unusable though .*not an image that"):
         gallery.images(["a"], 1)
+
+
+def test_a_store_that_fails_is_not_said_to_lack_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> bytes:
+        raise ConnectionError("s3://data/birds/a.png cannot be read from its store")
+
+    monkeypatch.setattr(module, "read_bytes", lost)
+    manifest = pd.DataFrame({"image_id": ["a"], "path": ["a.png"], "split": "val", "label": "bat"})
+    with pytest.raises(ConnectionError, match="from its store"):
+        Gallery(manifest, tmp_path, SHOWN, {"bat": "bat"}, 16).images(["a"], 1)
