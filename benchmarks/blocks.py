@@ -44,8 +44,7 @@ def write_shards(folder: Path, images: int, width: int, tokens: int) -> pd.DataF
     ids = [f"train/n{row // 1300:08d}/{row:08d}" for row in range(images)]
     for number, first in enumerate(range(0, images, SHARD_ROWS)):
         part = ids[first : first + SHARD_ROWS]
-        path = folder / f"part-{number:05d}.parquet"
-        write_vectors(path, tables(part, width, tokens, rng))
+        write_vectors(folder, number, tables(part, width, tokens, rng))
     return pd.DataFrame({"image_id": ids, "split": "train"})
 
 

@@ -28,12 +28,12 @@ from timm.data import ImageNetInfo
 from audits.inputs import Inputs
 from benchmarks.planted import silent
 from pipeline import layout
+from pipeline.artifacts.shards import write_shard
 from pipeline.artifacts.store import (
     read_json,
     read_table,
     vector_column,
     write_json,
-    write_shard,
     write_table,
 )
 from pipeline.attribution.head import Head, project, unit
@@ -133,7 +133,7 @@ def write(args: argparse.Namespace) -> None:
     ids = made.images["image_id"].to_numpy(dtype=object)
     for number, rows in enumerate(blocks(len(ids), SHARD_ROWS)):
         table = vector_table(ids[rows].tolist(), {"x": made.x[rows].numpy()})
-        write_vectors(layout.embeddings(ENTRY) / f"part-{number:05d}.parquet", [table])
+        write_vectors(layout.embeddings(ENTRY), number, [table])
         codes = Codes(made.codes.component[rows], made.codes.activation[rows])
         write_shard(layout.codes(AUDIT), number, codes_table(ids[rows], codes))
     labels = made.classes["label"].tolist()

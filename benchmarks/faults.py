@@ -5,8 +5,9 @@
 
 A copy of the workflow runs undisturbed and gives each stage's time; a second one is killed, with
 all its processes, a random part of that time after a stage has begun, run again, and killed in the
-next stage whose turn it is. A dvc.lock that DVC was killed in the middle of writing is put back as
-it was before, as `git restore dvc.lock` does where there is Git, and counted. Afterwards
+next stage whose turn it is. Where a stage that goes on where it was ends before its next moment, a
+later stage gets one in its place. A dvc.lock that DVC was killed in the middle of writing is put
+back as it was before, as `git restore dvc.lock` does where there is Git, and counted. Afterwards
 `dvc repro` has to complete, every stage's outputs have to be those of the undisturbed run, byte for
 byte, and after `audit clean --delete` both copies have to hold the same files. Prints a row a
 stage, and exits with 1 where anything differs.
@@ -148,9 +149,12 @@ def _read(process: subprocess.Popen[str], lines: "queue.Queue[str | None]") -> N
 
 
 def planned(took: dict[str, float], kills: int, rng: np.random.Generator) -> list[Kill]:
-    """Moments to kill at: as many in each stage as in any other, as far as they go round."""
+    """Moments to kill at: as many in each stage as in any other, as far as they go round.
+
+    None where there is no stage to be killed in.
+    """
     names = list(took)
-    turns = [names[n % len(names)] for n in range(kills)]
+    turns = [names[n % len(names)] for n in range(kills if names else 0)]
     return [Kill(name, float(rng.uniform(0, took[name]))) for name in turns]
 
 
@@ -183,20 +187,27 @@ def disturb(
         seed: of their moments.
 
     Returns:
-        Columns stage, seconds, kills, missed (the stage, going on where it was, ended before),
-        same; how often dvc.lock had to be put back; and the files that only one of the copies
-        holds in the end, cleaned.
+        Columns stage, seconds, kills, same; how often dvc.lock had to be put back; and the files
+        that only one of the copies holds in the end, cleaned.
     """
+    rng = np.random.default_rng(seed)
     took = repro(undisturbed, targets, {})
     due: dict[str, list[float]] = {}
-    for kill in planned(took, kills, np.random.default_rng(seed)):
+    for kill in planned(took, kills, rng):
         due.setdefault(kill.stage, []).append(kill.after)
-    asked = Counter({stage: len(moments) for stage, moments in due.items()})
+    done, ended = Counter[str](), set[str]()
     lock = killed / "dvc.lock"
     before, put_back, whole = -1, 0, b""
     while before != (left := sum(map(len, due.values()))):
         before = left
-        repro(killed, targets, due)
+        asked = {stage: len(moments) for stage, moments in due.items()}
+        ended |= repro(killed, targets, due).keys()
+        done.update({stage: asked[stage] - len(due[stage]) for stage in asked})
+        missed = sum(len(due.pop(stage, [])) for stage in ended)
+        later = [stage for stage in took if stage not in ended]
+        rng.shuffle(later)
+        for kill in planned({stage: took[stage] for stage in later}, missed, rng):
+            due.setdefault(kill.stage, []).append(kill.after)
         if cut_off(lock):
             lock.unlink()
             if whole:
@@ -210,8 +221,7 @@ def disturb(
         {
             "stage": stage,
             "seconds": round(seconds, 1),
-            "kills": asked[stage] - len(due.get(stage, [])),
-            "missed": len(due.get(stage, [])),
+            "kills": done[stage],
             "same": found.get(stage) == wanted[stage],
         }
         for stage, seconds in took.items()

@@ -25,7 +25,8 @@ import pyarrow as pa
 import torch
 
 from pipeline import layout
-from pipeline.artifacts.store import atomic, vector_column, write_json, write_shard, write_table
+from pipeline.artifacts.shards import write_shard
+from pipeline.artifacts.store import atomic, vector_column, write_json, write_table
 from pipeline.attribution.relevance import Codes
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.sae.codes import codes_table
@@ -51,7 +52,7 @@ def made(folder: Path, images: int, components: int, names: int) -> None:
             write_shard(layout.codes(AUDIT), number, codes)
             z = rng.standard_normal((len(ids), WIDTH), dtype=np.float32).astype(np.float16)
             table = vector_table(ids, {"z": z})
-            write_vectors(labeler / f"part-{number:05d}.parquet", [table])
+            write_vectors(labeler, number, [table])
         ids = [image for shard in _ids(images) for image in shard]
         split = np.where(rng.random(images) < 0.75, "train", "val")
         manifest = pd.DataFrame({"image_id": ids, "split": split, "group_id": ids})

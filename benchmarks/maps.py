@@ -188,7 +188,7 @@ def of_folder(root: Path, model: Path, components: int, count: int) -> pd.DataFr
         )
     )
     with tempfile.TemporaryDirectory() as folder:
-        write_vectors(Path(folder) / "part-00000.parquet", [vector_table(ids, {"x": x.numpy()})])
+        write_vectors(Path(folder), 0, [vector_table(ids, {"x": x.numpy()})])
         images = pd.DataFrame({"image_id": ids, "split": "train"})
         blocks = EmbeddingBlocks.open(Path(folder), images, "train", ("x",))
         sae, _ = training.train(blocks, config, 0, lambda _: {})

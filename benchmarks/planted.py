@@ -175,7 +175,7 @@ def write(size: Size, root: Path) -> None:
     for number, (rows, x, z) in enumerate(parts(size, made)):
         some = ids[rows].tolist()
         for folder, column in ((layout.embeddings(ENTRY), {"x": x}), (labeler, {"z": z})):
-            write_vectors(folder / f"part-{number:05d}.parquet", [vector_table(some, column)])
+            write_vectors(folder, number, [vector_table(some, column)])
     _model(made, labels)
     _vocabulary(size, made, labeler)
     _found_nothing(size)

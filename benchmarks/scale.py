@@ -33,7 +33,8 @@ from audits.recurrence.again import by_finding
 from benchmarks import planted
 from benchmarks.planted import AUDIT, DATASET, PROJECTED, WIDTH, Size
 from pipeline import layout
-from pipeline.artifacts.store import atomic, read_json, read_table, shards, write_json, write_table
+from pipeline.artifacts.shards import shards
+from pipeline.artifacts.store import atomic, read_json, read_table, write_json, write_table
 from pipeline.config import load_params
 from pipeline.embeddings.vectors import read_vectors
 

@@ -1,11 +1,13 @@
-"""What reading from a bucket takes, beside boto3's own `get_object` and beside the folder.
+"""What a bucket takes, beside boto3's own `get_object` and `put_object` and beside the folder.
 
     python -m benchmarks.stores --images FOLDER [--count 300] [--delays 0 0.03]
+    python -m benchmarks.stores --shards 8
 
 A server on this machine speaks S3 and answers each request after a delay, which stands for a
 network's; it takes processor time of the same cores. A reading by one is one image after the other,
 boto3's over one connection; `prepare` decodes and hashes too, and reads several at a time in each
-process. Requests are counted there.
+process. Shards are of random class tokens, as `embed` writes them and `read_embeddings` reads them;
+boto3's are encoded and decoded likewise. Requests are counted there.
 """
 
 import argparse
@@ -20,12 +22,21 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from pipeline.artifacts.shards import shards
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.opening import Image, open_each
 from pipeline.datasets.pixels import SHOWN
+from pipeline.embeddings.vectors import read_embeddings, vector_table, write_vectors
 from pipeline.places import Place, place
 
 BUCKET = "images"
+ROWS, WIDTH = 10_000, 768
+"""Of a shard, in half precision."""
 REGION = "us-east-1"
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -64,12 +75,18 @@ def server() -> Iterator[tuple[str, Any, Any]]:
         process.kill()
 
 
-def filled(root: Path, paths: list[str]) -> tuple[Any, Place]:
-    """boto3's client, and a bucket with some files."""
+def client_of_a_bucket() -> Any:
+    """boto3's client, and an empty bucket."""
     import boto3  # here, likewise
 
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+def filled(root: Path, paths: list[str]) -> tuple[Any, Place]:
+    """boto3's client, and a bucket with some files."""
+    client = client_of_a_bucket()
     for path in paths:
         client.put_object(Bucket=BUCKET, Key=path, Body=(root / path).read_bytes())
     return client, place(f"s3://{BUCKET}")
@@ -80,18 +97,66 @@ def prepared(paths: list[str], root: Place, workers: int) -> int:
     return sum(1 for _ in open_each([Image(path) for path in paths], root, SHOWN, workers))
 
 
+def of_shards(count: int, work: Path, delay: Any, asked: Any, delays: list[float]) -> None:
+    """Print MB a second of shards that are written and read, in a folder and in a bucket."""
+    rng = np.random.default_rng(0)
+    ids = [f"train/n01440764/n01440764_{row}.JPEG" for row in range(ROWS)]
+    x = [rng.standard_normal((ROWS, WIDTH)).astype(np.float16) for _ in range(count)]
+    tables = [vector_table(ids, {"x": values}) for values in x]
+    client, turn = client_of_a_bucket(), iter(range(10**9))
+
+    def write(folder: Path, store: UPath | None) -> Path:
+        for number, table in enumerate(tables):
+            write_vectors(folder, number, [table], store)
+        return folder
+
+    here = write(work / "here", None)
+    size = sum(path.stat().st_size for path in shards(here))
+    lines = write(work / "lines", UPath(f"s3://{BUCKET}/read"))
+
+    def write_by_boto3() -> None:
+        for path in shards(write(work / f"{next(turn)}", None)):
+            client.put_object(Bucket=BUCKET, Key=path.name, Body=path.read_bytes())
+
+    def read_by_boto3() -> None:
+        for path in shards(here):
+            content = client.get_object(Bucket=BUCKET, Key=path.name)["Body"].read()
+            pq.read_table(pa.BufferReader(content)).combine_chunks()
+
+    ways: dict[str, Callable[[], object]] = {
+        "folder, written": lambda: write(work / f"{next(turn)}", None),
+        "folder, read": lambda: read_embeddings(here, "x"),
+        "boto3, written": write_by_boto3,
+        "bucket, written": lambda: write(
+            work / f"{next(turn)}", UPath(f"s3://{BUCKET}/{next(turn)}")
+        ),
+        "boto3, read": read_by_boto3,
+        "bucket, read": lambda: read_embeddings(lines, "x"),
+    }
+    print(f"{count} shards, {size / 1e6:.0f} MB, load {os.getloadavg()[0]:.1f}")
+    for seconds in delays:
+        delay.value = seconds
+        for name, way in ways.items():
+            before, start = asked.value, time.perf_counter()
+            way()
+            rate = size / 1e6 / (time.perf_counter() - start)
+            requests = (asked.value - before) / count
+            print(
+                f"{seconds * 1000:3.0f} ms   {name:20} {rate:8.1f} MB/s   {requests:.2f} requests"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=Path, required=True, help="folder of images")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--images", type=Path, help="folder of images")
+    what.add_argument("--shards", type=int, help="how many, of embeddings")
     parser.add_argument("--count", type=int, default=300, help="images")
     parser.add_argument("--delays", type=float, nargs="+", default=[0, 0.03], help="seconds")
     parser.add_argument("--workers", type=int, nargs="+", default=[2], help="of prepare")
     args = parser.parse_args()
-    root = args.images.resolve()
-    found = (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
-    paths = sorted(path.relative_to(root).as_posix() for path in found)[: args.count]
     with server() as (address, delay, asked), tempfile.TemporaryDirectory() as nothing:
         os.environ |= {
             "AWS_ACCESS_KEY_ID": "a",
@@ -102,6 +167,12 @@ def main() -> None:
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
         }
+        if args.shards:
+            of_shards(args.shards, Path(nothing), delay, asked, args.delays)
+            return
+        root = args.images.resolve()
+        found = (path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+        paths = sorted(path.relative_to(root).as_posix() for path in found)[: args.count]
         client, bucket = filled(root, paths)
 
         def by_boto3() -> None:

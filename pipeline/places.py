@@ -1,8 +1,9 @@
 """Where a dataset lies: in a folder of this machine, or in a store such as S3.
 
-Stores are those that DVC takes a dependency from and fsspec reads, under one scheme. They are read
-and never written. Who one is there, and where it answers, its own library finds, in the environment
-or its own files: nothing of it is in params.yaml.
+Stores are those that DVC takes a dependency from and fsspec reads, under one scheme. What lies in a
+dataset is read and never written; into a store go shards alone, where they are asked to. Who one is
+there, and where it answers, its own library finds, in the environment or its own files: nothing of
+it is in params.yaml.
 """
 
 import io
@@ -29,10 +30,12 @@ __all__ = [
     "at_once",
     "entries",
     "exists",
+    "in_parts",
     "is_file",
     "is_folder",
     "opened",
     "place",
+    "put",
     "read",
     "read_part",
     "state",
@@ -61,7 +64,6 @@ OPTIONS: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}}
 parts at a time: two requests for each image."""
 CACHING: dict[str, dict[str, Any]] = {
     "on": {"cache_type": "readahead", "block_size": 2**24},
-    "parts": {"cache_type": "none"},
     "here and there": {"cache_type": "blockcache", "block_size": 2**18},
 }
 """Of fsspec, by how a file will be read; sizes in bytes."""
@@ -224,6 +226,30 @@ def read_part(file: UPath, offset: int, size: int) -> bytes:
         return cast(bytes, _fs(file).cat_file(file.path, start=offset, end=offset + size))
 
 
+def put(content: Path | bytes, at: UPath) -> None:
+    """Put a file or some bytes into a store, unless as many bytes are there.
+
+    Args:
+        content: what is put.
+        at: its place, whose name says the content.
+
+    Raises:
+        ConnectionError: the store does not take it.
+    """
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    there = state(at)
+    if there is not None and there.size == size:
+        return
+    try:
+        with _reached(at, "put into"):
+            if isinstance(content, bytes):
+                _fs(at).pipe_file(at.path, content)
+            else:
+                _fs(at).put_file(str(content), at.path)
+    except FileNotFoundError as error:
+        raise ConnectionError(f"{at} cannot be put into its store, which says: {error}") from error
+
+
 class _StoreFile(io.RawIOBase):
     """A file of a store, open to be read; what its library raises becomes what `read` raises."""
 
@@ -251,13 +277,13 @@ class _StoreFile(io.RawIOBase):
         return len(content)
 
 
-def opened(file: Place, reads: Literal["on", "parts", "here and there"]) -> io.BufferedReader:
+def opened(file: Place, reads: Literal["on", "here and there"]) -> io.BufferedReader:
     """A file, open to be read.
 
     Args:
         file: its place.
-        reads: how it will be read, by which a store's file is fetched: `on` from its beginning, in
-            `parts` of which each is one read, or `here and there`.
+        reads: how it will be read, by which a store's file is fetched: `on` from its beginning, or
+            `here and there`.
 
     Raises:
         OSError: as `read`.
@@ -265,6 +291,50 @@ def opened(file: Place, reads: Literal["on", "parts", "here and there"]) -> io.B
     if not isinstance(file, UPath):
         return file.open("rb")
     return io.BufferedReader(_StoreFile(file, CACHING[reads]))
+
+
+def in_parts(file: UPath, size: int | None = None) -> io.RawIOBase:
+    """A file of a store, open to be read in parts, each of which is one request.
+
+    Args:
+        file: its place.
+        size: its bytes, where they are known; else the store is asked for them.
+
+    Raises:
+        OSError: as `read`.
+    """
+    if size is None:
+        with _reached(file):
+            size = _fs(file).info(file.path)["size"]
+    return _Parts(file, size)
+
+
+class _Parts(io.RawIOBase):
+    """See `in_parts`. The files of s3fs would ask for the size before each read."""
+
+    def __init__(self, at: UPath, size: int) -> None:
+        self.at, self.size, self.next = at, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.next, io.SEEK_END: self.size}
+        self.next = start[whence] + offset
+        return self.next
+
+    def tell(self) -> int:
+        return self.next
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self.size - self.next)
+        content = read_part(self.at, self.next, wanted) if wanted > 0 else b""
+        buffer[: len(content)] = content
+        self.next += len(content)
+        return len(content)
 
 
 def state(file: Place) -> State | None:
@@ -285,7 +355,7 @@ def state(file: Place) -> State | None:
 
 
 @contextmanager
-def _reached(at: UPath) -> Iterator[None]:
+def _reached(at: UPath, done: str = "read from") -> Iterator[None]:
     """What a store's library raises, as what Python has for it.
 
     Raises:
@@ -306,8 +376,8 @@ def _reached(at: UPath) -> Iterator[None]:
         if not isinstance(error, OSError) and type(error).__module__ == "builtins":
             raise
         raise ConnectionError(
-            f"{at} cannot be read from its store, {type(error).__name__}: {error} (its address and "
-            "who reads it are not in params.yaml: docs/clusters.md)"
+            f"{at} cannot be {done} its store, {type(error).__name__}: {error} (its address and "
+            "who one is there are not in params.yaml: docs/clusters.md)"
         ) from error
 
 

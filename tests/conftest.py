@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: an invented audit and a small open_clip model on disk.
+"""Fixtures shared by the tests: an invented audit, a small open_clip model on disk, a bucket of S3.
 
 Torch is imported inside the fixtures, so that tests without it start at once.
 """
@@ -6,7 +6,11 @@ Torch is imported inside the fixtures, so that tests without it start at once.
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +20,9 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from tests.small_repository import repository_copy, run, small_params
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 # `pytest --hypothesis-profile=long` draws many more cases, and others each time.
 SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -38,6 +45,9 @@ CLASSES = {
     "n03": "ship, large vessel",
 }
 """Label → full name of the invented audit's classes."""
+
+NUMBERS = count()
+"""Of buckets."""
 
 PLANTED = 23
 """Component that pulls images of n02 towards the prompt of n01, where a plant is asked for."""
@@ -222,7 +232,7 @@ def blocks_of(tmp_path_factory):
         for number, first in enumerate(range(0, len(x), 37)):
             rows = slice(first, first + 37)
             part = {name: value[rows] for name, value in given.items()}
-            write_vectors(folder / f"part-{number:05d}.parquet", [vector_table(ids[rows], part)])
+            write_vectors(folder, number, [vector_table(ids[rows], part)])
         manifest = pd.DataFrame({"image_id": ids, "split": "train"})
         return EmbeddingBlocks.open(folder, manifest, "train", columns or tuple(given))
 
@@ -258,3 +268,50 @@ def repository(tmp_path_factory):
             folder.with_suffix(".made").touch()
         own = base / "own" / "repository"
         return shutil.copytree(folder, own, symlinks=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Address of a server that speaks S3, on this machine and in memory."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Its address, in the environment with who reads there, as a user has both."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # where indexes of tars are kept
+    for name in ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    said = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1"}
+    for name, value in {**said, "ENDPOINT_URL": s3_server}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3: str) -> "Callable[[Path], UPath]":
+    """Puts a folder's files into a bucket of their own: `bucket(folder)` is where they lie."""
+    from s3fs import S3FileSystem
+    from upath import UPath
+
+    from tests.pipeline.invented_store import forget
+
+    forget()  # of another test, with what it has listed
+
+    def put(folder: Path) -> "UPath":
+        store = S3FileSystem()
+        name = f"bucket-{next(NUMBERS)}"
+        store.mkdir(name)
+        for path in folder.rglob("*"):
+            if path.is_file():
+                store.pipe_file(f"{name}/of/{path.relative_to(folder)}", path.read_bytes())
+        return UPath(f"s3://{name}/of")
+
+    return put

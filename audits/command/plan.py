@@ -54,6 +54,8 @@ def _run(arguments: argparse.Namespace) -> str:
         cost = planned.get(stage) or planned.get(stage.partition("@")[0])
         stages.append({"stage": stage, **(cost._asdict() if cost else {})})
     found = {"audit": arguments.name, "factor": ERROR, "stages": stages, "fresh": stands["fresh"]}
+    if params.shards is not None:
+        found["shards"] = str(params.shards)
     if arguments.json:
         from pipeline.artifacts.store import json_text
 
@@ -152,6 +154,11 @@ def _said(found: dict[str, Any]) -> Iterator[str]:
         f"right within a factor of {found['factor']} for the stages of the samples "
         "(docs/measurements.md); – is not estimated, or little."
     )
+    if "shards" in found:
+        yield (
+            "Of the disk, what embed, embed_concepts, perturb and encode write lies at "
+            f"{found['shards']} and not here."
+        )
 
 
 def _total(stages: list[dict[str, Any]]) -> dict[str, Any]:

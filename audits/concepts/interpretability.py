@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audits.concepts.components import active
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
-from pipeline.artifacts.store import shards
+from pipeline.artifacts.shards import shards
 from pipeline.attribution.head import unit
 from pipeline.attribution.relevance import Codes
 from pipeline.embeddings.vectors import read_vectors

@@ -143,7 +143,7 @@ def of_sae(config: SaeConfig, width: int, spatial: int) -> SaeRates:
         columns["spatial"] = rng.normal(size=(rows, spatial * width)).astype(np.float32)
     ids = [str(row) for row in range(rows)]
     with TemporaryDirectory() as place:
-        write_vectors(Path(place) / "part-00000.parquet", [vector_table(ids, columns)])
+        write_vectors(Path(place), 0, [vector_table(ids, columns)])
         table = pd.DataFrame({"image_id": ids, "split": "train"})
         blocks = EmbeddingBlocks.open(Path(place), table, "train", training.COLUMNS[config.tokens])
         step = _epoch(blocks, config) / BATCHES

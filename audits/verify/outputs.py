@@ -7,7 +7,8 @@ from typing import Any
 
 from audits.history.lock import digest
 from audits.history.versions import at, git
-from pipeline.artifacts.store import files_in
+from pipeline.artifacts.shards import content
+from pipeline.artifacts.store import ELSEWHERE, SHARD, files_in
 
 __all__ = ["Committed", "Files", "made_in"]
 
@@ -52,7 +53,7 @@ class Committed:
             paths = {name: Path(cache.oid_to_path(one)) for name, one in found.items()}
         if not all(one.exists() for one in paths.values()):
             return None
-        return {name: one.read_bytes for name, one in paths.items()}
+        return dict(_with_content(name, one) for name, one in paths.items())
 
 
 def made_in(folder: Path, path: str) -> Files | None:
@@ -62,4 +63,12 @@ def made_in(folder: Path, path: str) -> Files | None:
         return {path: where.read_bytes}
     if not where.is_dir():
         return None
-    return {file.relative_to(folder).as_posix(): file.read_bytes for file in files_in(where)}
+    found = files_in(where)
+    return dict(_with_content(file.relative_to(folder).as_posix(), file) for file in found)
+
+
+def _with_content(name: str, file: Path) -> tuple[str, Callable[[], bytes]]:
+    """What reads a file; of a line about a shard in a store, the shard, under its own name."""
+    if name.endswith(ELSEWHERE) and SHARD.fullmatch(name.rpartition("/")[2]):
+        return name.removesuffix(ELSEWHERE), lambda: content(file)
+    return name, file.read_bytes

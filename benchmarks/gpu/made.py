@@ -38,7 +38,7 @@ def blocks_of(folder: Path, n: int, width: int, tokens: int, dtype: str) -> Embe
         columns["spatial"] = sums(n * tokens).reshape(n, -1)
     ids = [f"i{row:07d}" for row in range(n)]
     folder.mkdir()
-    write_vectors(folder / "part-00000.parquet", [vector_table(ids, columns)])
+    write_vectors(folder, 0, [vector_table(ids, columns)])
     manifest = pd.DataFrame({"image_id": ids, "split": "train"})
     return EmbeddingBlocks.open(folder, manifest, "train", list(columns))  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from pipeline import layout
 from pipeline.artifacts.litter import is_litter
 from pipeline.artifacts.store import (
     LOCK,
-    SHARD_PATTERN,
+    SHARD,
     files_in,
     half_written,
     is_write,
@@ -29,7 +29,8 @@ RECIPES = Path(__file__).parents[2] / "recipes.yaml"
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "pillow", "numpy", "pyarrow")
 PARTS = "parts"
 FORMATS = (".parquet", ".safetensors")
-"""Of all files that unfinished work consists of; whatever else lies there is somebody else's."""
+"""Of all files that unfinished work consists of, but for lines about shards in a store; whatever
+else lies there is somebody else's."""
 
 
 def recipe(name: str) -> int:
@@ -110,7 +111,7 @@ def resumable(path: Path, key: str) -> Iterator[Path]:
         for write in half_written(parts):
             shutil.rmtree(write)
         for file in parts.iterdir():
-            if _is_own(file) and not file.match(SHARD_PATTERN):
+            if _is_own(file) and not SHARD.fullmatch(file.name):
                 file.unlink()  # written last, when all shards are there
         yield parts
         if strays := [file for file in parts.iterdir() if not _is_own(file)]:
@@ -203,4 +204,5 @@ def _delete(work: Path) -> None:
 
 def _is_own(file: Path) -> bool:
     # Finder's companions of files are called like them, with `._` before.
-    return file.suffix in FORMATS and not is_litter(file.name)
+    formed = file.suffix in FORMATS or bool(SHARD.fullmatch(file.name))
+    return formed and not is_litter(file.name)

@@ -21,7 +21,9 @@ from filelock import FileLock
 from pipeline.artifacts.litter import is_litter
 
 ROW_GROUP_BYTES = 64 * 2**20
-SHARD_PATTERN = f"part-{5 * '[0-9]'}.parquet"
+ELSEWHERE = ".url"
+SHARD = re.compile(rf"part-(?P<number>\d{{5}})\.parquet({re.escape(ELSEWHERE)})?")
+"""Name of a shard, or of the line that says where it lies; see `pipeline.artifacts.shards`."""
 LOCK = "lock"
 """File that a process holds locked while it works in a folder."""
 WRITE = re.compile(r"\.(.+)-[0-9a-f]{8}")
@@ -146,7 +148,7 @@ def put_folder(new: Path, path: Path) -> None:
 
 
 def _replaced(file: Path, new: Path) -> bool:
-    return file.match(SHARD_PATTERN) or os.path.lexists(new / file)
+    return bool(SHARD.fullmatch(file.name)) or os.path.lexists(new / file)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -205,8 +207,13 @@ def write_table(path: Path, table: pd.DataFrame | pa.Table) -> None:
             return
         if isinstance(table, pd.DataFrame):
             table = pa.Table.from_pandas(table, preserve_index=False)
-        rows = max(1, int(ROW_GROUP_BYTES / max(1.0, table.nbytes / max(1, len(table)))))
-        pq.write_table(table, temporary, compression="zstd", row_group_size=rows)
+        write_parquet(temporary, table)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Write a table to a temporary path of `atomic`, in row groups of about 64 MB (zstd)."""
+    rows = max(1, int(ROW_GROUP_BYTES / max(1.0, table.nbytes / max(1, len(table)))))
+    pq.write_table(table, path, compression="zstd", row_group_size=rows)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -226,25 +233,6 @@ def vector_column(values: np.ndarray) -> pa.FixedSizeListArray:
     return pa.FixedSizeListArray.from_arrays(
         pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1]
     )
-
-
-def write_shard(folder: Path, number: int, table: pa.Table) -> None:
-    """Write one shard, `part-00000.parquet` and so on, whole or not at all."""
-    write_table(folder / f"part-{number:05d}.parquet", table)
-
-
-def shards(folder: Path) -> list[Path]:
-    """The shards of a folder in order.
-
-    Raises:
-        FileNotFoundError: the folder holds none.
-    """
-    found = sorted(folder.glob(SHARD_PATTERN))
-    if not found:
-        raise FileNotFoundError(
-            f"{folder} holds no part-00000.parquet or the like: run `dvc repro` to make it"
-        )
-    return found
 
 
 def _existing(path: Path) -> Path:

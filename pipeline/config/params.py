@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from upath import UPath
 
 from pipeline import layout
 from pipeline.config.audits import AuditConfig
@@ -27,9 +28,26 @@ from pipeline.config.data import (
 from pipeline.config.gate import GateConfig
 from pipeline.config.samples import PretrainConfig, SamplesConfig
 from pipeline.config.verify import VerifyConfig
+from pipeline.places import place
 
 PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:[^/@\s]*(?=@)")
 """And the name before it, of a URL."""
+
+
+def _store(given: object) -> UPath | None:
+    if given is None:
+        return None
+    found = place(given) if isinstance(given, str) else None
+    if not isinstance(found, UPath):
+        raise ValueError(
+            f"{given!r} is no folder of a store, such as s3://bucket/shards: name one, or set it "
+            "to null, and shards lie in data/"
+        )
+    return found
+
+
+def _url(found: UPath | None) -> str | None:
+    return None if found is None else str(found)
 
 
 class Params(Section):
@@ -43,6 +61,9 @@ class Params(Section):
     """Where `prepare` decodes and `embed`, `embed_concepts`, `perturb` and `encode` work: `local`
     on this machine; `ray` on the Ray cluster that RAY_ADDRESS names, or of which this machine is a
     node (docs/clusters.md). It decides no byte."""
+    shards: Annotated[UPath | None, PlainValidator(_store), PlainSerializer(_url)] = None
+    """Folder of a store, s3://bucket/folder, where the shards that `embed`, `embed_concepts`,
+    `perturb` and `encode` write from now on are to lie; null for `data/` (docs/clusters.md)."""
     samples: SamplesConfig
     pretrain: PretrainConfig
     outside: OutsideConfig

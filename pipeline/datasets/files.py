@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from pipeline.datasets.tars import Tar, fail, refuse_compressed
-from pipeline.places import Place, opened, read
+from pipeline.places import Place, in_parts, opened, read
 
 __all__ = ["Row", "file_of", "hdf5_members", "parquet_rows", "read_bytes", "tar_members"]
 
@@ -251,7 +251,7 @@ if sys.platform != "win32":  # which has no fork
 
 def _parquet_file(path: Place) -> pq.ParquetFile:
     _must_exist(path)
-    source = opened(path, "parts") if isinstance(path, UPath) else path
+    source = in_parts(path) if isinstance(path, UPath) else path
     try:
         file = pq.ParquetFile(source, pre_buffer=False)
         _ = file.schema_arrow.names  # which are decoded here
@@ -264,4 +264,4 @@ def _parquet_file(path: Place) -> pq.ParquetFile:
 
 def _must_exist(path: Place) -> None:
     """Raise the plain OSError of a missing file, which libraries hide in longer ones."""
-    opened(path, "parts").close()
+    opened(path, "on").close()

@@ -72,7 +72,7 @@ def _shards(folder: Place) -> list[tuple[str, str]]:
 
 def _class_names(shard: Place) -> list[str] | None:
     """The wnids that a shard's metadata name, in their order; None where they are ImageNet-1k's."""
-    with opened(shard, "parts") as file:
+    with opened(shard, "here and there") as file:
         metadata = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
     features = json.loads(metadata).get("info", {}).get("features", {})
     names = features.get("label", {}).get("names")

@@ -19,9 +19,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+from upath import UPath
 
 from pipeline import layout
 from pipeline.artifacts.resume import resumable, work_key
+from pipeline.artifacts.shards import ready
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import atomic, read_json, read_table, write_json
 from pipeline.attribution.head import Head
@@ -67,6 +69,7 @@ def embed_images(
     progress: str,
     column: str = "x",
     engine: Engine = LOCAL,
+    store: UPath | None = None,
 ) -> Ran:
     """A manifest's images through a model, as shards; how it ran.
 
@@ -80,6 +83,7 @@ def embed_images(
         progress: what the progress bar says.
         column: `x` for tokens before ln_post, `z` for unit embeddings by any tower.
         engine: where it is done.
+        store: where the shards are to lie, if not in the folder; see `shards.written`.
 
     Raises:
         RuntimeError: x is asked for, and the model's head is not LayerNorm and projection of its
@@ -93,7 +97,7 @@ def embed_images(
             "embedding an image is kept"
         )
     first = first_pixels(images, root, reading, split_preprocess(clip)[0])
-    how = (clip, column, root, reading, config, first, progress, engine.ahead())
+    how = (clip, column, root, reading, config, first, progress, engine.ahead(), store)
     needs = Needs(config.device, DEVICE, (root, clip.folder))
     with engine.crew(partial(Embedder, *how), needs, -(-len(images) // config.shard_rows)) as crew:
         made_of = ["x", None, reading] if column == "x" else ["z", reading]
@@ -160,7 +164,7 @@ def main() -> None:
     # An audit cannot do without x: where it names this entry, the model is refused if it has none.
     audited = any(audit.embeddings == name for audit in params.audits.values())
     whole = audited or auditable(clip.model)
-    how = ("embed", "x" if whole else "z", Engine.of(params))
+    how = ("embed", "x" if whole else "z", Engine.of(params), ready(params.shards))
     ran = embed_images(clip, images, root, reading, entry, layout.embeddings(name), *how)
     head = head_of(clip.model) if whole else None
     write_head(layout.head(name), clip, ran, entry.model, entry.dtype, head)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
+from upath import UPath
 
 from pipeline import layout
+from pipeline.artifacts.shards import opened, ready, rows_in, shards
 from pipeline.artifacts.stage import begin
-from pipeline.artifacts.store import atomic, shards, vector_column, write_table
+from pipeline.artifacts.store import atomic, vector_column, write_table
 from pipeline.attribution.head import project, unit
 from pipeline.embeddings.kept_texts import kept_texts
 from pipeline.embeddings.texts import Term, read_vocabulary
@@ -33,21 +34,23 @@ class Projector:
     Computed in float32 and stored as x is; shards of z are copied.
     """
 
-    def __init__(self, head: Path) -> None:
-        """Args: folder of what makes z of x."""
-        self.head = head
+    def __init__(self, head: Path, store: UPath | None) -> None:
+        """Args: folder of what makes z of x; where shards are to lie, see `shards.written`."""
+        self.head, self.store = head, store
 
     def about(self) -> None:
         """Nothing."""
 
-    def each(self, units: Iterable[tuple[Path, Path]]) -> Iterator[None]:
-        """Each shard, and the folder that is written to."""
-        for path, folder in units:
-            self._project(path, folder)
+    def each(self, units: Iterable[tuple[int, Path, Path]]) -> Iterator[None]:
+        """Number and place of each shard, and the folder that is written to."""
+        for number, path, folder in units:
+            self._project(number, path, folder)
             yield
 
-    def _project(self, path: Path, folder: Path) -> None:
-        if "z" in pq.read_schema(path).names:
+    def _project(self, number: int, path: Path, folder: Path) -> None:
+        with opened(path) as file:
+            is_z = "z" in file.schema_arrow.names
+        if is_z:
             with atomic(folder / path.name) as temporary:
                 shutil.copyfile(path, temporary)
             return
@@ -55,7 +58,7 @@ class Projector:
         x = torch.from_numpy(found.values.astype(np.float32))
         z = unit(project(x, read_head(self.head))).numpy().astype(found.values.dtype)
         table = vector_table(found.image_ids.tolist(), {"z": z})
-        write_vectors(folder / path.name, [table])
+        write_vectors(folder, number, [table], self.store)
 
 
 def main() -> None:
@@ -73,10 +76,11 @@ def main() -> None:
     entry = dataset.embeddings
     with atomic(layout.concepts_embeddings(name)) as folder:
         folder.mkdir(parents=True)
-        units = [(path, folder) for path in shards(layout.embeddings(entry))]
-        make = partial(Projector, layout.head(entry))
+        paths = shards(layout.embeddings(entry))
+        units = [(number, path, folder) for number, path in enumerate(paths)]
+        make = partial(Projector, layout.head(entry), ready(params.shards))
         with Engine.of(params).crew(make, Needs(), len(units)) as crew:
-            for _ in crew.each(units, "project", lambda u: pq.read_metadata(u[0]).num_rows, folder):
+            for _ in crew.each(units, "project", lambda unit: rows_in(unit[1]), folder):
                 pass
         write_table(folder / "vocabulary.parquet", pa.table(columns))
 

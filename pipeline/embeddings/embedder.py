@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor, nn
+from upath import UPath
 
 from pipeline.artifacts.stage import pick_device
 from pipeline.attribution.head import Head, project, unit
@@ -99,6 +100,7 @@ def embed_shards(
     folder: Path,
     progress: str,
     ahead: Ahead | None = None,
+    store: UPath | None = None,
 ) -> Iterator[int]:
     """Write the vectors of images as shards; the number of each when it is written.
 
@@ -114,6 +116,7 @@ def embed_shards(
         folder: written to.
         progress: what the progress bar says.
         ahead: what decodes in place of this machine's processes, where no processor is the model's.
+        store: where the shards are to lie, if not in the folder; see `shards.written`.
     """
     if not parts:
         return
@@ -134,7 +137,7 @@ def embed_shards(
     stream = batches(images, root, reading, pixels_of, plan, workers, progress, pinned, ahead)
     made = made_ahead(starmap(table, zip(stream, plan, strict=True)), AHEAD)
     for number, shard in groupby(made, lambda pair: pair[0]):
-        write_vectors(folder / f"part-{number:05d}.parquet", (table for _, table in shard))
+        write_vectors(folder, number, (table for _, table in shard), store)
         yield number
 
 
@@ -151,6 +154,7 @@ class Embedder:
         first: Tensor,
         progress: str,
         ahead: Ahead | None,
+        store: UPath | None,
     ) -> None:
         """
         Args:
@@ -162,6 +166,7 @@ class Embedder:
             first: pixels of the first few images, of `first_pixels`.
             progress: what the progress bar says.
             ahead: as of `embed_shards`.
+            store: likewise.
 
         Raises:
             RuntimeError: x is asked for, and the model's head is not LayerNorm and projection of
@@ -177,7 +182,7 @@ class Embedder:
             check_head(clip.model, self.forward.normalized(first), head_of(clip.model))
             self.grid = len(image_tower(clip.model).positional_embedding) - 1
         self.column, self.root, self.reading = column, root, reading
-        self.config, self.progress, self.ahead = config, progress, ahead
+        self.config, self.progress, self.ahead, self.store = config, progress, ahead, store
 
     def about(self) -> Ran:
         """How the model runs."""
@@ -188,7 +193,7 @@ class Embedder:
         todo = list(units)
         parts = [part for part, _ in todo]
         folder = todo[0][1] if todo else Path()
-        how = (self.column, self.config, folder, self.progress, self.ahead)
+        how = (self.column, self.config, folder, self.progress, self.ahead, self.store)
         return embed_shards(parts, self.root, self.reading, self.pixels_of, self._vectors, *how)
 
     def _vectors(self, pixels: Tensor, sha256: Sequence[str]) -> Tensor:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 from upath import UPath
 
-from pipeline.artifacts.store import SHARD_PATTERN
+from pipeline.artifacts.shards import number_of
 from pipeline.datasets.files import read_bytes
 from pipeline.datasets.pixels import Reading, Unusable, decode
 from pipeline.places import AT_ONCE, Place, at_once
@@ -40,8 +40,7 @@ class Part(NamedTuple):
 
 def parts_left(images: pd.DataFrame, rows: int, folder: Path | None = None) -> list[Part]:
     """A manifest's images in shards of `rows`, but for those that a folder holds."""
-    there = [] if folder is None else folder.glob(SHARD_PATTERN)
-    done = {int(path.stem.removeprefix("part-")) for path in there}
+    done = set() if folder is None else {number_of(path) for path in folder.iterdir()}
     return [
         Part(number, images.iloc[part.start : part.stop])
         for number, part in enumerate(runs(len(images), rows))

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pipeline import layout
 from pipeline.artifacts.resume import recipe, resumable
+from pipeline.artifacts.shards import ready
 from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import atomic, read_json, read_table, write_table
 from pipeline.config import STATISTICS, SURROUNDINGS, EmbedConfig, Shift
@@ -89,6 +90,7 @@ def main() -> None:
     from pipeline.embeddings.perturber import Measurer, Perturber, Pictures
     from pipeline.models.catalog import load_clip
 
+    store = ready(params.shards)
     shifts: dict[Shift, list[float]] = dict(plan["shifts"])
     mask: str | None = plan["mask"]
     clip = load_clip(layout.model(audit.model))
@@ -117,10 +119,10 @@ def main() -> None:
         if alone is not None
     }
     first = first_pixels(images, root, reading, pixels_of)
-    make = partial(Perturber, pictures, clip, first, moved, on_surroundings, usual)
+    how = (pictures, clip, first, moved, on_surroundings, usual, store)
     needs = Needs(settings.device, DEVICE, (root, clip.folder))
     batches = -(-len(images) // settings.batch_size)
-    with engine.crew(make, needs, batches) as crew:
+    with engine.crew(partial(Perturber, *how), needs, batches) as crew:
         made_by = [recipe("perturb"), moved, reading, mask, on_surroundings]
         key = shards_key(clip, images, settings, crew.about, made_by)
         with resumable(layout.perturbed(name), key) as folder:

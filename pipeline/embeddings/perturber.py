@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
+from upath import UPath
 
 from pipeline.config import SURROUNDINGS, EmbedConfig
 from pipeline.datasets.pixels import Reading
@@ -110,6 +111,7 @@ class Perturber:
         moved: Mapping[str, tuple[str, float]],
         on_surroundings: Mapping[str, str],
         usual: Float[Tensor, " 3"] | None,
+        store: UPath | None,
     ) -> None:
         """
         Args:
@@ -119,11 +121,13 @@ class Perturber:
             moved: of `amounts`.
             on_surroundings: as of `views`.
             usual: likewise.
+            store: where shards are to lie, see `shards.written`.
         """
         _, normalize = split_preprocess(clip)
         self.forward = Forward(clip, class_tokens, normalize, pictures.config, first)
         self.pictures = pictures
         self.shifts = (moved, on_surroundings, usual)
+        self.store = store
 
     def about(self) -> Ran:
         """How the model runs."""
@@ -146,5 +150,5 @@ class Perturber:
             for name, pixels in views(batch.pixels, moved, there, on_surroundings, usual):
                 columns[name] = self.forward(pixels).numpy()
             shard = vector_table(batch.image_ids, columns)
-            write_vectors(folder / f"part-{part.number:05d}.parquet", [shard])
+            write_vectors(folder, part.number, [shard], self.store)
             yield part.number

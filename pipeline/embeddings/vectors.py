@@ -8,9 +8,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from upath import UPath
 
 from pipeline.artifacts.on_disk import OnDisk
-from pipeline.artifacts.store import ROW_GROUP_BYTES, atomic, shards
+from pipeline.artifacts.shards import opened, read_shard, rows_in, shards, written
+from pipeline.artifacts.store import ROW_GROUP_BYTES
 
 SPLIT = "BYTE_STREAM_SPLIT"
 Whole = TypeVar("Whole", np.ndarray, OnDisk)
@@ -32,16 +34,20 @@ def vector_table(image_ids: list[str], columns: dict[str, np.ndarray]) -> pa.Tab
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def write_vectors(path: Path, tables: Iterable[pa.Table]) -> None:
-    """Write tables of one schema as one Parquet file, holding one row group of about 64 MB.
+def write_vectors(
+    folder: Path, number: int, tables: Iterable[pa.Table], store: UPath | None = None
+) -> None:
+    """Write tables of one schema as one shard, holding one row group of about 64 MB.
 
     Zstandard over split bytes, so that the exponents of floats are beside each other: float16 takes
     0.85 of its size and is read several times as fast as from dictionaries, Arrow's default. Each
     page has a checksum.
 
     Args:
-        path: written to, whole or not at all.
+        folder: of the shards.
+        number: of the shard.
         tables: as `vector_table` makes them, at least one.
+        store: where the shard is to lie, if not in the folder; see `shards.written`.
     """
     stream = iter(tables)
     waiting = next(stream)
@@ -51,7 +57,7 @@ def write_vectors(path: Path, tables: Iterable[pa.Table]) -> None:
     )
     rows = max(1, ROW_GROUP_BYTES // row_bytes)
     with (
-        atomic(path) as temporary,
+        written(folder, number, store) as temporary,
         pq.ParquetWriter(
             temporary,
             waiting.schema,
@@ -79,8 +85,8 @@ class Embeddings(NamedTuple):
 
 
 def read_vectors(path: Path, column: str) -> Embeddings:
-    """The vectors of one file, column `x` (audited model) or `z` (labeler)."""
-    table = pq.read_table(path, columns=["image_id", column]).combine_chunks()
+    """The vectors of one shard, column `x` (audited model) or `z` (labeler)."""
+    table = read_shard(path, ["image_id", column])
     vectors = table.column(column).combine_chunks()
     values = vectors.values.to_numpy().reshape(len(table), vectors.type.list_size)
     return Embeddings(table.column("image_id").to_numpy(zero_copy_only=False), values)
@@ -108,9 +114,10 @@ def _read(
     folder: Path, column: str, whole: Callable[[tuple[int, int], np.dtype], Whole]
 ) -> tuple[np.ndarray, Whole]:
     paths = shards(folder)
-    n = sum(pq.read_metadata(path).num_rows for path in paths)
-    first = read_vectors(paths[0], column).values
-    values = whole((n, first.shape[1]), first.dtype)
+    with opened(paths[0]) as file:
+        form = file.schema_arrow.field(column).type
+    shape = sum(map(rows_in, paths)), form.list_size
+    values = whole(shape, np.dtype(form.value_type.to_pandas_dtype()))
     ids: list[np.ndarray] = []
     end = 0
     for path in paths:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from pipeline import layout
 from pipeline.artifacts.gaps import DoesNotApply
+from pipeline.artifacts.shards import read_shard, shards
 from pipeline.artifacts.stage import begin
-from pipeline.artifacts.store import read_json, read_table, shards, write_table
+from pipeline.artifacts.store import read_json, read_table, write_table
 from pipeline.attribution.head import unit
 from pipeline.attribution.relevance import Codes
 from pipeline.embeddings.vectors import read_vectors
@@ -269,7 +270,7 @@ def main() -> None:
     audit = params.audit(name)
     sae = read_json(layout.sae(name) / "config.json")
     codes = layout.codes(name)
-    ids = np.concatenate([read_table(path, ["image_id"])["image_id"] for path in shards(codes)])
+    ids = np.concatenate([read_shard(path, ["image_id"])["image_id"] for path in shards(codes)])
     manifest = read_table(
         layout.manifest(audit.dataset) / "manifest.parquet", ["image_id", "split", "group_id"]
     )

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pipeline.artifacts.store import shards
+from pipeline.artifacts.shards import shards
 from pipeline.attribution.head import unit
 from pipeline.attribution.relevance import Codes
 from pipeline.embeddings.vectors import read_vectors

@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from pipeline.artifacts.on_disk import OnDisk
-from pipeline.artifacts.store import shards
+from pipeline.artifacts.shards import read_shard, rows_in, shards
 from pipeline.attribution.relevance import Codes
 
 HALF = (2.0**-4, 65504.0)
@@ -61,7 +60,7 @@ def code_shards(folder: Path, k: int) -> Iterator[CodeShard]:
         ValueError: an image has more.
     """
     for path in shards(folder):
-        table = pq.read_table(path).combine_chunks()
+        table = read_shard(path)
         components = table.column("component").combine_chunks()
         offsets = components.offsets.to_numpy()
         lengths = np.diff(offsets)
@@ -98,7 +97,7 @@ def read_codes(folder: Path, k: int) -> tuple[np.ndarray, StoredCodes]:
 
     Arguments and errors are as of `code_shards`.
     """
-    n = sum(pq.read_metadata(path).num_rows for path in shards(folder))
+    n = sum(map(rows_in, shards(folder)))
     whole = StoredCodes.empty(folder.parent, n, k)
     ids, end = [], 0
     for part in code_shards(folder, k):

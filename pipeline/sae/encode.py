@@ -5,15 +5,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from jaxtyping import Int
 from torch import Tensor
+from upath import UPath
 
 from pipeline import layout
 from pipeline.artifacts.gaps import Gaps
+from pipeline.artifacts.shards import ready, rows_in, shards, write_shard
 from pipeline.artifacts.stage import begin, pick_device
-from pipeline.artifacts.store import atomic, read_json, shards, write_shard
+from pipeline.artifacts.store import atomic, read_json
 from pipeline.attribution.head import cosine_outputs
 from pipeline.embeddings.vectors import read_vectors
 from pipeline.engine.crew import Engine, Needs
@@ -37,12 +38,14 @@ def best_class(name: str, manifest: Path, head: Path) -> BestClass:
 class Encoder:
     """Codes of shards of embeddings."""
 
-    def __init__(self, folder: Path, device: str) -> None:
+    def __init__(self, folder: Path, device: str, store: UPath | None) -> None:
         """
         Args:
             folder: of the SAE.
             device: where it runs, `auto` or torch's name.
+            store: where shards of codes are to lie, see `shards.written`.
         """
+        self.store = store
         self.sae = files.load(folder).to(pick_device(device, DEVICE))
 
     def about(self) -> str:
@@ -55,7 +58,7 @@ class Encoder:
             embeddings = read_vectors(path, "x")
             x = torch.from_numpy(embeddings.values.astype(np.float32))
             codes = encode_blocks(self.sae, x)
-            write_shard(folder, number, codes_table(embeddings.image_ids, codes))
+            write_shard(folder, number, codes_table(embeddings.image_ids, codes), self.store)
             yield codes.component[codes.activation > 0].unique()
 
 
@@ -70,9 +73,9 @@ def main() -> None:
         folder.mkdir(parents=True)
         paths = shards(layout.embeddings(audit.embeddings))
         units = [(number, path, folder) for number, path in enumerate(paths)]
-        make = partial(Encoder, layout.sae(name), audit.sae.device)
+        make = partial(Encoder, layout.sae(name), audit.sae.device, ready(params.shards))
         with Engine.of(params).crew(make, Needs(audit.sae.device, DEVICE), len(units)) as crew:
-            size = lambda unit: pq.read_metadata(unit[1]).num_rows  # noqa: E731
+            size = lambda unit: rows_in(unit[1])  # noqa: E731
             for _, active in crew.each(units, "encode", size, folder):
                 fired[active] = True
 

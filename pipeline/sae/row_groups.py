@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.artifacts.store import shards
+from pipeline.artifacts.shards import opened, remedy, shards
 
 Vectors = dict[str, np.ndarray]
 """Column (`x`, `spatial`) → rows [n, d] or, flattened, [n, s·d], as stored."""
@@ -63,7 +62,7 @@ def find(folder: Path, manifest: pd.DataFrame, split: str | None, columns: Seque
     found: list[np.ndarray] = []
     forms: list[Format] = []
     for path in shards(folder):
-        with _whole(path), pq.ParquetFile(path, memory_map=True) as file:
+        with _whole(path), opened(path) as file:
             forms.append(_format(path, file.schema_arrow, columns))
             ids = file.read(columns=["image_id"]).column(0).to_pandas()
             counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
@@ -86,16 +85,13 @@ def find(folder: Path, manifest: pd.DataFrame, split: str | None, columns: Seque
 
 
 def read(group: RowGroup, columns: Sequence[str]) -> Vectors:
-    """Vectors of all rows of a row group, by memory mapping.
+    """Vectors of all rows of a row group.
 
     Raises:
         ValueError: the shard is damaged; it names the file.
     """
     # Opened anew each time, for the pages of a mapped file count as memory until it is closed.
-    with (
-        _whole(group.path),
-        pq.ParquetFile(group.path, memory_map=True, page_checksum_verification=True) as file,
-    ):
+    with _whole(group.path), opened(group.path, checked=True) as file:
         table = file.read_row_group(group.number, columns=list(columns))
         lists = {name: table.column(name).combine_chunks() for name in columns}
         if any(column.values.null_count for column in lists.values()):
@@ -141,8 +137,8 @@ def _whole(path: Path) -> Iterator[None]:
     """Name the file that is damaged."""
     try:
         yield
+    except (FileNotFoundError, ConnectionError):
+        raise
     except (pa.ArrowException, OSError) as error:
         what = " ".join(str(error).split())
-        raise ValueError(
-            f"{path} cannot be read: {what}; remove its folder and run `dvc repro` to make it anew"
-        ) from error
+        raise ValueError(f"{path} cannot be read: {what}; {remedy(path)}") from error

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from audits.inputs import Inputs, align, class_index, load_inputs
 from pipeline import layout
-from pipeline.artifacts.store import vector_column, write_json, write_shard, write_table
+from pipeline.artifacts.shards import write_shard
+from pipeline.artifacts.store import vector_column, write_json, write_table
 from pipeline.attribution.relevance import Codes
 from pipeline.config import AuditConfig, Params
 from pipeline.sae import files

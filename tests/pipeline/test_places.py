@@ -1,6 +1,7 @@
 """Folders and stores: what is asked of a bucket is answered as of the folder it was filled from."""
 
 from collections.abc import Callable
+from io import SEEK_CUR, SEEK_END
 from pathlib import Path
 from threading import Barrier
 
@@ -17,6 +18,7 @@ from pipeline.places import (
     at_once,
     entries,
     exists,
+    in_parts,
     is_file,
     is_folder,
     opened,
@@ -119,6 +121,34 @@ def test_an_object_that_is_replaced_has_another_state(folder: Path, bucket: Buck
     writer.pipe_file(f"{store.path}/a b.png", b"x" * before.size)
     forget()
     assert state(store / "a b.png") != before
+
+
+def test_a_part_is_one_request_and_a_known_size_none(
+    tmp_path: Path, bucket: Bucket, monkeypatch
+) -> None:
+    content = bytes(range(256)) * 4
+    (tmp_path / "a").write_bytes(content)
+    at = bucket(tmp_path) / "a"
+    asked: list[str] = []
+    call = s3fs.S3FileSystem._call_s3
+
+    async def counted(self, method: str, *args: object, **kwargs: object) -> object:
+        asked.append(method)
+        return await call(self, method, *args, **kwargs)
+
+    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    for size, sized in ((len(content), []), (None, ["head_object"])):
+        asked.clear()
+        with in_parts(at, size) as file:
+            assert file.readable() and file.seekable() and file.tell() == 0
+            assert file.seek(-10, SEEK_END) == 1014
+            assert file.read(20) == content[-10:]
+            assert file.read(1) == b""
+            assert file.seek(300) == file.tell() == 300
+            assert file.read(7) == content[300:307]
+            file.seek(3, SEEK_CUR)
+            assert file.read(2) == content[310:312]
+        assert asked == [*sized, *["get_object"] * 3]
 
 
 def test_containers_are_read_in_parts(tmp_path: Path, bucket: Bucket) -> None:

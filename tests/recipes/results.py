@@ -247,7 +247,7 @@ def write_embeddings() -> None:
     x = 3 * sines(3, WIDTH, phase=1)[sort] + sines(IMAGES, WIDTH, phase=2)
     ids = [f"i{row:03d}" for row in range(IMAGES)]
     table = vector_table(ids, {"x": x.numpy()})
-    write_vectors(layout.embeddings(ENTRY) / "part-00000.parquet", [table])
+    write_vectors(layout.embeddings(ENTRY), 0, [table])
     splits = ["val" if row % 5 == 4 else "train" for row in range(IMAGES)]
     manifest = pd.DataFrame({"image_id": ids, "split": splits, "group_id": ids})
     write_table(layout.manifest(DATASET) / "manifest.parquet", manifest)

@@ -9,6 +9,8 @@ from audits.command import plan, status
 from audits.command.__main__ import main
 from audits.plan import beginning
 from audits.plan.costs import Cost
+from pipeline.config import load_params
+from pipeline.places import place
 
 STANDS = {
     "audit": "scenes-tiny",
@@ -53,6 +55,18 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         **COSTS["embed@scenes-tiny"]._asdict(),
     }
     assert found["stages"][1] == {"stage": "report@scenes-tiny"}
+
+
+def test_shards_that_lie_elsewhere_are_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place("s3://bucket/shards")
+    params = load_params().model_copy(update={"shards": store})
+    monkeypatch.setattr(plan, "load_params", lambda: params)
+    main(["plan", "scenes-tiny"])
+    assert capsys.readouterr().out.endswith(" lies at s3://bucket/shards and not here.\n")
+    main(["plan", "scenes-tiny", "--json"])
+    assert json.loads(capsys.readouterr().out)["shards"] == "s3://bucket/shards"
 
 
 def test_what_is_fresh_costs_nothing(

@@ -80,7 +80,7 @@ def test_images_are_found_in_shards_of_any_order_and_only_those_that_count(
     z = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
     for number, rows in enumerate(([4, 0, 5], [2, 1, 3])):
         table = vector_table([f"i{row}" for row in rows], {"z": z[rows]})
-        write_vectors(tmp_path / f"part-{number:05d}.parquet", [table])
+        write_vectors(tmp_path, number, [table])
     monkeypatch.setattr(interpretability, "BLOCK", 2)
     ids = np.array(["i0", "i2", "i3", "i4", "i5"])  # i1 is no image of this audit's
     counted = torch.tensor([True, True, False, True, True])

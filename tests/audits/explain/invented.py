@@ -15,7 +15,8 @@ from audits.explain import __main__ as command
 from audits.inputs import load_inputs
 from audits.reference.expected import reference
 from pipeline import layout
-from pipeline.artifacts.store import vector_column, write_json, write_shard, write_table
+from pipeline.artifacts.shards import write_shard
+from pipeline.artifacts.store import vector_column, write_json, write_table
 from pipeline.attribution.head import unit
 from pipeline.config import (
     AuditConfig,

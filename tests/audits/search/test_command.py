@@ -32,7 +32,7 @@ def audited(built, tmp_path, monkeypatch):  # noqa: F811
     found = read_embeddings(layout.embeddings("e"), "x")
     z = project(torch.from_numpy(found.values), read_head(layout.head("e"))).numpy()
     folder = layout.concepts_embeddings("zoo")
-    write_vectors(folder / "part-00000.parquet", [vector_table(found.image_ids.tolist(), {"z": z})])
+    write_vectors(folder, 0, [vector_table(found.image_ids.tolist(), {"z": z})])
     t = text_embeddings(load_clip(layout.model("m")), ["", "bat"])
     terms = {"term": ["", "bat"], "kind": pa.nulls(2, pa.string()), "t": vector_column(t.numpy())}
     write_table(folder / "vocabulary.parquet", pa.table(terms))

@@ -35,7 +35,7 @@ def write_folder(path: Path) -> None:
 
 
 def write_shard(path: Path) -> None:
-    write_vectors(path, [vector_table([str(n) for n in range(len(NOISE))], {"z": NOISE})])
+    write_vectors(path.parent, 0, [vector_table([str(n) for n in range(len(NOISE))], {"z": NOISE})])
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
@@ -112,7 +112,7 @@ def test_shards_that_were_whole_when_the_disk_filled_up_are_taken(tmp_path, monk
                 if not path.exists():
                     table = vector_table([str(n) for n in range(rows)], {"z": NOISE[:rows]})
                     with small_files(room):
-                        write_vectors(path, [table])
+                        write_vectors(parts, number, [table])
                     written.append(number)
 
     with pytest.raises(OSError, match=r"part-00001\.parquet"):

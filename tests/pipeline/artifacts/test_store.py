@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.artifacts.shards import shards
 from pipeline.artifacts.store import (
     atomic,
     json_text,
     read_json,
     read_table,
-    shards,
     write_json,
     write_table,
 )

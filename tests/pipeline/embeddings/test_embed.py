@@ -11,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.artifacts.store import read_json, shards, vector_column, write_json, write_table
+from pipeline.artifacts.shards import shards
+from pipeline.artifacts.store import read_json, vector_column, write_json, write_table
 from pipeline.attribution.head import project
 from pipeline.config import EmbedConfig
 from pipeline.datasets.pixels import SHOWN
@@ -186,14 +187,14 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
     whole, again = tmp_path / "whole", tmp_path / "again"
     write, made = embedder.write_vectors, []
 
-    def stopped(path, tables):
-        if path.name == "part-00001.parquet":
+    def stopped(folder, number, tables, store):
+        if number == 1:
             tables = (_killed() if row else table for row, table in enumerate(tables))
-        write(path, tables)
+        write(folder, number, tables, store)
 
-    def counted(path, tables):
-        made.append(path.name)
-        write(path, tables)
+    def counted(folder, number, tables, store):
+        made.append(number)
+        write(folder, number, tables, store)
 
     config = EMBED.model_copy(update={"spatial_tokens": 3})
     embed_images(clip, images, root, SHOWN, config, whole, "embed")
@@ -203,7 +204,7 @@ def test_a_run_that_was_stopped_goes_on_and_gives_the_same_files(
     assert not again.exists()
     monkeypatch.setattr(embedder, "write_vectors", counted)
     embed_images(clip, images, root, SHOWN, config, again, "embed")
-    assert made == ["part-00001.parquet", "part-00002.parquet"]
+    assert made == [1, 2]
     for name in (path.name for path in shards(whole)):
         assert (again / name).read_bytes() == (whole / name).read_bytes()
 
@@ -239,10 +240,10 @@ def test_a_run_that_goes_on_in_another_precision_begins_anew(
     ran = embed_images(clip, images, root, SHOWN, half, tmp_path / "whole", "embed")
     write = embedder.write_vectors
 
-    def stopped(path, tables):
-        if path.name == "part-00001.parquet":
+    def stopped(folder, number, tables, store):
+        if number == 1:
             _killed()
-        write(path, tables)
+        write(folder, number, tables, store)
 
     monkeypatch.setattr(embedder, "write_vectors", stopped)
     with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from pipeline import layout
-from pipeline.artifacts.store import read_json, read_table, shards
+from pipeline.artifacts.shards import shards
+from pipeline.artifacts.store import read_json, read_table
 from pipeline.config import ConfigError
 from pipeline.embeddings import embed, embed_concepts
 from pipeline.embeddings.vectors import read_embeddings

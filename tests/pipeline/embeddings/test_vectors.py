@@ -25,7 +25,7 @@ def tables(n=23, size=4, dtype="float16"):
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_columns_come_back(tmp_path, dtype):
     made, columns = tables(dtype=dtype)
-    write_vectors(tmp_path / "part-00000.parquet", made)
+    write_vectors(tmp_path, 0, made)
     for name, values in columns.items():
         found = read_embeddings(tmp_path, name)
         assert found.image_ids.tolist() == [f"i{row}" for row in range(23)]
@@ -38,9 +38,8 @@ def test_columns_come_back(tmp_path, dtype):
 @pytest.mark.parametrize("size", [1, 4, 20])
 def test_row_groups_do_not_depend_on_batches(tmp_path, monkeypatch, size):
     monkeypatch.setattr(vectors, "ROW_GROUP_BYTES", 7 * 26 + 5)
-    path = tmp_path / "part-00000.parquet"
-    write_vectors(path, tables(size=size)[0])
-    groups = pq.read_metadata(path)
+    write_vectors(tmp_path, 0, tables(size=size)[0])
+    groups = pq.read_metadata(tmp_path / "part-00000.parquet")
     assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [7, 7, 7, 2]
     np.testing.assert_array_equal(read_embeddings(tmp_path, "x").values, tables()[1]["x"])
 
@@ -61,7 +60,7 @@ def test_no_more_than_a_row_group_and_a_batch_is_waiting(tmp_path, monkeypatch):
             yield table
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", counted)
-    write_vectors(tmp_path / "a.parquet", stream())
+    write_vectors(tmp_path, 0, stream())
     assert taken == written == [60]
 
 
@@ -71,14 +70,14 @@ def test_an_error_on_the_way_leaves_nothing(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_vectors(tmp_path / "a.parquet", stream())
+        write_vectors(tmp_path, 0, stream())
     assert not list(tmp_path.iterdir())
 
 
 def test_one_column_is_read_without_the_other(tmp_path):
     path = tmp_path / "part-00000.parquet"
     made, columns = tables()
-    write_vectors(path, made)
+    write_vectors(tmp_path, 0, made)
     chunk = pq.read_metadata(path).row_group(0).column(2)
     assert chunk.path_in_schema == "spatial.list.element"
     content = bytearray(path.read_bytes())
@@ -100,7 +99,7 @@ def test_nothing_can_be_null(tmp_path):
 def test_embeddings_come_back_in_the_order_of_shards(tmp_path):
     made, columns = tables()
     for number, tables_of_shard in enumerate((made[:2], made[2:])):
-        write_vectors(tmp_path / f"part-{number:05d}.parquet", tables_of_shard)
+        write_vectors(tmp_path, number, tables_of_shard)
     found = read_embeddings(tmp_path, "x")
     assert found.image_ids.tolist() == [f"i{row}" for row in range(23)]
     np.testing.assert_array_equal(found.values, columns["x"])
@@ -111,5 +110,5 @@ def test_embeddings_come_back_in_the_order_of_shards(tmp_path):
 
 def test_a_file_of_no_images_is_read(tmp_path):
     nothing = vector_table([], {"x": np.zeros((0, 4), np.float32)})
-    write_vectors(tmp_path / "part-00000.parquet", [nothing])
+    write_vectors(tmp_path, 0, [nothing])
     assert read_embeddings(tmp_path, "x").values.shape == (0, 4)

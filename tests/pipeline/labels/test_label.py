@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from pipeline.artifacts.store import vector_column, write_shard, write_table
+from pipeline.artifacts.shards import write_shard
+from pipeline.artifacts.store import vector_column, write_table
 from pipeline.attribution.head import unit
 from pipeline.labels.clarity import clarity, polysemanticity, two_means
 from pipeline.labels.label import (

@@ -146,7 +146,7 @@ class World:
         for number, part in enumerate(np.split(order, [7, 30])):
             ids = [*self.ids[part], f"other{number}"]
             table = vector_table(ids, {"z": np.vstack([z[part], np.ones(5)]).astype(np.float32)})
-            write_vectors(folder / f"part-{number:05d}.parquet", [table])
+            write_vectors(folder, number, [table])
         self.u = unit(torch.from_numpy(z).float())
         dense = np.zeros((60, self.components))
         for component in (0, 1):

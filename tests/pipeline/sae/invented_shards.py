@@ -5,6 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
+from pipeline.artifacts import shards
 from pipeline.embeddings.vectors import vector_table
 from pipeline.sae.blocks import EmbeddingBlocks
 
@@ -37,7 +38,8 @@ def write(folder, n=50, dtype="float32", spatial=True):
 def opened(folder, manifest, split="train", columns=("x",), pool=1000):
     """Blocks whose pool holds so many images."""
     bytes_of = {"x": D, "spatial": TOKENS * D}
-    precision = pq.read_schema(folder / "part-00000.parquet").field("x").type.value_type.bit_width
+    with shards.opened(shards.shards(folder)[0]) as file:
+        precision = file.schema_arrow.field("x").type.value_type.bit_width
     row = sum(bytes_of[column] for column in columns) * precision // 8
     blocks = EmbeddingBlocks.open(folder, manifest, split, columns, pool * row)
     assert blocks.pool_rows == pool

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline.artifacts.store import vector_column, write_shard
+from pipeline.artifacts.shards import write_shard
+from pipeline.artifacts.store import vector_column
 from pipeline.sae.blocks import EmbeddingBlocks
 from tests.pipeline.sae.invented_shards import TRAIN, D, opened, write
 

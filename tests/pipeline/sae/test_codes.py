@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.artifacts.store import shards, write_shard
+from pipeline.artifacts.shards import shards, write_shard
 from pipeline.attribution.relevance import Codes
 from pipeline.sae.codes import codes_table, read_codes
 

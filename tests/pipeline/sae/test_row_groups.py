@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifacts.store import vector_column, write_shard
+from pipeline.artifacts.shards import write_shard
+from pipeline.artifacts.store import vector_column
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.sae.blocks import EmbeddingBlocks
 from tests.pipeline.sae.invented_shards import opened, write
@@ -22,7 +23,7 @@ def test_shards_without_spatial_tokens_say_what_to_set(tmp_path):
 
 def test_shards_of_a_labeler_say_that_it_cannot_be_audited(tmp_path):
     table = vector_table(["a", "b"], {"z": np.eye(2, dtype=np.float32)})
-    write_vectors(tmp_path / "part-00000.parquet", [table])
+    write_vectors(tmp_path, 0, [table])
     manifest = pd.DataFrame({"image_id": ["a", "b"], "split": "train"})
     with pytest.raises(ValueError, match=r"holds image_id, z and no class tokens x: the model"):
         EmbeddingBlocks.open(tmp_path, manifest, None)
@@ -59,7 +60,7 @@ def test_a_damaged_shard_is_named(tmp_path):
 
 def test_one_wrong_bit_is_noticed(tmp_path):
     path = tmp_path / "part-00000.parquet"
-    write_vectors(path, [vector_table(["a", "b"], {"x": np.ones((2, 500), np.float32)})])
+    write_vectors(tmp_path, 0, [vector_table(["a", "b"], {"x": np.ones((2, 500), np.float32)})])
     blocks = EmbeddingBlocks.open(tmp_path, pd.DataFrame({"image_id": ["a", "b"]}), None)
     chunk = pq.read_metadata(path).row_group(0).column(1)
     content = bytearray(path.read_bytes())
