@@ -284,14 +284,13 @@ def s3_server() -> Iterator[str]:
 @pytest.fixture
 def s3(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Its address, in the environment with who reads there, as a user has both."""
+    from tests.pipeline.invented_store import credentials
+
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # where indexes of tars are kept
     for name in ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    said = {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "DEFAULT_REGION": "us-east-1"}
-    for name, value in {**said, "ENDPOINT_URL": s3_server}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    for name, value in credentials(s3_server).items():
+        monkeypatch.setenv(name, value)
     return s3_server
 
 

@@ -21,6 +21,8 @@ change.
 """
 ERROR = 1.5
 """Factor within which the stages of the samples lie (docs/measurements.md)."""
+SHARDED = ("embed", "embed_concepts", "perturb", "encode")
+"""Stages whose outputs are shards."""
 COLUMNS = ("stage", "images", "processor", "disk", "memory")
 
 
@@ -54,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> str:
         cost = planned.get(stage) or planned.get(stage.partition("@")[0])
         stages.append({"stage": stage, **(cost._asdict() if cost else {})})
     found = {"audit": arguments.name, "factor": ERROR, "stages": stages, "fresh": stands["fresh"]}
-    if params.shards is not None:
+    if params.shards is not None and any(one.partition("@")[0] in SHARDED for one in left):
         found["shards"] = str(params.shards)
     if arguments.json:
         from pipeline.artifacts.store import json_text
@@ -156,8 +158,7 @@ def _said(found: dict[str, Any]) -> Iterator[str]:
     )
     if "shards" in found:
         yield (
-            "Of the disk, what embed, embed_concepts, perturb and encode write lies at "
-            f"{found['shards']} and not here."
+            f"Of the disk, what {', '.join(SHARDED)} write lies at {found['shards']} and not here."
         )
 
 

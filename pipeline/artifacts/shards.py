@@ -58,7 +58,10 @@ def ready(store: UPath | None) -> UPath | None:
     try:
         places.put(README.encode(), store / "README.txt")
     except ConnectionError as error:
-        raise ConnectionError(f"shards is {store} in params.yaml: {error}") from error
+        raise ConnectionError(
+            f"shards is {store} in params.yaml: {error}. Name a folder that can be written to, or "
+            "set it to null"
+        ) from error
     return store
 
 
@@ -109,7 +112,7 @@ def opened(path: Path, *, checked: bool = False) -> Iterator[pq.ParquetFile]:
         footer = _footer(there, size)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{path} says that its content is at {there}, and nothing is there: {remedy(path)}"
+            f"{path} says that its content is at {there}, and nothing is there: {_anew(path)}"
         ) from error
     how = {"metadata": footer, "pre_buffer": True, "page_checksum_verification": checked}
     with places.in_parts(there, size) as source, pq.ParquetFile(source, **how) as file:
@@ -137,16 +140,20 @@ def remedy(path: Path) -> str:
     """What to do about a shard that cannot be read."""
     if path.suffix != ELSEWHERE:
         return "remove its folder and run `dvc repro` to make it anew"
-    return (
-        f"delete what may be left of {_there(path)[0]}, and make it anew with `dvc repro --force "
-        f"--single-item STAGE`, the stage that dvc.lock has for {path.parent}"
-    )
+    return f"delete {_there(path)[0]} and {_anew(path)}"
 
 
 def write_shard(folder: Path, number: int, table: pa.Table, store: UPath | None = None) -> None:
     """Write one shard, `part-00000.parquet` and so on; see `written`."""
     with written(folder, number, store) as temporary:
         write_parquet(temporary, table)
+
+
+def _anew(path: Path) -> str:
+    return (
+        "make it anew with `dvc repro --force --single-item STAGE`, the stage that dvc.lock has "
+        f"for {path.parent}"
+    )
 
 
 def _there(path: Path) -> tuple[UPath, int]:

@@ -67,6 +67,10 @@ def test_shards_that_lie_elsewhere_are_said(
     assert capsys.readouterr().out.endswith(" lies at s3://bucket/shards and not here.\n")
     main(["plan", "scenes-tiny", "--json"])
     assert json.loads(capsys.readouterr().out)["shards"] == "s3://bucket/shards"
+    late = STANDS | {"stale": {"report@scenes-tiny": ["code"]}, "after": []}
+    monkeypatch.setattr(status, "states", lambda names: [late])
+    main(["plan", "scenes-tiny"])
+    assert "s3://" not in capsys.readouterr().out
 
 
 def test_what_is_fresh_costs_nothing(

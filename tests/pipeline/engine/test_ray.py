@@ -1,5 +1,6 @@
 """Stages on a Ray cluster of two nodes on this machine: byte for byte what one process makes."""
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -16,6 +17,8 @@ import pytest
 import yaml
 
 from benchmarks.nodes import Nodes, cluster
+from pipeline.places import place, read
+from tests.pipeline.invented_store import credentials
 
 ROOT = Path(__file__).parents[3]
 ENTRY = "lesions-tiny"
@@ -33,10 +36,13 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory) -> Iterator[Nodes]:
-    # All work is on nodes that can be killed.
-    with cluster(tmp_path_factory.mktemp("ray") / "r", 0, 1, 1) as found:
-        yield found
+def nodes(tmp_path_factory, s3_server) -> Iterator[Nodes]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in credentials(s3_server).items():
+            patch.setenv(name, value)
+        # All work is on nodes that can be killed.
+        with cluster(tmp_path_factory.mktemp("ray") / "r", 0, 1, 1) as found:
+            yield found
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +117,11 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None
 
 def shards_of(folder: Path) -> list[Path]:
     """Of work that is not finished."""
-    return list(folder.glob("data/unfinished/*/*/parts/part-*.parquet"))
+    return list(folder.glob("data/unfinished/*/*/parts/part-*.parquet*"))
 
 
-def test_embed_gives_the_same_bytes_when_a_node_dies_in_mid_work(nodes, local, repository):
+def embed_while_a_node_dies(nodes: Nodes, repository: Path) -> None:
+    """Embed, with one of the nodes killed in the midst of a shard."""
     work = begin(repository, nodes, *EMBED)
     at_work: list[subprocess.Popen[bytes]] = []
 
@@ -128,9 +135,31 @@ def test_embed_gives_the_same_bytes_when_a_node_dies_in_mid_work(nodes, local, r
     assert len(shards_of(repository)) < SHARDS
     said = finish(work)
     assert "2 images were lost with a process" in said
+    nodes.join()
+
+
+def test_embed_gives_the_same_bytes_when_a_node_dies_in_mid_work(nodes, local, repository):
+    embed_while_a_node_dies(nodes, repository)
     assert made(repository) == made(local)
     assert len(list((repository / "data/embeddings" / ENTRY).iterdir())) == SHARDS
-    nodes.join()
+
+
+def test_shards_in_a_store_are_the_same_when_a_node_dies_in_mid_work(
+    nodes, local, repository, bucket, tmp_path
+):
+    (tmp_path / "empty").mkdir()
+    store = bucket(tmp_path / "empty")
+    raw = yaml.safe_load((repository / "params.yaml").read_text(encoding="utf-8"))
+    (repository / "params.yaml").write_text(yaml.safe_dump(raw | {"shards": str(store)}))
+    embed_while_a_node_dies(nodes, repository)
+    here, there = made(local), made(repository)
+    shards = {name: content for name, content in here.items() if "/embeddings/" in name}
+    assert len(shards) == SHARDS
+    for name, content in shards.items():
+        url = f"{store}/{hashlib.sha256(content).hexdigest()}.parquet"
+        assert there.pop(f"{name}.url").decode() == f"{url} {len(content)}\n"
+        assert read(place(url)) == content
+    assert there == {name: content for name, content in here.items() if name not in shards}
 
 
 def test_a_stage_that_is_killed_goes_on_where_it_was(nodes, local, repository):
