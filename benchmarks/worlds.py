@@ -12,7 +12,8 @@ another seed is another dictionary alone.
 Each world is a copy of the workflow under --work in which `dvc repro` runs, so what code or
 settings have not changed is not made again. Printed are a row for each world and seed, and the
 findings that match no plant, which may be real failures that nobody planted: a person has to look
-at them. What to look at is in the folder that is named, a sheet of pictures for each finding.
+at them. What to look at is in the folder that is named, a sheet of pictures for each finding; what
+`benchmarks.mistaken` says of held-out images, which reads no truth, stands beside them.
 """
 
 import argparse
@@ -29,11 +30,14 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml
 
+from audits.inputs import load_inputs
 from audits.review.verdict_files import start
 from audits.validate.truth import check_findings, modes_right, precision_recall, read_truth
+from benchmarks.mistaken import mistaken
 from benchmarks.sheets import Pictures, write_sheets
 from pipeline import layout
 from pipeline.artifacts.store import read_json, read_table
+from pipeline.config import load_params
 from pipeline.datasets.classes import class_names
 
 ROOT = Path(__file__).parents[1]
@@ -186,7 +190,10 @@ def audited(world: World) -> dict[str, Any]:
     natural = table[table["plant"].isna()]
     if len(natural):
         print(f"\nof no plant, to be looked at in {sheets}:")
-        print(natural.drop(columns=["plant", "planted_mode"]).to_string(index=False), flush=True)
+        with chdir(world.folder):
+            told = mistaken(load_inputs(load_params(), world.audit), findings, images)
+        natural = natural.drop(columns=["plant", "planted_mode"]).merge(told, on="finding_id")
+        print(natural.round(4).to_string(index=False), flush=True)
     kept = ("findings", "confirmed", "flags", "expected_false_flags")
     return figures(findings, right, plants) | {key: counts.get(key) for key in kept}
 

@@ -12,8 +12,10 @@ import yaml
 from PIL import Image
 
 from benchmarks import failures, names, worlds
+from benchmarks.mistaken import mistaken
 from benchmarks.sheets import Pictures, write_sheets
 from pipeline.artifacts.store import write_json, write_table
+from tests.conftest import PLANTED
 
 FINDINGS = pd.DataFrame(
     {
@@ -149,6 +151,24 @@ def test_findings_of_no_plant_are_shown_first(tmp_path):
     assert order == sorted(order)
     with Image.open(tmp_path / "sheets" / "f3.png") as sheet:
         assert sheet.getpixel((5 + 3 * 96, sheet.height - 300)) == (200, 0, 0)
+
+
+@pytest.mark.parametrize("component", [PLANTED, 9])  # which fires by chance
+def test_mistakes_of_held_out_images_are_told_by_a_component(inputs, component):
+    images, codes = inputs.images, inputs.codes
+    fires = ((codes.component == component) & (codes.activation > 0)).any(dim=1).numpy()
+    own = images["image_id"][(images["split"] == "train") & fires & (images["label"] != "n01")]
+    finding = pd.DataFrame({"finding_id": ["f"], "class": ["n01"], "component": [component]})
+    (row,) = mistaken(inputs, finding, {"f": own.tolist()}).to_dict("records")
+    held_out = (images["split"] == "val") & (images["label"] != "n01")
+    if component != PLANTED:
+        assert row["strong"] < (held_out & fires).sum()
+        assert row["p"] > 0.05
+        return
+    assert row["strong"] == (held_out & fires).sum() == 15
+    assert row["taken"] == 1.0 > row["taken_of_rest"]
+    assert row["p"] < 1e-6
+    assert row["off"] == 0.0 < row["other_off"] == 1.0
 
 
 class TestNames:
