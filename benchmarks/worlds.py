@@ -191,7 +191,7 @@ def audited(world: World) -> dict[str, Any]:
     if len(natural):
         print(f"\nof no plant, to be looked at in {sheets}:")
         with chdir(world.folder):
-            told = mistaken(load_inputs(load_params(), world.audit), findings, images)
+            told = mistaken(load_inputs(load_params(), world.audit), findings, evidence)
         natural = natural.drop(columns=["plant", "planted_mode"]).merge(told, on="finding_id")
         print(natural.round(4).to_string(index=False), flush=True)
     kept = ("findings", "confirmed", "flags", "expected_false_flags")

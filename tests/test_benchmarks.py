@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from benchmarks import failures, names, worlds
-from benchmarks.mistaken import mistaken
+from benchmarks.mistaken import by_chance, mistaken
 from benchmarks.sheets import Pictures, write_sheets
 from pipeline.artifacts.store import write_json, write_table
 from tests.conftest import PLANTED
@@ -158,17 +158,27 @@ def test_mistakes_of_held_out_images_are_told_by_a_component(inputs, component):
     images, codes = inputs.images, inputs.codes
     fires = ((codes.component == component) & (codes.activation > 0)).any(dim=1).numpy()
     own = images["image_id"][(images["split"] == "train") & fires & (images["label"] != "n01")]
-    finding = pd.DataFrame({"finding_id": ["f"], "class": ["n01"], "component": [component]})
-    (row,) = mistaken(inputs, finding, {"f": own.tolist()}).to_dict("records")
+    about = {"finding_id": "f", "class": "n01", "component": component, "mode": "unclear"}
+    finding = pd.DataFrame([about | {"verdict": None}])
+    (row,) = mistaken(inputs, finding, {"f": {"images": own.tolist()}}).to_dict("records")
     held_out = (images["split"] == "val") & (images["label"] != "n01")
     if component != PLANTED:
-        assert row["strong"] < (held_out & fires).sum()
+        assert row["distractors"] < (held_out & fires).sum()
         assert row["p"] > 0.05
         return
-    assert row["strong"] == (held_out & fires).sum() == 15
-    assert row["taken"] == 1.0 > row["taken_of_rest"]
+    assert row["distractors"] == (held_out & fires).sum() == 15
+    assert row["taken"] == 1.0 > row["others_taken"]
     assert row["p"] < 1e-6
     assert row["off"] == 0.0 < row["other_off"] == 1.0
+
+
+def test_by_chance_few_components_tell_who_is_taken_for_a_class(inputs):
+    nothing = pd.DataFrame({"class": [], "component": []})
+    planted = pd.DataFrame({"class": ["n01"], "component": [PLANTED]})
+    without, all_pairs = (by_chance(inputs, known, 5) for known in (planted, nothing))
+    assert len(all_pairs) == len(without) + 1 > 9
+    assert min(set(all_pairs) - set(without)) < 1e-3
+    assert (without <= 0.01).mean() < 0.2
 
 
 class TestNames:

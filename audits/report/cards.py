@@ -42,6 +42,11 @@ class Card:
     """Other modes that something speaks for, empty where nothing does."""
     evidence: str
     """Why it is a finding, in a sentence."""
+    taken: str
+    """How many validation images like its own are taken for the class, in a sentence; empty where
+    that was not measured."""
+    taken_shares: str
+    """Their share, and that of others."""
     confirmed: bool
     doubt: str
     """Why it is not confirmed, in a sentence; empty where it is."""
@@ -111,6 +116,7 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
     shows = evidence["shows"] or ""
     confidence = _present(row["confidence"])
     pictured = not gallery.full
+    taken = _taken(forms)
     return Card(
         finding_id=row["finding_id"],
         label=row["class"],
@@ -133,6 +139,8 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
             int(row["component_id"]),
             evidence["reason"],
         ),
+        taken=wording.taken(name, *taken) if taken else "",
+        taken_shares=wording.taken_shares(*taken[1:]) if taken else "n/a",
         confirmed=bool(row["confirmed"]),
         doubt=""
         if row["confirmed"]
@@ -162,6 +170,16 @@ def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -
         if pictured
         else (),
     )
+
+
+def _taken(forms: pd.DataFrame) -> tuple[int, float, float] | None:
+    """Of a finding's forms, its distractors, and shares of them and of others taken for its class
+    by the short name; None where that was not measured."""
+    short = forms[forms["form"] == "short"]
+    if short.empty:
+        return None
+    (row,) = short.to_dict("records")
+    return int(row["distractors"]), float(row["distractors_taken"]), float(row["others_taken"])
 
 
 def _labels(image_ids: list[str], gallery: Gallery) -> str:

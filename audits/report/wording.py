@@ -156,6 +156,20 @@ def finding_evidence(name: str, images: int, as_high: int, component: int, reaso
     )
 
 
+def taken(name: str, distractors: int, share: float, of_others: float) -> str:
+    """What a finding costs on images that had no part in it: who is taken for its class."""
+    return (
+        f"Of the {counted(distractors, 'validation image')} of other classes on which the "
+        f"component is as strong, the model takes {percent(share)} for “{name}”, of all others "
+        f"{percent(of_others)}."
+    )
+
+
+def taken_shares(share: float, of_others: float) -> str:
+    """The same in a table: "24% (others 2.5%)"."""
+    return f"{percent(share)} (others {percent(of_others)})"
+
+
 def not_confirmed(held: bool, repeats: bool) -> str:
     """Why a finding is not confirmed."""
     if held:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from audits.inputs import Inputs
@@ -27,6 +27,7 @@ BLOCK = 8192
 """Images whose codes are held at once."""
 COLUMNS = ["finding_id", "mode", "form", "distractors"]
 COLUMNS += ["spurious_auc", "valid_auc", "spurious_ap", "valid_ap"]
+COLUMNS += ["distractors_taken", "others_taken"]
 LEFT_OUT = ["finding_id", "reason"]
 REJECT = "reject"
 TIED = 1e-6
@@ -90,9 +91,16 @@ def accuracy(scores: Float[np.ndarray, "v c"], classes: np.ndarray) -> float:
     """
     if not len(classes):
         raise DoesNotApply("there is no validation image with a label")
+    best, shared_by = best_classes(scores)
+    return float((best[np.arange(len(classes)), classes] / shared_by).mean())
+
+
+def best_classes(
+    scores: Float[np.ndarray, "v c"],
+) -> tuple[Bool[np.ndarray, "v c"], Int[np.ndarray, " v"]]:
+    """Which classes have the best score of an image, and how many do."""
     best = scores >= scores.max(axis=1, keepdims=True) - TIED
-    own = best[np.arange(len(classes)), classes]
-    return float((own / best.sum(axis=1)).mean())
+    return best, best.sum(axis=1)
 
 
 def robustness(
@@ -102,7 +110,8 @@ def robustness(
     classes: np.ndarray,
     min_images: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Separability of each set's class from its distractors, and from all that are neither.
+    """Separability of each set's class from its distractors, and from all that are neither; and
+    which share of either is taken for the class, its score being the best of all classes'.
 
     Args:
         sets: distractors, all of them among `rows`.
@@ -122,6 +131,7 @@ def robustness(
     ]
     table: list[list[tuple[object, ...]]] = [[] for _ in sets]
     for form, values in scores:
+        best, shared_by = best_classes(values)
         for found, reason, entries in zip(sets, reasons, table, strict=True):
             if reason:
                 continue
@@ -133,7 +143,9 @@ def robustness(
             valid = separability(column[own], column[rest])
             entry = (found.finding_id, found.mode, form, len(distractors))
             aps = (spurious.average_precision, valid.average_precision)
-            entries.append((*entry, spurious.auroc, valid.auroc, *aps))
+            taken = best[:, found.position] / shared_by
+            shares = (float(taken[side].mean()) for side in (distractors, rest))
+            entries.append((*entry, spurious.auroc, valid.auroc, *aps, *shares))
     flat = [entry for entries in table for entry in entries]
     return pd.DataFrame(flat, columns=COLUMNS), pd.DataFrame(left_out, columns=LEFT_OUT)
 

@@ -273,6 +273,23 @@ def test_a_card_says_what_a_finding_lacks(report: Render) -> None:
     assert alone not in html
 
 
+def test_a_card_says_how_many_images_are_taken_for_its_class(report: Render) -> None:
+    folder = report()
+    html = (folder / "report.html").read_text()
+    said = (
+        "Of the nine validation images of other classes on which the component is as strong, the "
+        "model takes 44% for “bat”, of all others 1.6%."
+    )
+    assert said in card(html, "f-0001")
+    # of which robustness was not measured
+    assert "the component is as strong" not in card(html, "f-0007")
+    markdown = (folder / "report.md").read_text()
+    for finding_id, shares in (("f-0001", "44% (others 1.6%)"), ("f-0007", "n/a")):
+        rows = [line.split(" | ") for line in markdown.splitlines()]
+        (row,) = [row for row in rows if row[0] == f"| {finding_id}" and len(row) > 12]
+        assert row[12] == shares
+
+
 def test_a_card_says_whose_verdict_and_mode_it_has(report: Render) -> None:
     html = (report() / "report.html").read_text()
     mine = unlinked(card(html, "f-0001"))

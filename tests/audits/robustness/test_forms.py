@@ -93,6 +93,17 @@ def test_distractors_are_the_validation_images_that_fire(inputs, found):
     assert row["valid_auc"] == pytest.approx(pairwise_auc(y[own], y[rest]))
     assert row["spurious_auc"] < row["valid_auc"]
     assert row["spurious_ap"] < row["valid_ap"] <= 1
+    y = cosine_outputs(inputs.x, inputs.texts["short"], inputs.head).numpy()
+    taken = y.argmax(axis=1) == 0
+    assert row["distractors_taken"] == pytest.approx(taken[carriers].mean()) == 1
+    assert row["others_taken"] == pytest.approx(taken[rest].mean())
+    assert row["others_taken"] < 0.1
+
+
+def test_an_image_that_two_classes_share_is_taken_for_each_by_half(inputs):
+    texts = {"short": inputs.texts["short"][[0, 1, 0]]}  # two classes of one name
+    table, _ = measure(replace(inputs, texts=texts), own_sets(inputs, findings(), evidence(inputs)))
+    assert table["distractors_taken"][0] == 0.5
 
 
 def test_the_order_of_images_does_not_matter(permuted, found):
