@@ -68,13 +68,16 @@ Number = float | int
 
 
 def percent(fraction: Number | None) -> str:
-    """A fraction as percent: whole from 10 % on, one decimal below; never rounded up to 100.
+    """A fraction as percent: whole from 10 % on, one decimal below; never rounded up to 100 or down
+    to 0.
 
     "n/a" for none.
     """
     if fraction is None:
         return "n/a"
     value = round(100 * fraction, 9)
+    if 0 < value < 0.05:
+        return "under 0.1%"
     if abs(value) < 10 and value != 0:
         return f"{value:.1f}%"
     return f"{math.floor(value) if 99 < value < 100 else round(value)}%"
