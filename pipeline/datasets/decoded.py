@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pipeline.artifacts.resume import recipe
-from pipeline.artifacts.store import SHARD, atomic
+from pipeline.artifacts.store import atomic
 from pipeline.datasets.files import file_of
 from pipeline.datasets.opening import Image, Opened, open_each
 from pipeline.datasets.pixels import Reading
@@ -122,7 +122,7 @@ def _key(reading: Reading) -> bytes:
 
 
 def _shards(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("part-*") if SHARD.fullmatch(path.name))
+    return sorted(folder.glob(f"part-{5 * '[0-9]'}.parquet"))
 
 
 def _states(root: Place, paths: list[str]) -> dict[str, State | None]:

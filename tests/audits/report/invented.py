@@ -267,7 +267,7 @@ def _robustness(folder: Path, rows: list[tuple[Any, ...]]) -> None:
     # Of one finding robustness could not be measured.
     measured = [row for row in rows if row[0] != "f-0007"]
     forms = [
-        (row[0], row[4], form, 9, 0.61, 0.97, 0.4375, 0.015625)
+        (row[0], row[4], form, 9, 0.61, 0.97, 0.4375 if form == "short" else 0.3, 0.015625)
         for row in measured
         for form in FORMS
     ]

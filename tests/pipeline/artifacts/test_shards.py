@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from s3fs import S3FileSystem
 from upath import UPath
 
 from pipeline.artifacts.resume import discard, kept, resumable
+from pipeline.artifacts.shards import opened as opened_shard
 from pipeline.artifacts.shards import ready, rows_in, shards, write_shard, written
 from pipeline.config import ConfigError, Params, load_params
 from pipeline.embeddings.images import parts_left
@@ -121,6 +123,20 @@ def test_a_damaged_shard_and_a_store_that_is_away_are_told_apart(tmp_path, store
         EmbeddingBlocks.open(tmp_path / "there", manifest, None)
 
 
+def test_one_wrong_bit_in_the_store_is_noticed(tmp_path, store):
+    write_vectors(tmp_path, 0, [vector_table(IDS, {"x": X})], store)
+    manifest = pd.DataFrame({"image_id": IDS})
+    there = shards(tmp_path)[0].read_text().split()[0]
+    with opened_shard(shards(tmp_path)[0]) as file:
+        chunk = file.metadata.row_group(0).column(1)
+    content = bytearray(S3FileSystem().cat_file(there))
+    content[chunk.data_page_offset + chunk.total_compressed_size - 1] ^= 1
+    S3FileSystem().pipe_file(there, bytes(content))
+    blocks = EmbeddingBlocks.open(tmp_path, manifest, None)
+    with pytest.raises(ValueError, match=r"00000\.parquet\.url cannot be read.*(?i:crc|checksum)"):
+        blocks.mean_and_scale()
+
+
 def test_a_line_of_somebody_else_s_is_refused(tmp_path):
     line = tmp_path / "part-00000.parquet.url"
     line.write_text("/etc/passwd 9\n")
@@ -150,7 +166,7 @@ def test_a_store_that_is_ready_says_what_lies_there(store):
 
 def test_work_goes_on_at_the_first_shard_that_is_not_there(tmp_path, store, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    ids = results.pd.DataFrame({"image_id": IDS})
+    ids = pd.DataFrame({"image_id": IDS})
     out = Path("data/embeddings/a")
     with pytest.raises(KeyboardInterrupt), resumable(out, "key") as parts:
         write_vectors(parts, 1, [vector_table(IDS[2:4], {"x": X[2:4]})], store)
