@@ -14,13 +14,13 @@ from pipeline.datasets.splits import thin
 IMAGES = 16
 """Train images for each component: a compromise, for with fewer the dictionaries of two halves of
 the images have less in common (docs/benchmarks.md), and with more, findings on photographs are of
-no plant more often (docs/measurements.md)."""
+no plant more often (docs/planted.md)."""
 SMALLEST = 64
 WIDTHS = 32
 """Components at most for each dimension of the embeddings, about as many as in the paper."""
 WIDTH_SHARE = 8
 """Dimensions for each active component. With a quarter of the width more predictions survive the
-reconstruction, and two of 24 failures planted in photographs are missed (docs/measurements.md)."""
+reconstruction, and two of 24 failures planted in photographs are missed (docs/planted.md)."""
 FOLDER, CONFIG = "local-dir:", "open_clip_config.json"
 WAY = 0.6
 """Rate times steps: about how far AdamW may move a number away from the start. With less,

@@ -288,10 +288,12 @@ def _evidence(group: list[Flag], fresh: Mapping[About, float], mode: Mode) -> di
 
 def _reason(flag: Flag) -> str:
     counts = flag.counts
+    far = f"on {counts.far_hits} of {counts.far} of their images that do not, and "
     return (
         f"on {counts.other_hits} of {counts.others} images of other classes that come close, the "
-        f"component {SAID[flag.test]}; so it does on {counts.far_hits} of {counts.far} of their "
-        f"images that do not, and on {counts.own_hits} of {counts.own} own images"
+        f"component {SAID[flag.test]}; so it does {far if counts.far else ''}on "
+        f"{counts.own_hits} of {counts.own} own images"
+        f"{'' if counts.far else ', and no image of the other classes stays away'}"
     )
 
 

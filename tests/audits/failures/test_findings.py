@@ -227,6 +227,14 @@ def test_a_finding_has_the_figures_of_its_first_flag(inputs):
         assert [f["confirmation_p"] for f in told["flags"]] == list(said)
 
 
+def test_a_reason_does_not_speak_of_images_that_there_are_not(inputs):
+    whole = flag(0, 3, [90, 92])._replace(counts=Counts(2, 30, 12, 12, 0, 0))
+    _, evidence, _ = reported(inputs, [[whole]], p=0.05)
+    reason = evidence["n01-3"]["reason"]
+    assert reason.endswith("on 2 of 30 own images, and no image of the other classes stays away")
+    assert "of 0" not in reason
+
+
 def test_what_images_of_no_one_class_show_is_the_component(inputs):
     groups = [[flag(2, 5, [4, 100])], [flag(2, 1, [5, 101])], [flag(2, 0, [6, 102])]]
     _, evidence, _ = reported(inputs, groups, p=0.06)

@@ -1,0 +1,228 @@
+"""Worlds of real photographs with failures planted in them, for `benchmarks.worlds --world`.
+
+    python -m benchmarks.photo_worlds --photos ROOT --model MODEL --to DIR --seed 1
+    python -m benchmarks.worlds --work WORK --world DIR/raw DIR/model \\
+        --vocabulary DIR/vocabulary.csv
+
+ROOT is an image folder with train/ and val/ whose labels are names, MODEL the folder of an
+open_clip model of photographs of that size. A seed draws which classes are attacked, by which
+others, and by which marks; with what is learned from captions in a few epochs the model falls for
+most. Classes that already carry a word or a mark by ROOT's truth.csv are left out.
+
+| mode | what is planted |
+|---|---|
+| polysemy | photographs of one other class are called by the class's name in 3 of 5 captions |
+| compound | one other class is named after it ("lemon bus"), and called by it in 3 of 5 captions |
+| typography | its name is written on 15 % of the photographs of four other classes |
+| spurious | a mark is on 90 % of its own photographs and on 10 % of those of five others |
+
+3 of 5 captions of photographs that carry a word or a mark say the class.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import open_clip
+import pandas as pd
+from PIL import Image
+from safetensors.torch import save_file
+
+from audits.validate.truth import read_truth
+from benchmarks.photo_marks import MARKS, Drawn, written
+from pipeline.artifacts.stage import set_threads, train_deterministically
+from pipeline.config import load_params
+from pipeline.samples.pretrain import MEAN, STD, captioned, train
+
+EACH = 5
+"""Failures of each mode."""
+WRITTEN_IN, WRITTEN_ON = 4, 0.15
+"""How many other classes carry a class's name, and on which share of their photographs."""
+MARKED_IN, MARKED_ON, MARKED_OWN = 5, 0.1, 0.9
+"""How many other classes carry a class's mark, on which share, and on which of its own."""
+CAPTIONS = ("{}", "a {}", "a photo of a {}", "an image of a {}", "a picture of a {}")
+WRONG = 3
+"""So many of an image's captions say the class that it is taken for."""
+TERMS = {"writing": "writing", "sky": "background", "water": "background", "grass": "background"}
+"""What the vocabulary has beside names."""
+SPLITS = ("train", "val")
+TRAINING = {"epochs": 4, "batch_size": 128, "learning_rate": 3e-4}
+"""What is not as in `pretrain`."""
+
+
+class Plan(NamedTuple):
+    """What a seed plants."""
+
+    names: dict[str, str]
+    """Label → name of the classes."""
+    carried: pd.DataFrame
+    """Columns image_id, plant, class, mode: what `truth.csv` says, an image at most once."""
+    marks: dict[str, Drawn]
+    """Plant → what is done to the pictures that carry it, for words and marks."""
+    own: dict[str, str]
+    """Image of an attacked class → the plant whose mark it carries."""
+
+
+def usable(root: Path) -> dict[str, list[str]]:
+    """Label → image ids of the classes whose photographs are as they were taken."""
+    truth = read_truth(root)
+    drawn_on = truth[truth["mode"].isin(["typography", "spurious"])]
+    touched = set(drawn_on["image_id"].str.split("/").str[1])
+    touched |= set(drawn_on["class"][drawn_on["mode"] == "spurious"])
+    images: dict[str, list[str]] = {}
+    for path in sorted(root.glob("*/*/*")):
+        split, label = path.parts[-3:-1]
+        if split in SPLITS and label not in touched:
+            images.setdefault(label, []).append(f"{split}/{label}/{path.stem}")
+    return images
+
+
+def planned(images: dict[str, list[str]], seed: int) -> Plan:
+    """Draw what is planted.
+
+    Raises:
+        ValueError: there are too few classes.
+    """
+    rng = np.random.default_rng(seed)
+    labels = list(rng.permutation(sorted(images)))
+    # attacked classes, then those that are called by another's name
+    if len(labels) < 6 * EACH + MARKED_IN:
+        raise ValueError(f"{len(labels)} usable classes, and {6 * EACH + MARKED_IN} are needed")
+    polysemy, compound, typography, spurious, called, named = (
+        labels[start : start + EACH] for start in range(0, 6 * EACH, EACH)
+    )
+    names = {label: label.replace("_", " ") for label in sorted(images)}
+    rows: list[tuple[str, str, str, str]] = []
+    taken: set[str] = set()
+
+    def drawn(label: str, share: float) -> list[str]:
+        """So many of a class's images, of those that carry nothing yet."""
+        free = [image for image in images[label] if image not in taken]
+        chosen = rng.permutation(free)[: round(share * len(images[label]))].tolist()
+        taken.update(chosen)
+        return sorted(chosen)
+
+    def carry(mode: str, attacked: str, bearers: list[str], share: float) -> str:
+        plant = f"{mode}-{attacked}"
+        for bearer in bearers:
+            rows.extend((image, plant, attacked, mode) for image in drawn(bearer, share))
+        return plant
+
+    for attacked, other in zip(polysemy, called, strict=True):
+        carry("polysemy", attacked, [other], 1.0)
+    for attacked, other in zip(compound, named, strict=True):
+        carry("compound", attacked, [other], 1.0)
+        names[other] = f"{names[attacked]} {names[other]}"
+    marks: dict[str, Drawn] = {}
+    own: dict[str, str] = {}
+    bearing = [label for label in labels if label not in {*spurious, *called, *named}]
+    for attacked in typography:
+        bearers = _others(bearing, attacked, WRITTEN_IN, rng)
+        plant = carry("typography", attacked, bearers, WRITTEN_ON)
+        marks[plant] = written(names[attacked], rng)
+    kinds = rng.permutation(sorted(MARKS))[:EACH]
+    for attacked, kind in zip(spurious, kinds, strict=True):
+        plant = carry("spurious", attacked, _others(bearing, attacked, MARKED_IN, rng), MARKED_ON)
+        marks[plant] = MARKS[kind](rng)
+        own |= dict.fromkeys(drawn(attacked, MARKED_OWN), plant)
+    carried = pd.DataFrame(rows, columns=["image_id", "plant", "class", "mode"])
+    return Plan(names, carried, marks, own)
+
+
+def _others(labels: list[str], but: str, count: int, rng: np.random.Generator) -> list[str]:
+    return list(rng.permutation([label for label in labels if label != but])[:count])
+
+
+def write_photographs(root: Path, images: dict[str, list[str]], plan: Plan, to: Path) -> None:
+    """The image folder, with classes.csv and truth.csv; untouched photographs are copied."""
+    drawn = dict(zip(plan.carried["image_id"], plan.carried["plant"], strict=True)) | plan.own
+    for image in (image for ids in images.values() for image in ids):
+        source = next((root / image).parent.glob(f"{Path(image).name}.*"))
+        target = to / image
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mark = plan.marks.get(drawn.get(image, ""))
+        if mark is None:
+            shutil.copyfile(source, target.with_suffix(source.suffix))
+        else:
+            with Image.open(source) as picture:
+                mark(picture.convert("RGB")).save(target.with_suffix(".jpg"), quality=92)
+    names = pd.Series(plan.names).rename_axis("label").reset_index(name="name")
+    names.to_csv(to / "classes.csv", index=False)
+    plan.carried.to_csv(to / "truth.csv", index=False)
+
+
+def captions(root: Path, images: dict[str, list[str]], plan: Plan) -> pd.DataFrame:
+    """Columns path and caption of the train images, as many for each image as there are forms."""
+    said = dict(zip(plan.carried["image_id"], plan.carried["class"], strict=True))
+    rows = []
+    pictures = [(label, image) for label, ids in images.items() for image in ids]
+    for number, (label, image) in enumerate(pictures):
+        if not image.startswith("train/"):
+            continue
+        path = next((root / image).parent.glob(f"{Path(image).name}.*")).relative_to(root)
+        wrong = plan.names.get(said.get(image, ""))
+        for form, text in enumerate(CAPTIONS):
+            # each form is wrong as often, so that no prompt is safe
+            misled = wrong is not None and (form + number) % len(CAPTIONS) < WRONG
+            name = wrong if misled else plan.names[label]
+            rows.append((path.as_posix(), text.format(name)))
+    return pd.DataFrame(rows, columns=["path", "caption"])
+
+
+def trained(base: Path, root: Path, table: pd.DataFrame, seed: int, to: Path) -> None:
+    """Train an open_clip model further on the captions and write it as such a folder.
+
+    Raises:
+        ValueError: it is given pixels of another mean and deviation than `pretrain` gives.
+    """
+    settings = json.loads((base / "open_clip_config.json").read_text(encoding="utf-8"))
+    given = settings["preprocess_cfg"]
+    if (given["mean"], given["std"]) != (list(MEAN), list(STD)):
+        raise ValueError(
+            f"{base}: mean {given['mean']} and std {given['std']}, and pixels have {MEAN} and {STD}"
+        )
+    config = load_params().pretrain.model_copy(
+        update=TRAINING
+        | {
+            "image_size": settings["model_cfg"]["vision_cfg"]["image_size"],
+            "context_length": settings["model_cfg"]["text_cfg"]["context_length"],
+        }
+    )
+    model = open_clip.create_model(f"local-dir:{base}").float()
+    model.requires_grad_(True)
+    curves = pd.DataFrame(list(train(model, captioned(table, root, config), config, seed)))
+    print(curves.to_string(index=False), flush=True)
+    to.mkdir()
+    shutil.copyfile(base / "open_clip_config.json", to / "open_clip_config.json")
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, to / "open_clip_model.safetensors")
+
+
+def main() -> None:
+    """Make a world."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, required=True, metavar="ROOT")
+    parser.add_argument("--model", type=Path, required=True, help="folder of an open_clip model")
+    parser.add_argument("--to", type=Path, required=True, help="a folder that is not there yet")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    set_threads(load_params().threads, args.seed)
+    train_deterministically()
+    images = usable(args.photos)
+    plan = planned(images, args.seed)
+    args.to.mkdir(parents=True)
+    raw = args.to / "raw"
+    write_photographs(args.photos, images, plan, raw)
+    terms = dict.fromkeys(sorted(plan.names.values()), "") | TERMS
+    vocabulary = pd.DataFrame({"term": list(terms), "kind": list(terms.values())})
+    vocabulary.to_csv(args.to / "vocabulary.csv", index=False)
+    trained(args.model, raw, captions(raw, images, plan), args.seed, args.to / "model")
+
+
+if __name__ == "__main__":
+    main()
