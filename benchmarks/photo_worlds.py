@@ -4,10 +4,11 @@
     python -m benchmarks.worlds --work WORK --world DIR/raw DIR/model \\
         --vocabulary DIR/vocabulary.csv
 
-ROOT is an image folder with train/ and val/ whose labels are names, MODEL the folder of an
-open_clip model of photographs of that size. A seed draws which classes are attacked, by which
-others, and by which marks; with what is learned from captions in a few epochs the model falls for
-most. Classes that already carry a word or a mark by ROOT's truth.csv are left out.
+ROOT is an image folder with train/ and val/, MODEL the folder of an open_clip model of photographs
+of that size. A seed draws which classes are attacked, by which others, and by which marks; with
+what is learned from captions in a few epochs the model falls for most. Classes that already carry a
+word or a mark by ROOT's truth.csv are left out. With --null nothing is planted, and captions are
+right.
 
 | mode | what is planted |
 |---|---|
@@ -22,6 +23,7 @@ most. Classes that already carry a word or a mark by ROOT's truth.csv are left o
 import argparse
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +37,7 @@ from audits.validate.truth import read_truth
 from benchmarks.photo_marks import MARKS, Drawn, written
 from pipeline.artifacts.stage import set_threads, train_deterministically
 from pipeline.config import load_params
+from pipeline.datasets.classes import class_names, short_name
 from pipeline.samples.pretrain import MEAN, STD, captioned, train
 
 EACH = 5
@@ -49,7 +52,7 @@ WRONG = 3
 TERMS = {"writing": "writing", "sky": "background", "water": "background", "grass": "background"}
 """What the vocabulary has beside names."""
 SPLITS = ("train", "val")
-TRAINING = {"epochs": 4, "batch_size": 128, "learning_rate": 3e-4}
+TRAINING = {"batch_size": 128, "learning_rate": 3e-4}
 """What is not as in `pretrain`."""
 
 
@@ -80,21 +83,40 @@ def usable(root: Path) -> dict[str, list[str]]:
     return images
 
 
-def planned(images: dict[str, list[str]], seed: int) -> Plan:
+def names_of(root: Path, labels: Iterable[str]) -> dict[str, str]:
+    """Label → short name, of classes that ROOT's truth.csv calls compounds the label itself."""
+    truth = read_truth(root)
+    compounds = set(truth["image_id"][truth["mode"] == "compound"].str.split("/").str[1])
+    return {
+        label: label.replace("_", " ") if label in compounds else short_name(name)
+        for label, name in class_names(root, sorted(labels), {}).items()
+    }
+
+
+def planned(
+    images: dict[str, list[str]], names: dict[str, str], seed: int, each: int = EACH
+) -> Plan:
     """Draw what is planted.
+
+    Args:
+        images: label → image ids.
+        names: label → name.
+        seed: of all that is drawn.
+        each: failures of each mode, count.
 
     Raises:
         ValueError: there are too few classes.
     """
     rng = np.random.default_rng(seed)
     labels = list(rng.permutation(sorted(images)))
+    least = 6 * each + MARKED_IN if each else 1
+    if len(labels) < least:
+        raise ValueError(f"{len(labels)} usable classes, and {least} are needed")
     # attacked classes, then those that are called by another's name
-    if len(labels) < 6 * EACH + MARKED_IN:
-        raise ValueError(f"{len(labels)} usable classes, and {6 * EACH + MARKED_IN} are needed")
     polysemy, compound, typography, spurious, called, named = (
-        labels[start : start + EACH] for start in range(0, 6 * EACH, EACH)
+        labels[number * each : (number + 1) * each] for number in range(6)
     )
-    names = {label: label.replace("_", " ") for label in sorted(images)}
+    names = dict(names)
     rows: list[tuple[str, str, str, str]] = []
     taken: set[str] = set()
 
@@ -123,7 +145,7 @@ def planned(images: dict[str, list[str]], seed: int) -> Plan:
         bearers = _others(bearing, attacked, WRITTEN_IN, rng)
         plant = carry("typography", attacked, bearers, WRITTEN_ON)
         marks[plant] = written(names[attacked], rng)
-    kinds = rng.permutation(sorted(MARKS))[:EACH]
+    kinds = rng.permutation(sorted(MARKS))[:each]
     for attacked, kind in zip(spurious, kinds, strict=True):
         plant = carry("spurious", attacked, _others(bearing, attacked, MARKED_IN, rng), MARKED_ON)
         marks[plant] = MARKS[kind](rng)
@@ -151,7 +173,8 @@ def write_photographs(root: Path, images: dict[str, list[str]], plan: Plan, to: 
                 mark(picture.convert("RGB")).save(target.with_suffix(".jpg"), quality=92)
     names = pd.Series(plan.names).rename_axis("label").reset_index(name="name")
     names.to_csv(to / "classes.csv", index=False)
-    plan.carried.to_csv(to / "truth.csv", index=False)
+    if len(plan.carried):
+        plan.carried.to_csv(to / "truth.csv", index=False)
 
 
 def captions(root: Path, images: dict[str, list[str]], plan: Plan) -> pd.DataFrame:
@@ -172,7 +195,7 @@ def captions(root: Path, images: dict[str, list[str]], plan: Plan) -> pd.DataFra
     return pd.DataFrame(rows, columns=["path", "caption"])
 
 
-def trained(base: Path, root: Path, table: pd.DataFrame, seed: int, to: Path) -> None:
+def trained(base: Path, root: Path, table: pd.DataFrame, epochs: int, seed: int, to: Path) -> None:
     """Train an open_clip model further on the captions and write it as such a folder.
 
     Raises:
@@ -187,6 +210,7 @@ def trained(base: Path, root: Path, table: pd.DataFrame, seed: int, to: Path) ->
     config = load_params().pretrain.model_copy(
         update=TRAINING
         | {
+            "epochs": epochs,
             "image_size": settings["model_cfg"]["vision_cfg"]["image_size"],
             "context_length": settings["model_cfg"]["text_cfg"]["context_length"],
         }
@@ -210,18 +234,22 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder of an open_clip model")
     parser.add_argument("--to", type=Path, required=True, help="a folder that is not there yet")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--null", action="store_true", help="plant nothing, caption rightly")
     args = parser.parse_args()
     set_threads(load_params().threads, args.seed)
     train_deterministically()
     images = usable(args.photos)
-    plan = planned(images, args.seed)
+    names = names_of(args.photos, images)
+    plan = planned(images, names, args.seed, 0 if args.null else EACH)
     args.to.mkdir(parents=True)
     raw = args.to / "raw"
     write_photographs(args.photos, images, plan, raw)
     terms = dict.fromkeys(sorted(plan.names.values()), "") | TERMS
     vocabulary = pd.DataFrame({"term": list(terms), "kind": list(terms.values())})
     vocabulary.to_csv(args.to / "vocabulary.csv", index=False)
-    trained(args.model, raw, captions(raw, images, plan), args.seed, args.to / "model")
+    table = captions(raw, images, plan)
+    trained(args.model, raw, table, args.epochs, args.seed, args.to / "model")
 
 
 if __name__ == "__main__":

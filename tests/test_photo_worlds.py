@@ -14,7 +14,7 @@ from PIL import Image
 from audits.validate.truth import read_truth
 from benchmarks import photo_worlds
 from benchmarks.photo_marks import MARKS, written
-from benchmarks.photo_worlds import captions, planned, usable, write_photographs
+from benchmarks.photo_worlds import captions, names_of, planned, usable, write_photographs
 from pipeline.datasets.classes import class_names
 
 LABELS = [f"thing_{number:02}" for number in range(36)]
@@ -57,8 +57,13 @@ def images(root):
 
 
 @pytest.fixture(scope="module")
-def plan(images):
-    return planned(images, 3)
+def names(root, images):
+    return names_of(root, images)
+
+
+@pytest.fixture(scope="module")
+def plan(images, names):
+    return planned(images, names, 3)
 
 
 def test_classes_that_are_drawn_on_already_are_left_out(images):
@@ -95,16 +100,40 @@ def test_a_compound_is_named_after_its_class(plan):
     assert sum(len(name.split()) > 2 for name in plan.names.values()) == len(compounds)
 
 
-def test_a_seed_decides(images, plan):
-    again = planned(images, 3)
+def test_a_seed_decides(images, names, plan):
+    again = planned(images, names, 3)
     pd.testing.assert_frame_equal(again.carried, plan.carried)
-    assert not planned(images, 4).carried.equals(plan.carried)
+    assert not planned(images, names, 4).carried.equals(plan.carried)
 
 
-def test_too_few_classes_are_refused(images):
+def test_a_class_has_its_name_unless_another_world_has_given_it_one(tmp_path):
+    (tmp_path / "classes.csv").write_text(
+        'label,name\nsea_lion,"sea lion, eared seal"\nbus,lemon bus\nlemon,lemon\n'
+    )
+    (tmp_path / "truth.csv").write_text(
+        "image_id,plant,class,mode\ntrain/bus/0,compound-lemon,lemon,compound\n"
+        "train/sea_lion/0,polysemy-lemon,lemon,polysemy\n"
+    )
+    named = names_of(tmp_path, ["sea_lion", "bus", "lemon"])
+    assert named == {"sea_lion": "sea lion", "bus": "bus", "lemon": "lemon"}
+
+
+def test_nothing_is_planted_where_nothing_is_asked_for(root, images, names, tmp_path):
+    few = {label: images[label] for label in LABELS[:2]}
+    plan = planned(few, names, 3, each=0)
+    write_photographs(root, few, plan, tmp_path)
+    assert not (tmp_path / "truth.csv").exists()
+    for image in (image for ids in few.values() for image in ids):
+        assert (tmp_path / f"{image}.jpg").read_bytes() == (root / f"{image}.jpg").read_bytes()
+    told = captions(root, few, plan)
+    own = told["path"].str.split("/").str[1].str.replace("_", " ")
+    assert all(name in text for name, text in zip(own, told["caption"], strict=True))
+
+
+def test_too_few_classes_are_refused(images, names):
     few = dict(list(images.items())[:34])
     with pytest.raises(ValueError, match="34 usable classes, and 35 are needed"):
-        planned(few, 3)
+        planned(few, names, 3)
 
 
 def test_pictures_are_drawn_on_where_the_plan_says_so(root, images, plan, tmp_path):
@@ -170,9 +199,8 @@ def test_a_word_is_written_inside_the_picture_somewhere_else_each_time():
 
 def test_a_world_is_made_whole(root, clip_folder, tmp_path, monkeypatch, capsys):
     to = tmp_path / "world"
-    monkeypatch.setitem(photo_worlds.TRAINING, "epochs", 2)
     command = ["--photos", str(root), "--model", str(clip_folder), "--to", str(to)]
-    monkeypatch.setattr(sys, "argv", ["photo_worlds", *command])
+    monkeypatch.setattr(sys, "argv", ["photo_worlds", *command, "--epochs", "2"])
     photo_worlds.main()
     assert "loss" in capsys.readouterr().out
     before, after = (
@@ -194,4 +222,4 @@ def test_a_model_that_is_given_other_pixels_is_refused(root, clip_folder, tmp_pa
     settings["preprocess_cfg"]["mean"] = [0.48, 0.46, 0.41]
     config.write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=r"model: mean \[0.48, 0.46, 0.41\]"):
-        photo_worlds.trained(copied, root, pd.DataFrame(), 0, tmp_path / "made")
+        photo_worlds.trained(copied, root, pd.DataFrame(), 1, 0, tmp_path / "made")
