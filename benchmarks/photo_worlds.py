@@ -116,46 +116,57 @@ def planned(
     polysemy, compound, typography, spurious, called, named = (
         labels[number * each : (number + 1) * each] for number in range(6)
     )
-    names = dict(names)
-    rows: list[tuple[str, str, str, str]] = []
-    taken: set[str] = set()
-
-    def drawn(label: str, share: float) -> list[str]:
-        """So many of a class's images, of those that carry nothing yet."""
-        free = [image for image in images[label] if image not in taken]
-        chosen = rng.permutation(free)[: round(share * len(images[label]))].tolist()
-        taken.update(chosen)
-        return sorted(chosen)
-
-    def carry(mode: str, attacked: str, bearers: list[str], share: float) -> str:
-        plant = f"{mode}-{attacked}"
-        for bearer in bearers:
-            rows.extend((image, plant, attacked, mode) for image in drawn(bearer, share))
-        return plant
-
-    for attacked, other in zip(polysemy, called, strict=True):
-        carry("polysemy", attacked, [other], 1.0)
-    for attacked, other in zip(compound, named, strict=True):
-        carry("compound", attacked, [other], 1.0)
-        names[other] = f"{names[attacked]} {names[other]}"
-    marks: dict[str, Drawn] = {}
-    own: dict[str, str] = {}
     bearing = [label for label in labels if label not in {*spurious, *called, *named}]
+    names, planting = dict(names), _Planting(images, rng)
+    marks: dict[str, Drawn] = {}
+    for attacked, other in zip(polysemy, called, strict=True):
+        planting.carry("polysemy", attacked, [other], 1.0)
+    for attacked, other in zip(compound, named, strict=True):
+        planting.carry("compound", attacked, [other], 1.0)
+        names[other] = f"{names[attacked]} {names[other]}"
     for attacked in typography:
-        bearers = _others(bearing, attacked, WRITTEN_IN, rng)
-        plant = carry("typography", attacked, bearers, WRITTEN_ON)
+        bearers = planting.others(bearing, attacked, WRITTEN_IN)
+        plant = planting.carry("typography", attacked, bearers, WRITTEN_ON)
         marks[plant] = written(names[attacked], rng)
+    own: dict[str, str] = {}
     kinds = rng.permutation(sorted(MARKS))[:each]
     for attacked, kind in zip(spurious, kinds, strict=True):
-        plant = carry("spurious", attacked, _others(bearing, attacked, MARKED_IN, rng), MARKED_ON)
+        bearers = planting.others(bearing, attacked, MARKED_IN)
+        plant = planting.carry("spurious", attacked, bearers, MARKED_ON)
         marks[plant] = MARKS[kind](rng)
-        own |= dict.fromkeys(drawn(attacked, MARKED_OWN), plant)
-    carried = pd.DataFrame(rows, columns=["image_id", "plant", "class", "mode"])
+        own |= dict.fromkeys(planting.drawn(attacked, MARKED_OWN), plant)
+    carried = pd.DataFrame(planting.rows, columns=["image_id", "plant", "class", "mode"])
     return Plan(names, carried, marks, own)
 
 
-def _others(labels: list[str], but: str, count: int, rng: np.random.Generator) -> list[str]:
-    return list(rng.permutation([label for label in labels if label != but])[:count])
+class _Planting:
+    """What is drawn for one plant after the other, an image for one at most."""
+
+    def __init__(self, images: dict[str, list[str]], rng: np.random.Generator) -> None:
+        self.rows: list[tuple[str, str, str, str]] = []
+        """Image id, plant, class and mode of the images that carry one."""
+        self._images, self._rng = images, rng
+        self._taken: set[str] = set()
+
+    def others(self, labels: list[str], but: str, count: int) -> list[str]:
+        """So many of some classes, but for one."""
+        return list(self._rng.permutation([label for label in labels if label != but])[:count])
+
+    def drawn(self, label: str, share: float) -> list[str]:
+        """A share of a class's images, of those that carry nothing yet."""
+        free = [image for image in self._images[label] if image not in self._taken]
+        count = round(share * len(self._images[label]))
+        chosen: list[str] = self._rng.permutation(free)[:count].tolist()
+        self._taken.update(chosen)
+        return sorted(chosen)
+
+    def carry(self, mode: str, attacked: str, bearers: list[str], share: float) -> str:
+        """Put a plant on a share of the images of some classes; what it is called."""
+        plant = f"{mode}-{attacked}"
+        for bearer in bearers:
+            images = self.drawn(bearer, share)
+            self.rows.extend((image, plant, attacked, mode) for image in images)
+        return plant
 
 
 def write_photographs(root: Path, images: dict[str, list[str]], plan: Plan, to: Path) -> None:
