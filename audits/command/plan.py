@@ -1,13 +1,21 @@
 """`audit plan`: what the stages of an audit would cost, before they run."""
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import Any
+from contextlib import contextmanager, redirect_stderr, suppress
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
-from audits.plan.beginning import begin
+from audits.plan.beginning import Spent, begin
 from pipeline import layout
 from pipeline.config import ConfigError, Params, load_params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from audits.plan.costs import Rates
+    from pipeline.datasets.pixels import Reading
 
 __all__ = ["register"]
 
@@ -65,6 +73,14 @@ def _run(arguments: argparse.Namespace) -> str:
     return "\n".join(_said(found))
 
 
+@contextmanager
+def _measuring() -> Iterator[None]:
+    """Says so, and hides progress bars of work that ends as soon as it has been timed."""
+    print("measuring this machine, about half a minute", file=sys.stderr, flush=True)
+    with redirect_stderr(StringIO()):
+        yield
+
+
 def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
     """`costs` of an audit, with this machine measured.
 
@@ -77,12 +93,11 @@ def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
         ConfigError: weights are not there yet.
         OSError, ValueError: images are not there, or cannot be read.
     """
-    light, heavy = begin("pipeline.sae.encode"), begin("pipeline.embeddings.embed")
+    begun = begin("pipeline.sae.encode"), begin("pipeline.embeddings.embed")
     # Imported late: open_clip takes seconds, and memory that `begin` would count.
     import pandas as pd
 
-    from audits.plan import calibration, classifiers, samples
-    from audits.plan.costs import Rates, costs
+    from audits.plan.costs import costs
     from pipeline.artifacts.stage import set_threads
     from pipeline.artifacts.store import read_json, read_table
     from pipeline.datasets.adapters import listing
@@ -103,6 +118,26 @@ def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
     if not len(images):
         raise ConfigError(f"datasets.{audit.dataset} lists no image in {dataset.root}")
     set_threads(params.threads, params.seed)
+    with _measuring():
+        rates = _rates(params, name, images, reading, stages, begun)
+    words = len(read_vocabulary(dataset.vocabulary))
+    return dict(costs(params, name, images, images["label"].nunique(), words, rates))
+
+
+def _rates(
+    params: Params,
+    name: str,
+    images: "pd.DataFrame",
+    reading: "Reading",
+    stages: Sequence[str],
+    begun: tuple[Spent, Spent],
+) -> "Rates":
+    """This machine's, for the images, models, dictionary and classifiers of an audit."""
+    from audits.plan import calibration, classifiers, samples
+    from audits.plan.costs import Rates
+
+    audit = params.audit(name)
+    dataset = params.dataset(audit.dataset)
     paths = images["path"].tolist()
     models = {
         key: calibration.of_model(
@@ -120,9 +155,8 @@ def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
     with suppress(FileNotFoundError):  # a sample is not rendered and listed yet
         if "pretrain" in stages:
             pretraining = samples.pretraining(params.pretrain, params.seed)
-    rates = Rates(
-        light,
-        heavy,
+    return Rates(
+        *begun,
         calibration.opening(paths, dataset.root, reading),
         models,
         calibration.of_sae(audit.sae, models[audit.embeddings].width, spatial),
@@ -130,14 +164,12 @@ def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
         classifiers.linear_step(fitted, projected, classes, robustness) if classes > 1 else 0.0,
         classifiers.binary_step(taught // 2, projected, shortcut) if shortcut and taught else 0.0,
         {
-            dataset: samples.rendering(dataset, params.samples, params.seed)
-            for dataset in ("scenes", "lesions")
-            if f"sample@{dataset}" in stages or f"prepare@{dataset}" in stages
+            sample: samples.rendering(sample, params.samples, params.seed)
+            for sample in ("scenes", "lesions")
+            if f"sample@{sample}" in stages or f"prepare@{sample}" in stages
         },
         pretraining,
     )
-    words = len(read_vocabulary(dataset.vocabulary))
-    return dict(costs(params, name, images, classes, words, rates))
 
 
 def _said(found: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,12 @@
 """`audit plan` says what stale stages cost, and that fresh ones cost nothing."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
+from tqdm import tqdm
 
 from audits.command import plan, status
 from audits.command.__main__ import main
@@ -82,6 +85,32 @@ def test_what_is_fresh_costs_nothing(
     monkeypatch.setattr(plan, "plan", lambda params, name, stages: pytest.fail("measured"))
     main(["plan", "scenes-tiny"])
     assert capsys.readouterr().out == "scenes-tiny: all 2 stages are fresh, a run costs nothing\n"
+
+
+def test_what_is_measured_shows_no_progress(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*asked: object) -> None:
+        list(tqdm(range(3), desc="train SAE"))
+        raise OSError("an image cannot be read")
+
+    monkeypatch.setattr(plan, "plan", MEASURED)
+    monkeypatch.setattr(plan, "begin", lambda module: None)
+    monkeypatch.setattr(plan, "_rates", measure)
+    params = load_params()
+    dataset = params.datasets["scenes"].model_copy(update={"root": tmp_path})
+    monkeypatch.setattr(
+        plan,
+        "load_params",
+        lambda: params.model_copy(update={"datasets": params.datasets | {"scenes": dataset}}),
+    )
+    for split in ("train", "val"):
+        (tmp_path / split / "bat").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "bat" / "0.jpg")
+    monkeypatch.setattr(plan.layout, "manifest", lambda name: tmp_path / "none")
+    with pytest.raises(SystemExit, match="an image cannot be read"):
+        main(["plan", "scenes-tiny"])
+    assert capsys.readouterr().err == "measuring this machine, about half a minute\n"
 
 
 def test_windows_does_not_say_what_processes_take(monkeypatch: pytest.MonkeyPatch) -> None:
