@@ -49,6 +49,9 @@ STAGES = ("validate",)
 """What is run, and so all that it depends on."""
 MODES = ("polysemy", "compound", "typography", "spurious")
 SHARES = ("recall", "precision", "confirmed_right", "modes_right")
+AGAIN = ("found_again", "all_images")
+"""Shares of the findings that further dictionaries find again, on their halves of the images and on
+all, of the stage `recurrence`."""
 
 
 class World(NamedTuple):
@@ -195,7 +198,12 @@ def audited(world: World) -> dict[str, Any]:
         natural = natural.drop(columns=["plant", "planted_mode"]).merge(told, on="finding_id")
         print(natural.round(4).to_string(index=False), flush=True)
     kept = ("findings", "confirmed", "flags", "expected_false_flags")
-    return figures(findings, right, plants) | {key: counts.get(key) for key in kept}
+    again = read_json(results / "recurrence" / "metrics.json")["recurrence"]
+    return {
+        **figures(findings, right, plants),
+        **{key: again.get(key) for key in AGAIN},
+        **{key: counts.get(key) for key in kept},
+    }
 
 
 def figures(
@@ -248,7 +256,7 @@ def listed(
 
 def totals(table: pd.DataFrame) -> Iterable[str]:
     """Means and spreads of shares over seeds, and recall by mode over all of them."""
-    for key in SHARES:
+    for key in (*SHARES, *AGAIN):
         values = table[key].dropna().to_numpy(dtype=float)
         if len(values) > 1:
             spread = f"{values.mean():.3f} ± {values.std(ddof=1):.3f}"

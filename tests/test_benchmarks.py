@@ -122,8 +122,10 @@ def test_figures_of_findings():
 
 def test_totals_are_over_all_seeds():
     row = {"recall": 0.5, "precision": None, "confirmed_right": 1.0, "modes_right": 1.0}
+    row |= {"found_again": 0.9, "all_images": None}
     row |= {"polysemy": "1/2", "compound": "0/0", "typography": "0/3", "spurious": "2/2"}
     lines = list(worlds.totals(pd.DataFrame([row, row | {"recall": 1.0, "polysemy": "3/3"}])))
+    assert "found_again: 0.900 ± 0.000 (least 0.900)" in lines
     assert lines[0] == "recall: 0.750 ± 0.354 (least 0.500)"
     assert "polysemy: 4/5 = 0.800" in lines
     assert not any(line.startswith(("precision", "compound")) for line in lines)
