@@ -14,7 +14,14 @@ from PIL import Image
 from audits.validate.truth import read_truth
 from benchmarks import photo_worlds
 from benchmarks.photo_marks import MARKS, written
-from benchmarks.photo_worlds import captions, names_of, planned, usable, write_photographs
+from benchmarks.photo_worlds import (
+    captions,
+    keep_apart,
+    names_of,
+    planned,
+    usable,
+    write_photographs,
+)
 from pipeline.datasets.classes import class_names
 
 LABELS = [f"thing_{number:02}" for number in range(36)]
@@ -197,10 +204,11 @@ def test_a_word_is_written_inside_the_picture_somewhere_else_each_time():
     assert np.asarray(picture).max() == 120  # the photograph itself is left alone
 
 
-def test_a_world_is_made_whole(root, clip_folder, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("more", [[], ["--unseen"], ["--null"]])
+def test_a_world_is_made_whole(root, clip_folder, tmp_path, monkeypatch, capsys, more):
     to = tmp_path / "world"
     command = ["--photos", str(root), "--model", str(clip_folder), "--to", str(to)]
-    monkeypatch.setattr(sys, "argv", ["photo_worlds", *command, "--epochs", "2"])
+    monkeypatch.setattr(sys, "argv", ["photo_worlds", *command, "--epochs", "2", *more])
     photo_worlds.main()
     assert "loss" in capsys.readouterr().out
     before, after = (
@@ -212,6 +220,30 @@ def test_a_world_is_made_whole(root, clip_folder, tmp_path, monkeypatch, capsys)
     terms = pd.read_csv(to / "vocabulary.csv")
     named = pd.read_csv(to / "raw" / "classes.csv")
     assert set(named["name"]) == set(terms["term"]) - set(photo_worlds.TERMS)
+    assert (to / "taught").exists() == ("--unseen" in more)
+    assert (to / "raw" / "truth.csv").exists() == ("--null" not in more)
+
+
+def test_what_is_audited_is_kept_apart_from_what_is_learnt(root, images, plan, tmp_path):
+    raw, taught = tmp_path / "raw", tmp_path / "taught"
+    write_photographs(root, images, plan, raw)
+    told = captions(root, images, plan, "val")
+    assert len(told) == len(images) * VAL * 5
+    contents = {path.read_bytes() for path in (raw / "train").rglob("*.jpg")}
+    keep_apart(raw, taught)
+    learnt = {path.relative_to(taught).as_posix() for path in taught.rglob("*.jpg")}
+    assert learnt == set(told["path"].str.removeprefix("val/"))
+    audited = [path for split in ("train", "val") for path in (raw / split).rglob("*.jpg")]
+    assert {path.read_bytes() for path in audited} == contents
+    for label in images:
+        assert len(list((raw / "val" / label).iterdir())) in {6, 7}  # a third of 20
+    truth = read_truth(raw)
+    assert set(truth["image_id"].str.split("/").str[0]) == {"train", "val"}
+    assert all((raw / f"{image}.jpg").exists() for image in truth["image_id"])
+    kept = plan.carried[plan.carried["image_id"].str.startswith("train/")]
+    assert truth["plant"].tolist() == kept["plant"].tolist()
+    same = truth["image_id"].str.removeprefix("val/").str.removeprefix("train/")
+    assert same.tolist() == kept["image_id"].str.removeprefix("train/").tolist()
 
 
 def test_a_model_that_is_given_other_pixels_is_refused(root, clip_folder, tmp_path):
