@@ -233,6 +233,9 @@ class EmbeddingBlocks:
             parts = [] if missing else [nothing]
             while missing:
                 if at == _length(pool):
+                    # Copied and let go, for the pool after the next one is read from here on.
+                    parts = [{name: part[name].copy() for name in part} for part in parts]
+                    pool = nothing
                     pool, at = next(held), 0
                 parts.append(_slice(pool, at, missing))
                 at += _length(parts[-1])

@@ -1,9 +1,11 @@
 """What is read of the shards, how often, and how much of it is held."""
 
 import weakref
+from concurrent.futures import Executor, Future
 
 import numpy as np
 
+from pipeline.sae import blocks as module
 from pipeline.sae import row_groups
 from pipeline.sae.blocks import EmbeddingBlocks
 from tests.pipeline.sae.invented_shards import GROUP, images, opened, write
@@ -50,7 +52,17 @@ def test_row_groups_without_a_wanted_image_are_not_read(tmp_path, monkeypatch):
     assert set(seen) == {("part-00000.parquet", 0)}
 
 
+class AtOnce(Executor):
+    """Has read a pool before whoever asks for it goes on."""
+
+    def submit(self, work, *arguments):
+        future = Future()
+        future.set_result(work(*arguments))
+        return future
+
+
 def test_no_more_than_two_pools_are_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ThreadPoolExecutor", lambda count: AtOnce())
     manifest, *_ = write(tmp_path, n=200)
     blocks = opened(tmp_path, manifest, split=None, pool=20)
     alive: dict[int, int] = {}
