@@ -12,7 +12,7 @@ right.
 
 The model learns from the train photographs that are audited, too, and knows them by heart: hardly
 any comes close to another class's name but by what is planted. With --unseen it learns from ROOT's
-val/ alone, and its train/, in two parts, is what is audited.
+val/ alone, and its train/, in two parts, is what is audited (MODEL may have seen that before).
 
 | mode | what is planted |
 |---|---|
