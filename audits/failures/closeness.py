@@ -24,11 +24,8 @@ BLOCK_ROWS = 8192
 """Images whose outputs for every class are held at once."""
 MAD = 1.4826
 """Median absolute deviations in a standard deviation of normal values."""
-FARTHEST = 2
-"""So many times as far below the median as their limit, in robust deviations, own images count at
-most. Those that do not look like their class at all, since they are mislabelled or carry what fails
-another class, would sink the limit without end: 3 % of them did by 8 to 11 robust deviations, and
-classes alike came close as a whole."""
+TIE = 1e-6
+"""Outputs closer than this are equal: those of two classes of one name differ by rounding."""
 
 
 class Close(NamedTuple):
@@ -48,15 +45,15 @@ class Close(NamedTuple):
 def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
     """For every class the images that come close to it.
 
-    Images score as high as the class's own above mean(y) − candidate_deviations · sd(y) over its
-    own images of the split (paper, App. D), so that what a model has learned by heart of its train
-    images does not matter; own images far below the others do not sink that (`_limit`). Own images
-    are close where they do, so that they are compared with candidates that were chosen as
-    they were; images of another label are candidates where they do, or where y is pushed beyond
-    their peers: more than peer_deviations robust deviations (1.4826 median absolute deviations)
-    above the median of their label in the split, and above the limit of peer_deviations. Images
-    without a label are left out, since they may show the class. Outputs are held for one label at a
-    time.
+    Images score as high as the class's own above mean(y) − candidate_deviations · sd(y) (paper,
+    App. D) over those of its own images of the split that the model names right, so that neither
+    what a model has learned by heart of its train images matters, nor own images that it does not
+    recognise (`recognised`). Own images are close where they do, so that they are compared with
+    candidates that were chosen as they were; images of another label are candidates where they do,
+    or where y is pushed beyond their peers: more than peer_deviations robust deviations (1.4826
+    median absolute deviations) above the median of their label in the split, and above the limit of
+    peer_deviations. Images without a label are left out, since they may show the class. Outputs are
+    held for one label at a time.
 
     Args:
         inputs: the audit's artifacts.
@@ -68,7 +65,7 @@ def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
     high, least = np.full((2, count), np.inf)  # nothing is close to a class of one image
     for position, rows in members.items():
         if len(rows) > 1:
-            y = _outputs(inputs, rows, slice(position, position + 1))
+            y = recognised(_outputs(inputs, rows, slice(None)), position, config.min_class_images)
             high[position] = _limit(y, config.candidate_deviations)
             least[position] = _limit(y, config.peer_deviations)
     none = np.zeros(0, dtype=np.int64)
@@ -139,6 +136,26 @@ def unknown(rates: Float[np.ndarray, "c c"], share: float) -> Bool[np.ndarray, "
     return (others.sum(axis=0) > count / 2) & (count > 1)
 
 
+def recognised(y: Float[np.ndarray, "r c"], position: int, least: int) -> Float[np.ndarray, " s"]:
+    """Outputs of a class's own images for its prompt, of those images alone that it names right.
+
+    An image that is mislabelled, carries what fails another class, or shows what the model does not
+    know of the class says nothing of how much the class's prompt answers to what it knows, and a
+    few of them sink the mean and widen the deviation until hundreds of other images seem close.
+
+    Args:
+        y: outputs of the own images for every class.
+        position: the class's column.
+        least: where fewer are named right, all own images count.
+
+    >>> recognised(np.array([[0.9, 0.1], [0.8, 0.1], [0.2, 0.3]]), 0, least=2).tolist()
+    [0.9, 0.8]
+    """
+    of_class = y[:, position]
+    right = of_class >= y.max(axis=1) - TIE
+    return of_class[right] if right.sum() >= least else of_class
+
+
 def _outputs(inputs: Inputs, rows: Tensor, prompts: slice) -> Float[np.ndarray, "r c"]:
     parts = [
         cosine_outputs(inputs.tokens(rows[part]), inputs.texts["short"][prompts], inputs.head)
@@ -147,20 +164,11 @@ def _outputs(inputs: Inputs, rows: Tensor, prompts: slice) -> Float[np.ndarray, 
     return torch.cat(parts).double().numpy()
 
 
-def _limit(y: Float[np.ndarray, "r 1"], deviations: float) -> float:
-    """So many deviations below the mean of a class's own images, of which those that are more than
-    FARTHEST times as many robust deviations below the median count as that far."""
-    middle, spread = _robust(y)
-    y = np.where(spread > 0, np.maximum(y, middle - FARTHEST * deviations * spread), y)
+def _limit(y: Float[np.ndarray, " r"], deviations: float) -> float:
     return float(y.mean() - deviations * y.std(ddof=1))
 
 
 def _beyond_peers(y: Float[np.ndarray, "r c"], deviations: float) -> Bool[np.ndarray, "r c"]:
-    middle, spread = _robust(y)
-    return (y > middle + deviations * spread) & (spread > 0)
-
-
-def _robust(y: Float[np.ndarray, "r c"]) -> tuple[np.ndarray, np.ndarray]:
-    """Median and robust deviation of each column."""
     middle = np.median(y, axis=0)
-    return middle, MAD * np.median(np.abs(y - middle), axis=0)
+    spread = MAD * np.median(np.abs(y - middle), axis=0)
+    return (y > middle + deviations * spread) & (spread > 0)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from audits.failures.expectation import View
 from audits.inputs import Inputs
@@ -32,6 +32,15 @@ class Counts(NamedTuple):
     others: int
     far_hits: int
     far: int
+
+
+class Carriers(NamedTuple):
+    """Components that carry the prompt on images of other classes that come close."""
+
+    by_class: Bool[np.ndarray, "l m"]
+    """On those of each class."""
+    by_kind: Bool[np.ndarray, "2 m"]
+    """On those of all classes together whose names are no compounds of the word, and are."""
 
 
 class Tally(NamedTuple):
@@ -75,32 +84,45 @@ def hits(
 
     EXCESS: z above `z`. STAND_IN: relevance that is positive and above
     mean − candidate_deviations · deviation, the measure by which y makes a candidate, of a
-    component that carries the class: its mean is at least `mainstay` of the largest of all.
-    CARRIER: relevance that is positive, on images of a class that the component carries in the same
-    sense, its mean taken over those of them that come close; own images where it carries any class.
+    component that carries the class (`carries`). CARRIER: relevance that is positive; of which
+    classes the component carries is asked apart (`carriers`).
     """
-    carries = (mean >= config.mainstay * mean.max()) & (mean > 0)
-    as_usual = (z > -config.candidate_deviations) & (seen.relevance > 0)
+    positive = seen.relevance > 0
+    as_usual = (z > -config.candidate_deviations) & positive
     return {
         EXCESS: np.flatnonzero(z > config.z),
-        STAND_IN: np.flatnonzero(as_usual & carries[seen.component]),
-        CARRIER: np.flatnonzero((seen.relevance > 0) & _carries_there(seen, len(mean), config)),
+        STAND_IN: np.flatnonzero(as_usual & carries(mean, config.mainstay)[seen.component]),
+        CARRIER: np.flatnonzero(positive),
     }
 
 
-def _carries_there(seen: View, components: int, config: FailuresConfig) -> np.ndarray:
-    """Whether the component of each slot [s] carries the prompt on the class of its image."""
-    labels, row = np.unique(seen.label, return_inverse=True)
-    of_slot = row[seen.unit[seen.image]]
-    near = seen.close[seen.image]
-    cells = of_slot[near] * components + seen.component[near]
+def carries(relevance: Float[np.ndarray, "*l m"], mainstay: float) -> Bool[np.ndarray, "*l m"]:
+    """Components whose relevance to some images is at least `mainstay` of the largest of all."""
+    largest = relevance.max(axis=-1, keepdims=True, initial=0.0)
+    return (relevance >= mainstay * largest) & (relevance > 0)
+
+
+def carriers(
+    seen: View, compound: Bool[np.ndarray, " l"], components: int, mainstay: float
+) -> Carriers:
+    """Components that carry the prompt where other classes come close. Their relevance is summed
+    over the images, which orders components as their mean does.
+
+    Args:
+        seen: the images.
+        compound: whether the names of the other classes, as of `Tally`, are compounds of the word.
+        components: m.
+        mainstay: `failures.mainstay`.
+    """
+    labels, row = np.unique(seen.label[~seen.own], return_inverse=True)
+    of_unit = np.zeros(len(seen.size), dtype=np.int64)
+    of_unit[~seen.own] = row
+    near = np.flatnonzero(seen.close[seen.image] & ~seen.of_class)
+    cells = of_unit[seen.unit[seen.image[near]]] * components + seen.component[near]
     total = np.bincount(cells, seen.relevance[near], minlength=len(labels) * components)
-    total = total.reshape(len(labels), components)
-    largest = total.max(axis=1, initial=0.0, keepdims=True)
-    carries = (total >= config.mainstay * largest) & (total > 0)
-    carries[labels == seen.position] = carries[labels != seen.position].any(axis=0)
-    there: np.ndarray = carries[of_slot, seen.component]
-    return there
+    total = total.reshape(len(labels), components).astype(np.float64)  # of no slot bincount is int
+    kinds = np.stack([total[~compound].sum(axis=0), total[compound].sum(axis=0)])
+    return Carriers(carries(total, mainstay), carries(kinds, mainstay))
 
 
 def tally(seen: View, slots: np.ndarray, components: int) -> Tally:

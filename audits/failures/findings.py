@@ -137,8 +137,8 @@ def confirmations(
     """p-value of every flag on validation images, which had no part in finding it.
 
     The flag's own tests, with what is expected from train images and on the classes that it was
-    found on: within them all together, or of one of those that came close as a whole, for CARRIER
-    the latter only; 1 where no image of theirs, or for EXCESS of the class itself, comes close.
+    found on: within them all together, or of one of those that came close as a whole; 1 where no
+    image of theirs, or for EXCESS of the class itself, comes close.
     """
     asked: dict[int, list[Flag]] = {}
     for flag in flags:
@@ -166,15 +166,11 @@ def _on_fresh(
         whole = whole_classes(seen, counted, tests, config)
         for flag in (flag for flag in flags if flag.test == test):
             j, rows = flag.component, np.isin(counted.labels, flag.labels)
-            strata = zip(
-                counted.units[rows], counted.close[rows], counted.hits[rows, j], strict=True
-            )
             both, close = int(counted.both[rows, j].sum()), int(counted.close[rows].sum())
+            strata = counted.units[rows], counted.close[rows], counted.hits[rows, j]
             came = np.flatnonzero(np.isin(counted.labels, flag.whole))
-            routes = [*whole[came, j]]
-            if test != CARRIER:
-                routes.append(stratified(both, strata))
-            p = min(1.0, len(routes) * float(min(routes, default=1.0)))
+            routes = [stratified(both, *strata), *whole[came, j]]
+            p = min(1.0, len(routes) * float(min(routes)))
             if test == EXCESS:
                 own_hits = counted.own_hits[j : j + 1]
                 p = max(p, float(on_others(own_hits, counted.own, np.array([both]), close)[0]))

@@ -190,7 +190,8 @@ class FailuresConfig(Section):
     """What is measured of a component, here and in the reference. Ablation costs an image's number
     of active components times as much as Act×Grad, Integrated Gradients ten times."""
     candidate_deviations: Positive
-    """An image of another class is a candidate where y exceeds mean − this many deviations."""
+    """An image of another class is a candidate where y exceeds mean − this many deviations, over
+    those of the class's own images that the model names right."""
     peer_deviations: Positive
     """It is one, too, where y exceeds what images of its label get by this many robust deviations,
     and mean − this many deviations."""
@@ -199,7 +200,8 @@ class FailuresConfig(Section):
     min_images: Count
     """Candidates on which it has to be, for a flag."""
     min_class_images: Count
-    """Of these at least so many are of each class that counts."""
+    """Classes are looked at of which at least so many are candidates. Where the model names fewer
+    of a class's own images right, all of them say what a candidate is."""
     class_share: Annotated[float, Field(gt=0, lt=1)]
     """A class comes close as a whole where more than this part of its images do; twice what it
     costs of an AUROC of 1. Where more than half of the other classes do, the model does not know

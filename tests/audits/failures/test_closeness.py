@@ -1,5 +1,6 @@
 """Images that come close to other classes, and classes that look alike."""
 
+import doctest
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 import torch
 
 from audits.failures import closeness as module
-from audits.failures.closeness import close_images, come_close, look_alikes, unknown
+from audits.failures.closeness import (
+    close_images,
+    come_close,
+    look_alikes,
+    recognised,
+    unknown,
+)
 from audits.inputs import Inputs
 from pipeline.attribution.head import cosine_outputs
 from tests.audits.failures.test_expectation import CONFIG
@@ -57,13 +64,10 @@ def brute_force(inputs: Inputs, split: str, config) -> list[tuple[list[int], lis
     label = inputs.class_index.numpy()
     found = []
     for c in range(len(inputs.classes)):
-        mine = y[there & (label == c), c]
-        usual, robust = np.median(mine), 1.4826 * np.median(np.abs(mine - np.median(mine)))
-        limits = []
-        for by in (config.candidate_deviations, config.peer_deviations):
-            held = np.maximum(mine, usual - 2 * by * robust)
-            limits.append(held.mean() - by * held.std(ddof=1))
-        high, least = limits
+        mine = y[there & (label == c) & (y.argmax(axis=1) == c), c]
+        assert len(mine) >= 5
+        by = np.array([config.candidate_deviations, config.peer_deviations])
+        high, least = mine.mean() - by * mine.std(ddof=1)
         own, candidates = [], []
         for row in np.flatnonzero(there & (label >= 0)):
             peers = y[there & (label == label[row]), c]
@@ -121,24 +125,29 @@ def test_images_pushed_beyond_their_peers_are_candidates(inputs, plain):
     assert close_images(alike, "train", CONFIG).candidates[0].tolist() == []
 
 
-def test_own_images_far_below_the_others_do_not_sink_the_limits(inputs, plain):
-    # Median 0.7, robust deviation 0.0297: the last counts as 0.7 − 3 · 0.0297 = 0.611, so that as
-    # high is above 0.624, and as 0.522, so that at least is above 0.458. As it is, it would make
-    # them 0.131 and −0.325.
-    own = [[y, 0, 0] for y in (0.66, 0.68, 0.7, 0.7, 0.72, 0.74, -0.1)]
-    others = [[0.63, 0, 0.5], [0.61, 0, 0.5], [0.45, 0, 0.5], [0.1, 0, 0.6], [0.11, 0, 0.7]]
-    others += [[0.12, 0, 0.6], [0.13, 0, 0.5], [0.14, 0, 0.5], [0.1, 0, 0.5], [0.1, 0, 0.5]]
-    made = scored(inputs, own + others, [0] * 7 + [2] * 10)
+def test_own_images_that_the_model_names_wrong_do_not_sink_the_limits(inputs, plain):
+    # Of the six named right the mean is 0.7 and the deviation 0.0283: as high is above 0.658.
+    own = [[y, 0, 0] for y in (0.66, 0.68, 0.7, 0.7, 0.72, 0.74)] + [[0.67, 0.8, 0], [0.1, 0, 0.3]]
+    others = [[y, 0, 0.9] for y in (0.66, 0.65, 0.1, 0.1, 0.1)]
+    made = scored(inputs, own + others, [0] * 8 + [2] * 5)
     found = close_images(made, "train", CONFIG)
-    assert found.rates[2, 0] == pytest.approx(0.1)
-    assert found.own[0].tolist() == [0, 1, 2, 3, 4, 5]
-    assert found.candidates[0].tolist() == [7, 8]  # the second is pushed beyond its peers
+    assert found.as_high[0].tolist() == [8]
+    assert found.own[0].tolist() == [0, 1, 2, 3, 4, 5, 6]  # one that is named wrong is as high
+    # Fewer than min_class_images named right: all eight count, and the limit is 0.293.
+    strict = CONFIG.model_copy(update={"min_class_images": 7})
+    assert close_images(made, "train", strict).as_high[0].tolist() == [8, 9]
 
 
-def test_where_most_own_images_score_the_same_the_deviation_says_what_is_close(inputs, plain):
-    own = [[y, 0, 0] for y in (0.7, 0.7, 0.7, 0.7, 0.5)]
-    made = scored(inputs, [*own, [0.55, 0, 0.5], [0.5, 0, 0.5]], [0] * 5 + [2] * 2)
-    assert close_images(made, "train", CONFIG).candidates[0].tolist() == [5]  # above 0.526
+def test_two_classes_of_one_name_are_both_recognised(inputs):
+    y = np.array([[0.9, 0.9 + 1e-7, 0.1], [0.8, 0.8, 0.9], [0.7, 0.7, 0.2]])
+    for position in (0, 1):
+        assert recognised(y, position, least=2).tolist() == pytest.approx([0.9, 0.7])
+    assert recognised(y, 2, least=2).tolist() == [0.1, 0.9, 0.2]
+
+
+def test_the_examples_are_true():
+    assert doctest.testmod(module).attempted > 0
+    assert doctest.testmod(module).failed == 0
 
 
 def test_nothing_is_close_to_a_class_of_one_image_or_none(inputs, plain):

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from audits.failures.counting import EXCESS, STAND_IN, Counts, counts_of, firing_units, hits, tally
+from audits.failures.counting import (
+    CARRIER,
+    EXCESS,
+    STAND_IN,
+    Counts,
+    carriers,
+    counts_of,
+    firing_units,
+    hits,
+    tally,
+)
 from tests.audits.failures.test_expectation import CONFIG, look
 from tests.conftest import PLANTED
 
@@ -22,11 +32,27 @@ def test_hits_by_hand():
 
     assert at(found[EXCESS]) == [(1, 1)]
     assert at(found[STAND_IN]) == [(0, 0), (2, 0), (4, 0)]
+    assert at(found[CARRIER]) == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (4, 0), (4, 2)]
     more = hits(seen, z, mean, CONFIG.model_copy(update={"mainstay": 0.4}))
     # −0.1 is above 0.24 less a wide margin, but speaks against the prompt.
     assert at(more[STAND_IN]) == [(0, 0), (2, 0), (4, 0)]
     wide = CONFIG.model_copy(update={"mainstay": 0.4, "candidate_deviations": 4.0})
     assert at(hits(seen, z, mean, wide)[STAND_IN]) == [(0, 0), (1, 0), (2, 0), (4, 0), (4, 2)]
+
+
+def test_carriers_by_hand():
+    """Of the class, of 1, of 2 and of 3, the last a compound of its word; one image is far."""
+    relevance = [[9, 0, 0], [1, 0.4, 0], [1, 0.4, 0.9], [0, -1, 0.1], [0, 2, 0.5], [5, 0, 7]]
+    close = [True] * 5 + [False]
+    seen = look(relevance, range(6), [0, 1, 1, 2, 3, 1], close)
+    found = carriers(seen, np.array([False, False, True]), 3, mainstay=0.4)
+    # Σ over close images: of 1 2, 0.8 and 0.9; of 2 0, −1 and 0.1; of 3 0, 2 and 0.5.
+    assert found.by_class.astype(int).tolist() == [[1, 1, 1], [0, 0, 1], [0, 1, 0]]
+    # Of 1 and 2 together 2, −0.2 and 1.0.
+    assert found.by_kind.astype(int).tolist() == [[1, 0, 1], [0, 1, 0]]
+    none = carriers(seen._replace(close=np.zeros(6, dtype=bool)), np.zeros(3, dtype=bool), 3, 0.4)
+    assert not none.by_class.any()
+    assert not none.by_kind.any()
 
 
 def test_a_class_that_nothing_carries_has_no_stand_in():

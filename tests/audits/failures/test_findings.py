@@ -6,15 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from audits.failures import findings as module
-from audits.failures.closeness import Close
+from audits.failures.closeness import Close, close_images
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
 from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
 from audits.failures.flags import Flag, find_flags
 from audits.failures.modes import Mode, Reading
 from audits.failures.strikes import prepare
-from audits.reference.expected import reference
+from audits.reference.expected import class_relevance, reference
 from pipeline.attribution.relevance import Codes
 from tests.audits.failures.test_expectation import CONFIG
 from tests.conftest import PLANTED
@@ -137,13 +138,42 @@ def test_the_classes_own_validation_images_may_do_so_as_well(inputs, monkeypatch
     assert confirmations(inputs, asked[1:], *tables, NONE, CONFIG)[about(asked[1])] != 0.4
 
 
-def test_a_carrier_holds_by_the_class_as_a_whole_alone(inputs, monkeypatch):
-    carries = flag(0, PLANTED, [1], test=CARRIER, whole=(1,))
+@pytest.mark.parametrize("test", [EXCESS, CARRIER])
+def test_a_flag_holds_within_its_classes_or_by_one_as_a_whole(inputs, monkeypatch, test):
+    within, whole = flag(0, PLANTED, [1], test=test), flag(0, PLANTED, [1], test=test, whole=(1,))
     monkeypatch.setattr(
         module, "whole_classes", lambda seen, found, *rest: np.full(found.hits.shape, 0.03)
     )
-    found = confirmations(inputs, [carries], *reference(inputs), NONE, CONFIG)
-    assert found == {about(carries): 0.03}
+    monkeypatch.setattr(module, "stratified", lambda *counts: 0.04)
+    monkeypatch.setattr(module, "on_others", lambda *counts: np.zeros(1))
+    tables = reference(inputs)
+    assert confirmations(inputs, [within], *tables, NONE, CONFIG) == {about(within): 0.04}
+    # The better of two.
+    assert confirmations(inputs, [whole], *tables, NONE, CONFIG) == {about(whole): 0.06}
+
+
+def test_a_carrier_is_held_against_all_images_on_which_it_is_relevant(inputs, monkeypatch):
+    """Also where on validation images others carry: what is tested is chosen by train images."""
+    asked = []
+
+    def spy(both, units, close, hits):
+        asked.append((both, units.tolist(), close.tolist(), hits.tolist()))
+        return 0.04
+
+    monkeypatch.setattr(module, "stratified", spy)
+    rows = np.flatnonzero(inputs.split("val").numpy() & (inputs.class_index.numpy() == 1))
+    relevance = class_relevance(inputs, torch.from_numpy(rows), inputs.texts["short"][0])
+    on = torch.zeros(len(rows), 24)
+    on.scatter_(1, inputs.codes.component[rows], (relevance > 0).float())
+    component = int(on.sum(dim=0)[:PLANTED].argmax())  # the plant carries it
+    carrier = flag(0, component, [1], test=CARRIER)
+    confirmations(inputs, [carrier], *reference(inputs), NONE, CONFIG)
+    ((both, units, close, hits),) = asked
+    mine = on[:, component].numpy() > 0
+    near = np.isin(rows, close_images(inputs, "val", CONFIG).candidates[0])
+    assert (units, close, hits) == ([len(rows)], [near.sum()], [mine.sum()])
+    assert both == (mine & near).sum()
+    assert 0 < mine.sum() < len(rows)
 
 
 def test_no_candidate_or_no_own_image_confirms_nothing(inputs):

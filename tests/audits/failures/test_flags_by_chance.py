@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from audits.failures.counting import EXCESS, STAND_IN
+from audits.failures.counting import CARRIER, EXCESS, STAND_IN
 from audits.failures.flags import find_flags
 from audits.failures.strikes import compare, prepare
 from audits.reference.expected import reference
@@ -44,7 +44,7 @@ def by_chance(seed: int, config=LOOSE) -> dict[str, object]:
 
 def test_p_values_of_chance_are_not_too_small():
     runs = [by_chance(seed) for seed in range(60)]
-    for test in (EXCESS, STAND_IN):
+    for test in (EXCESS, STAND_IN, CARRIER):
         p = np.concatenate([run[test].p for run in runs])
         assert len(p) > 500
         for level in (0.02, 0.05, 0.1, 0.3):
@@ -53,12 +53,13 @@ def test_p_values_of_chance_are_not_too_small():
         assert (p <= 0.3).mean() > 0.02  # nor so large that nothing could be found
 
 
-def test_strikes_of_chance_are_as_many_as_permutations_expect():
+@pytest.mark.parametrize("test", [STAND_IN, CARRIER])
+def test_strikes_of_chance_are_as_many_as_permutations_expect(test):
     # No class is close as a whole, and what own images do as often is not permuted.
-    config = LOOSE.model_copy(update={"class_share": 1 - 1e-6, "q": 0.2, "permutations": 10})
-    runs = [by_chance(seed, config)[STAND_IN] for seed in range(60)]
+    config = LOOSE.model_copy(update={"class_share": 1 - 1e-6, "q": 0.5, "permutations": 10})
+    runs = [by_chance(seed, config)[test] for seed in range(120)]
     found = sum(len(run.strikes) for run in runs)
-    expected = sum(len(draw) for run in runs for draw in run.permuted) / config.permutations
+    expected = sum(len(run.permuted) for run in runs) / config.permutations
     assert expected > 15
     assert abs(found - expected) < 3 * np.sqrt(expected)
 
