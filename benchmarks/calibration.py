@@ -35,7 +35,7 @@ from pipeline.attribution.relevance import Codes, gradient
 from pipeline.config import FailuresConfig, load_params
 
 LEVELS = (0.01, 0.05, 0.1)
-"""p-values whose share among all that is tested is printed."""
+"""p-values whose share among tested triples is printed."""
 STRENGTHS = 64
 """Strengths that a plant is tried at, up to twice the length of an embedding."""
 
@@ -147,12 +147,12 @@ def permuted(
             for test in compare(seen, usual, drawn, within, rng):
                 p.append(test.p)
                 found[repeat] += len(test.strikes)
-                expected[repeat] += len(test.permuted) / within.permutations
+                expected[repeat] += sum(map(len, test.permuted)) / within.permutations
     values = np.concatenate(p)
     spread = np.std(found - expected, ddof=1) / np.sqrt(args.repeats) if args.repeats > 1 else 0
     return {
         "permutations": args.repeats,
-        "tested": len(values),
+        "triples": len(values),
         **{f"p≤{level}": f"{(values <= level).mean():.4f}" for level in LEVELS},
         "strikes": found.mean(),
         "expected": f"{expected.mean():.1f} ± {spread:.1f}",

@@ -3,8 +3,9 @@
 All tests are one-sided, exact, and conditional on the numbers that they are given.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
-from scipy.special import betainc
 from scipy.stats import binom, hypergeom
 
 
@@ -40,72 +41,24 @@ def as_a_whole(close: np.ndarray, units: np.ndarray, share: float) -> np.ndarray
     return binom.sf(close - 1, units, share)
 
 
-def together(
-    both: np.ndarray, units: np.ndarray, close: np.ndarray, hits: np.ndarray, limit: float
-) -> np.ndarray:
-    """P(at least so many units of all classes are close and count, were the two independent within
-    each class), for each of m components: Fisher's test of several tables.
-
-    Exact up to about `limit`; above, where nothing is decided, by `matched`.
-
-    Args:
-        both: in all classes together [m].
-        units: of each class [l].
-        close: units that are close [l].
-        hits: units on which each component counts [l, m].
-        limit: largest p-value that has to be exact.
-
-    >>> together(np.array([2]), np.array([2, 2]), np.array([1, 1]), np.array([[1], [1]]), 1.0)
-    array([0.25])
-    """
-    p = matched(both, *moments(units, close, hits))
-    for n in np.flatnonzero(p <= 2 * limit):  # `matched` is above the truth by a fifth at most
-        p[n] = stratified(int(both[n]), units, close, hits[:, n])
-    return p
+def either(*p: np.ndarray) -> np.ndarray:
+    """p-value of the best of several tests (Bonferroni), each [n]."""
+    return np.minimum(1.0, len(p) * np.minimum.reduce(p))
 
 
-def moments(
-    units: np.ndarray, close: np.ndarray, hits: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of what `together` counts, arguments as there."""
-    of, drawn = (part[:, None].astype(np.float64) for part in (units, close))
-    mean = drawn * hits / of
-    variance = mean * (of - hits) * (of - drawn) / (of * np.maximum(of - 1, 1))
-    return mean.sum(axis=0), variance.sum(axis=0)
-
-
-def matched(both: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """About `together`: the tail of a binomial distribution of the same mean and variance.
-
-    What is counted is a sum of independent trials of unequal chances, as each hypergeometric number
-    is. In 8,000 tails of invented tables it was at most a fifth above the truth, and below it where
-    hardly more could be counted.
+def stratified(both: int, strata: Iterable[tuple[int, int, int]]) -> float:
+    """P(at least so many units are close and count, over classes together), were they independent
+    within each: Fisher's test of several tables, exact by convolution.
 
     Args:
-        both: see `together`.
-        mean: of `moments`.
-        variance: likewise.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chance = 1 - variance / mean
-        left = mean / chance - both + 1
-        p = np.where(left > 0, betainc(both, np.maximum(left, 1e-9), chance), 0.0)
-    p = np.where(variance > 0, p, both <= mean + 1e-9)  # without variance the number is its mean
-    return np.where((both > 0) & (mean > 0), p, 1.0)
+        both: in all classes.
+        strata: units, close units and hits of each class.
 
-
-def stratified(both: int, units: np.ndarray, close: np.ndarray, hits: np.ndarray) -> float:
-    """As `together`, exact, of one component: hits [l].
-
-    >>> round(stratified(2, np.array([2, 2]), np.array([1, 1]), np.array([1, 1])), 3)
+    >>> round(stratified(2, [(2, 1, 1), (2, 1, 1)]), 3)
     0.25
     """
-    most = np.minimum(close, hits)
-    of = np.repeat(np.arange(len(units)), most + 1)
-    ends = np.cumsum(most + 1)
-    counts = np.arange(len(of)) - (ends - most - 1)[of]
-    every = hypergeom.pmf(counts, units[of], hits[of], close[of])
     chances = np.ones(1)
-    for part in np.split(every, ends[:-1]) if len(ends) else []:
-        chances = np.convolve(chances, part)
+    for units, close, hits in strata:
+        counts = np.arange(min(close, hits) + 1)
+        chances = np.convolve(chances, hypergeom.pmf(counts, units, close, hits))
     return float(min(1.0, chances[both:].sum()))

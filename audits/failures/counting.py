@@ -34,15 +34,6 @@ class Counts(NamedTuple):
     far: int
 
 
-class Carriers(NamedTuple):
-    """Components that carry the prompt on images of other classes that come close."""
-
-    by_class: Bool[np.ndarray, "l m"]
-    """On those of each class."""
-    by_kind: Bool[np.ndarray, "2 m"]
-    """On those of all classes together whose names are no compounds of the word, and are."""
-
-
 class Tally(NamedTuple):
     """How often a test's component counts on the images of other classes: l classes, m components,
     numbers of units."""
@@ -102,15 +93,12 @@ def carries(relevance: Float[np.ndarray, "*l m"], mainstay: float) -> Bool[np.nd
     return (relevance >= mainstay * largest) & (relevance > 0)
 
 
-def carriers(
-    seen: View, compound: Bool[np.ndarray, " l"], components: int, mainstay: float
-) -> Carriers:
-    """Components that carry the prompt where other classes come close. Their relevance is summed
-    over the images, which orders components as their mean does.
+def carriers(seen: View, components: int, mainstay: float) -> Bool[np.ndarray, "l m"]:
+    """Components that carry the prompt on the images of each other class that come close, classes
+    as of `Tally`; their relevance is summed over them, which orders components as their mean does.
 
     Args:
         seen: the images.
-        compound: whether the names of the other classes, as of `Tally`, are compounds of the word.
         components: m.
         mainstay: `failures.mainstay`.
     """
@@ -120,9 +108,8 @@ def carriers(
     near = np.flatnonzero(seen.close[seen.image] & ~seen.of_class)
     cells = of_unit[seen.unit[seen.image[near]]] * components + seen.component[near]
     total = np.bincount(cells, seen.relevance[near], minlength=len(labels) * components)
-    total = total.reshape(len(labels), components).astype(np.float64)  # of no slot bincount is int
-    kinds = np.stack([total[~compound].sum(axis=0), total[compound].sum(axis=0)])
-    return Carriers(carries(total, mainstay), carries(kinds, mainstay))
+    # Of no slot at all bincount makes integers.
+    return carries(total.reshape(len(labels), components).astype(np.float64), mainstay)
 
 
 def tally(seen: View, slots: np.ndarray, components: int) -> Tally:

@@ -138,7 +138,8 @@ def confirmations(
 
     The flag's own tests, with what is expected from train images and on the classes that it was
     found on: within them all together, or of one of those that came close as a whole; 1 where no
-    image of theirs, or for EXCESS of the class itself, comes close.
+    image of theirs, or for EXCESS of the class itself, comes close. Of which classes a component
+    carries was chosen by train images, so that CARRIER counts all on which it is relevant.
     """
     asked: dict[int, list[Flag]] = {}
     for flag in flags:
@@ -166,10 +167,12 @@ def _on_fresh(
         whole = whole_classes(seen, counted, tests, config)
         for flag in (flag for flag in flags if flag.test == test):
             j, rows = flag.component, np.isin(counted.labels, flag.labels)
+            strata = zip(
+                counted.units[rows], counted.close[rows], counted.hits[rows, j], strict=True
+            )
             both, close = int(counted.both[rows, j].sum()), int(counted.close[rows].sum())
-            strata = counted.units[rows], counted.close[rows], counted.hits[rows, j]
             came = np.flatnonzero(np.isin(counted.labels, flag.whole))
-            routes = [stratified(both, *strata), *whole[came, j]]
+            routes = [stratified(both, strata), *whole[came, j]]
             p = min(1.0, len(routes) * float(min(routes)))
             if test == EXCESS:
                 own_hits = counted.own_hits[j : j + 1]

@@ -1,7 +1,8 @@
 """Flags: components on which a class's prompt depends more than it should, tested against chance.
 
 A flag is what the strikes of one component have in common, those that hold out against the number
-of all that was tested. Its images are all on which the component does the same.
+of all that was tested. Its images are all on which the component does the same: those of the other
+classes in which it is too rare for a test, too.
 """
 
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ class Flag(NamedTuple):
     that come close to the class having at least that."""
     counts: Counts
     p_value: float
-    """The least of its strikes'."""
+    """The least of its classes'."""
     q_value: float
 
 
@@ -78,20 +79,21 @@ def find_flags(
 ) -> Search:
     """Flagged (class, component) pairs on train images, and the number expected by chance.
 
-    Classes whose names the model does not know are left out (`closeness.unknown`). Other classes
-    are those of which min_class_images units come close and that do not look alike. A component is
-    tested on all of them together and on each as a whole, those whose names are compounds of the
-    class's word by themselves, where as many units come close and it counts on as many that
-    min_images could be both: the tests are conditional on these numbers, and fewer could make no
-    strike. It strikes where both hold for min_images units, and Benjamini-Hochberg keeps its
-    p-value at q, for each test by itself; it is flagged where it strikes, but for a carrier that is
-    flagged by another test. By chance are expected
+    Classes whose names the model does not know are left out (`closeness.unknown`). A component is
+    tested on the images of another class, unless the two look alike, where
+    min_class_images of its units come close and it counts on as many: the tests are conditional on
+    these numbers, and fewer could make no strike. It strikes where both hold for min_class_images
+    units, and Benjamini-Hochberg keeps its p-value at q, for each test by itself. It is flagged
+    where its strikes count min_images units together; those on classes whose names are compounds of
+    the class's word are counted by themselves, and a carrier is not flagged where another test
+    flags the component. By chance are expected
 
     - permuted: flags of p-values as small as those kept, where the units of each other class
       exchange their closeness at random. The mean over `permutations` draws. A class that comes
       close as a whole does so in every draw, so that only what lies within classes is permuted.
-    - analytic: the sum over components tested on all classes together of the probability that
-      chance alone brings min_images units, at most the largest p-value kept.
+    - analytic: the sum over tested pairs of the probability that min_class_images hits fall on
+      close units by chance, at most the largest p-value kept. More than will be flagged, since a
+      flag may take several.
 
     Args:
         inputs: the audit's artifacts.
@@ -124,6 +126,8 @@ def find_flags(
         for strike in (s for found in mine for s in found.strikes if s.p_value <= kept):
             strikes.setdefault((strike.position, strike.part), []).append(strike)
         for (position, part), group in strikes.items():
+            if sum(strike.hits for strike in group) < config.min_images:
+                continue
             if test == CARRIER and {(EXCESS, position, part), (STAND_IN, position, part)} & {
                 *flags
             }:
@@ -131,7 +135,9 @@ def find_flags(
             flag = _flag(group)
             q_value = float(q[np.searchsorted(p, flag.p_value)])
             flags[test, position, part] = flag._replace(q_value=q_value)
-        permuted += sum(int((found.permuted <= kept).sum()) for found in mine)
+        permuted += sum(
+            _would_flag(draw, kept, config) for found in mine for draw in found.permuted
+        )
         reach = np.concatenate([found.reach for found in mine])
         analytic += float(np.minimum(reach, kept).sum())
     by_class = sorted(flags.values(), key=lambda flag: flag.position)
@@ -186,13 +192,20 @@ def _untested(inputs: Inputs, classes: pd.DataFrame, tests: Basis, config: Failu
     count, strange = len(inputs.classes), int(tests.unknown.sum())
     names = f"; the model does not know {strange} of {count} names (failures.class_share)"
     return (
-        f"a test takes {config.min_images} train images of other classes that come close to a "
-        "class and on which a component counts (failures.min_images), of classes of which "
-        f"{config.min_class_images} come close (failures.min_class_images) and that do not look "
-        "like it (failures.look_alike), and images of the class itself that are of 2 groups"
-        f"{names if strange else ''}; of "
+        f"a test takes {config.min_class_images} train images of another class that come close to "
+        "a class (failures.min_class_images) and do not look like it (failures.look_alike), and "
+        f"images of the class itself that are of 2 groups{names if strange else ''}; of "
         f"{count} classes, the most images of others that come close to one are {most}"
     )
+
+
+def _would_flag(draw: list[tuple[Part, float, int]], kept: float, config: FailuresConfig) -> int:
+    """Parts whose strikes count min_images units together."""
+    total: dict[Part, int] = {}
+    for part, p, units in draw:
+        if p <= kept:
+            total[part] = total.get(part, 0) + units
+    return sum(units >= config.min_images for units in total.values())
 
 
 def _flag(strikes: list[Strike]) -> Flag:
@@ -204,8 +217,8 @@ def _flag(strikes: list[Strike]) -> Flag:
         component=first.part.component,
         test=first.test,
         compound=first.part.compound,
-        labels=tuple(sorted({label for strike in strikes for label in strike.labels})),
-        whole=tuple(label for strike in strikes if strike.whole for label in strike.labels),
+        labels=tuple(strike.label for strike in strikes),
+        whole=tuple(strike.label for strike in strikes if strike.whole),
         rows=found.rows,
         score=found.score,
         max_z=found.max_z,

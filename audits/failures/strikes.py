@@ -1,9 +1,9 @@
 """Strikes: a component that counts on another class's images as chance does not explain.
 
-Chance is ruled out in one of two ways (`audits.failures.chance`): within the other classes, all of
-them together, images on which the component counts come close to the prompt more often; or the
-images of one other class come close as a whole, and the component fires on them more than on
-others. *Excess* has to be no matter of the class's own images, either.
+For each component and each other class, chance is ruled out in one of two ways
+(`audits.failures.chance`): among the images of that class, those on which the component counts come
+close to the prompt more often; or the images of that class come close as a whole, and the component
+fires on them more than on others. *Excess* has to be no matter of the class's own images, either.
 
 A class whose name is a compound of the word, as "hot dog" is of "dog", answers to the word for
 another reason than classes that look like it: a component is held against either kind by itself.
@@ -13,17 +13,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from scipy.sparse import csr_array
 
-from audits.failures.chance import as_a_whole, matched, moments, on_others, together, within
+from audits.failures.chance import as_a_whole, either, on_others, within
 from audits.failures.closeness import Close, close_images, look_alikes, unknown
 from audits.failures.compounds import Compounds
 from audits.failures.counting import (
     CARRIER,
     EXCESS,
     STAND_IN,
-    Carriers,
     Counts,
     Tally,
     carriers,
@@ -61,20 +60,22 @@ class Seen(NamedTuple):
 
 
 class Strike(NamedTuple):
-    """A component that one class's prompt depends on more than it should on images of others."""
+    """A component that one class's prompt depends on more than it should on images of another."""
 
     position: int
     part: Part
     test: str
-    labels: tuple[int, ...]
-    """The other classes: one that comes close as a whole, or all together."""
+    label: int
     whole: bool
+    """Whether its p-value is that of the class as a whole."""
     p_value: float
+    hits: int
+    """Units of the other class that come close and on which it counts."""
     seen: Seen
 
 
-Found = tuple[Part, tuple[int, ...], float]
-"""What strikes, on which classes, and its p-value."""
+Draws = list[list[tuple[Part, float, int]]]
+"""For each permutation the part, p-value and hits of what would be strikes."""
 
 
 class Outcome(NamedTuple):
@@ -82,15 +83,13 @@ class Outcome(NamedTuple):
 
     test: str
     p: np.ndarray
-    """p-value of every component that is tested, on all other classes of a kind together and on
-    each as a whole."""
+    """p-value of every tested (component, other class)."""
     reach: np.ndarray
-    """Of all together, the probability that chance alone gives each the images that a strike
-    takes."""
+    """Probability that chance alone gives each the images that a strike needs; of carriers, which
+    are chosen of all components, 1 for each other class."""
     strikes: list[Strike]
     """Those with a p-value of at most q."""
-    permuted: np.ndarray
-    """p-values of what would be strikes, of all permutations."""
+    permuted: Draws
 
 
 class Basis(NamedTuple):
@@ -160,100 +159,77 @@ def _tested(
     config: FailuresConfig,
     rng: np.random.Generator,
 ) -> Outcome:
-    m = len(expected.mean)
-    labels = np.unique(seen.label[~seen.own])
-    compound = tests.compounds[seen.position][labels]
-    asked = carriers(seen, compound, m, config.mainstay)
-    counted, chosen_of = slots, 1
+    m, counted, chosen_of = len(expected.mean), slots, 1
     if test == CARRIER:
-        anywhere = asked.by_class | asked.by_kind[compound.astype(np.int64)]
         # Chosen of all m by what it does on the very images that it is tested on.
-        counted, chosen_of = slots[_carrying(seen, slots, anywhere)], m
-    else:
-        asked = Carriers(*(np.ones_like(part) for part in asked))
+        counted, chosen_of = slots[_carrying(seen, slots, carriers(seen, m, config.mainstay))], m
     found = tally(seen, counted, m)
-    least_p = np.zeros(m)
+    least = config.min_class_images
+    row, component = np.nonzero((found.hits >= least) & (found.close >= least)[:, None])
+    both, numbers = found.both[row, component], _numbers(found, row, component)
+    within_class = within(both, *numbers)
+    whole = whole_classes(seen, found, tests, config)[row, component]
+    p = np.minimum(1, chosen_of * either(within_class, whole))
     if test == EXCESS:
         others = int(found.close.sum())
-        least_p = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
-    p, reach, struck = _together(found, compound, asked.by_kind, chosen_of, least_p, config)
-    whole = np.maximum(chosen_of * whole_classes(seen, found, tests, config), least_p)
-    p_whole, struck_whole = _whole(found, compound, whole, asked.by_class, config)
-    every = [(*what, False) for what in struck] + [(*what, True) for what in struck_whole]
-    what = _what(test, {part for part, *_ in every}, seen, expected, z, counted, found, tests)
-    return Outcome(
-        test,
-        np.concatenate([p, p_whole]),
-        reach,
-        [
-            Strike(seen.position, part, test, there, whole, chance, what[part])
-            for part, there, chance, whole in every
-        ],
-        _permuted(seen, slots, found, compound, chosen_of, config, rng),
-    )
-
-
-def _together(
-    found: Tally,
-    compound: Bool[np.ndarray, " l"],
-    asked: Bool[np.ndarray, "2 m"],
-    chosen_of: int,
-    least_p: Float[np.ndarray, " m"],
-    config: FailuresConfig,
-) -> tuple[np.ndarray, np.ndarray, list[Found]]:
-    """p-values on all classes of a kind together, how likely chance alone reaches what a strike
-    takes, and what strikes. A p-value is at least that of the component in `least_p`."""
-    p, reach, struck = [], [], []
-    for kind in np.unique(compound):
-        of = compound == kind
-        units, close, hit = found.units[of], found.close[of], found.hits[of]
-        component = np.flatnonzero(_reached(close, hit, config) & asked[int(kind)])
-        both, hit = found.both[of][:, component].sum(axis=0), hit[:, component]
-        chance = chosen_of * together(both, units, close, hit, config.q / chosen_of)
-        p.append(np.minimum(1, np.maximum(chance, least_p[component])))
-        least = np.full(len(both), config.min_images)
-        reach.append(np.minimum(1, chosen_of * matched(least, *moments(units, close, hit))))
-        for n in np.flatnonzero((both >= config.min_images) & (p[-1] <= config.q)):
-            there = found.labels[of & (found.both[:, component[n]] > 0)]
-            part = Part(int(component[n]), bool(kind))
-            struck.append((part, tuple(there.tolist()), float(p[-1][n])))
-    return np.concatenate(p), np.concatenate(reach), struck
-
-
-def _whole(
-    found: Tally,
-    compound: Bool[np.ndarray, " l"],
-    whole: Float[np.ndarray, "l m"],
-    asked: Bool[np.ndarray, "l m"],
-    config: FailuresConfig,
-) -> tuple[np.ndarray, list[Found]]:
-    """p-values of other classes as a whole, those of `whole`, and what strikes."""
-    most = np.minimum(found.close[:, None], found.hits)
-    row, component = np.nonzero((most >= config.min_images) & asked)
-    p = np.minimum(1, whole[row, component])
-    struck = (found.both[row, component] >= config.min_images) & (p <= config.q)
-    return p, [
-        (Part(int(component[n]), bool(compound[row[n]])), (int(found.labels[row[n]]),), float(p[n]))
-        for n in np.flatnonzero(struck)
+        beyond_own = on_others(found.own_hits, found.own, found.both.sum(axis=0), others)
+        p = np.maximum(p, beyond_own[component])
+    struck = np.flatnonzero((both >= least) & (p <= config.q))
+    compound = tests.compounds[seen.position]
+    parts = _parts(compound[found.labels[row]], component)
+    what = _what(test, {parts[n] for n in struck}, seen, expected, z, counted, found, tests)
+    strikes = [
+        _strike(test, seen, found, row[n], parts[n], p[n], what, whole[n] < within_class[n])
+        for n in struck
     ]
+    if test == CARRIER:
+        reach = np.ones(int((found.close >= least).sum()))  # of m that may be chosen, one in all
+        permuted = _permuted_carriers(seen, slots, found, compound, config, rng)
+    else:
+        reach = np.minimum(1, 2 * within(np.full(len(row), least), *numbers))
+        permuted = _permuted(seen, slots, found, (row, parts), config, rng)
+    return Outcome(test, p, reach, strikes, permuted)
 
 
-def _reached(
-    close: Int[np.ndarray, " l"], hit: Int[np.ndarray, "l m"], config: FailuresConfig
-) -> Bool[np.ndarray, " m"]:
-    """Components that could strike on some classes, by how many of their units come close and on
-    how many the component counts: what is tested must not depend on which these are."""
-    reached: np.ndarray = np.minimum(close[:, None], hit).sum(axis=0) >= config.min_images
-    return reached
-
-
-def _carrying(seen: View, slots: np.ndarray, asked: Bool[np.ndarray, "l m"]) -> np.ndarray:
-    """Which slots are of own images, or of a class on which their component is asked for."""
+def _carrying(seen: View, slots: np.ndarray, carrying: Bool[np.ndarray, "l m"]) -> np.ndarray:
+    """Which slots are of own images, or of a class that their component carries."""
     label = seen.label[seen.unit[seen.image[slots]]]
     own = label == seen.position
     row = np.searchsorted(np.unique(seen.label[~seen.own]), label)
-    kept: np.ndarray = own | asked[np.where(own, 0, row), seen.component[slots]]
+    kept: np.ndarray = own | carrying[np.where(own, 0, row), seen.component[slots]]
     return kept
+
+
+def _strike(
+    test: str,
+    seen: View,
+    found: Tally,
+    row: np.intp,
+    part: Part,
+    p: np.float64,
+    what: dict[Part, Seen],
+    whole: bool | np.bool,
+) -> Strike:
+    return Strike(
+        seen.position,
+        part,
+        test,
+        int(found.labels[row]),
+        bool(whole),
+        float(p),
+        int(found.both[row, part.component]),
+        what[part],
+    )
+
+
+def _parts(compound: np.ndarray, component: np.ndarray) -> list[Part]:
+    return [Part(*pair) for pair in zip(component.tolist(), compound.tolist(), strict=True)]
+
+
+def _numbers(
+    found: Tally, row: np.ndarray, component: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return found.units[row], found.close[row], found.hits[row, component]
 
 
 def whole_classes(seen: View, found: Tally, tests: Basis, config: FailuresConfig) -> np.ndarray:
@@ -282,43 +258,73 @@ def _permuted(
     seen: View,
     slots: np.ndarray,
     found: Tally,
-    compound: Bool[np.ndarray, " l"],
-    chosen_of: int,
+    asked: tuple[np.ndarray, list[Part]],
     config: FailuresConfig,
     rng: np.random.Generator,
-) -> np.ndarray:
-    """p-values of what would strike on all classes together, were closeness exchanged among the
-    units of each; what is chosen as a carrier is chosen anew in each draw."""
-    m, draws = found.hits.shape[1], config.permutations
-    shape = len(seen.size), m
+) -> Draws:
+    """What would strike, were closeness exchanged among the units of each other class."""
+    counts = _counting(seen, slots, found.hits.shape[1])
+    row, parts = asked
+    tested = np.array([part.component for part in parts], dtype=np.int64)
+    draws: Draws = [[] for _ in range(config.permutations)]
+    for n, label in enumerate(found.labels):
+        here = np.flatnonzero(row == n)
+        if not len(here):
+            continue
+        mine = counts[np.flatnonzero(seen.label == label)][:, tested[here]]
+        both = _drawn(found, n, config, rng) @ mine
+        units, close, hit = _numbers(found, row[here], tested[here])
+        p = np.minimum(1, 2 * within(both, units, close, hit))
+        for draw, i in zip(
+            *np.nonzero((p <= config.q) & (both >= config.min_class_images)), strict=True
+        ):
+            draws[draw].append((parts[here[i]], float(p[draw, i]), int(both[draw, i])))
+    return draws
+
+
+def _permuted_carriers(
+    seen: View,
+    slots: np.ndarray,
+    found: Tally,
+    compound: Bool[np.ndarray, " c"],
+    config: FailuresConfig,
+    rng: np.random.Generator,
+) -> Draws:
+    """As `_permuted`, of carriers, which every draw chooses by what comes close in it."""
+    m, least = found.hits.shape[1], config.min_class_images
+    counts = _counting(seen, slots, m)
+    relevance = csr_array((seen.pair_sum, (seen.pair_unit, seen.pair_component)), counts.shape)
+    draws: Draws = [[] for _ in range(config.permutations)]
+    for n in np.flatnonzero(found.close >= least):
+        units = np.flatnonzero(seen.label == found.labels[n])
+        drawn, mine = _drawn(found, n, config, rng), counts[units]
+        both, hit = drawn @ mine, mine.sum(axis=0)
+        chosen = carries(drawn @ relevance[units], config.mainstay)
+        draw, component = np.nonzero(chosen & (both >= least))
+        close = np.full(len(draw), found.close[n])
+        p = 2 * m * within(both[draw, component], int(found.units[n]), close, hit[component])
+        parts = _parts(np.full(len(draw), compound[found.labels[n]]), component)
+        for i in np.flatnonzero(p <= config.q):
+            draws[draw[i]].append((parts[i], float(p[i]), int(both[draw[i], component[i]])))
+    return draws
+
+
+def _counting(seen: View, slots: np.ndarray, components: int) -> csr_array:
+    """1 for each unit [u] and component [m] where it counts."""
     counted = np.zeros(len(seen.pair_unit), dtype=bool)
     counted[seen.pair[slots]] = True
-    at = np.flatnonzero(counted)
-    pairs = seen.pair_unit[at], seen.pair_component[at]
-    counts = csr_array((np.ones(len(at), dtype=np.int32), pairs), shape)
-    relevance = csr_array((seen.pair_sum, (seen.pair_unit, seen.pair_component)), shape)
-    p = [np.zeros(0)]
-    for kind in np.unique(compound):
-        rows = np.flatnonzero(compound == kind)
-        of = [np.flatnonzero(seen.label == found.labels[row]) for row in rows]
-        hit = np.stack([counts[units].sum(axis=0) for units in of])
-        component = np.flatnonzero(_reached(found.close[rows], hit, config))
-        both, total = np.zeros((draws, len(component)), dtype=np.int64), np.zeros((draws, m))
-        for row, units in zip(rows, of, strict=True):
-            drawn = np.zeros((draws, len(units)), dtype=np.int32)
-            drawn[:, : found.close[row]] = 1
-            drawn = rng.permuted(drawn, axis=1)
-            both += drawn @ counts[units][:, component]
-            if chosen_of > 1:
-                total += drawn @ relevance[units]
-        tested = both >= config.min_images
-        if chosen_of > 1:
-            tested &= carries(total, config.mainstay)[:, component]
-        draw, n = np.nonzero(tested)
-        mean, variance = moments(found.units[rows], found.close[rows], hit[:, component])
-        p.append(chosen_of * matched(both[draw, n], mean[n], variance[n]))
-    every = np.concatenate(p)
-    return every[every <= config.q]
+    pairs = np.flatnonzero(counted)
+    at = seen.pair_unit[pairs], seen.pair_component[pairs]
+    return csr_array((np.ones(len(pairs), dtype=np.int32), at), (len(seen.size), components))
+
+
+def _drawn(
+    found: Tally, row: int | np.integer, config: FailuresConfig, rng: np.random.Generator
+) -> Int[np.ndarray, "draws u"]:
+    """As many units of a class as come close, drawn for each permutation."""
+    drawn = np.zeros((config.permutations, found.units[row]), dtype=np.int32)
+    drawn[:, : found.close[row]] = 1
+    return rng.permuted(drawn, axis=1)
 
 
 def _what(

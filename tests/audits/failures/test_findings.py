@@ -156,8 +156,8 @@ def test_a_carrier_is_held_against_all_images_on_which_it_is_relevant(inputs, mo
     """Also where on validation images others carry: what is tested is chosen by train images."""
     asked = []
 
-    def spy(both, units, close, hits):
-        asked.append((both, units.tolist(), close.tolist(), hits.tolist()))
+    def spy(both, strata):
+        asked.append((both, *map(list, zip(*strata, strict=True))))
         return 0.04
 
     monkeypatch.setattr(module, "stratified", spy)

@@ -50,16 +50,16 @@ def test_p_values_of_chance_are_not_too_small():
         for level in (0.02, 0.05, 0.1, 0.3):
             noise = 3 * np.sqrt(level * (1 - level) / len(p))
             assert (p <= level).mean() <= level + noise
-        assert (p <= 0.3).mean() > 0.02  # nor so large that nothing could be found
+        assert (p <= 0.3).mean() > 0.01  # nor so large that nothing could be found
 
 
-@pytest.mark.parametrize("test", [STAND_IN, CARRIER])
-def test_strikes_of_chance_are_as_many_as_permutations_expect(test):
+@pytest.mark.parametrize(("test", "q"), [(STAND_IN, 0.2), (CARRIER, 0.9)])
+def test_strikes_of_chance_are_as_many_as_permutations_expect(test, q):
     # No class is close as a whole, and what own images do as often is not permuted.
-    config = LOOSE.model_copy(update={"class_share": 1 - 1e-6, "q": 0.5, "permutations": 10})
-    runs = [by_chance(seed, config)[test] for seed in range(120)]
+    config = LOOSE.model_copy(update={"class_share": 1 - 1e-6, "q": q, "permutations": 10})
+    runs = [by_chance(seed, config)[test] for seed in range(90)]
     found = sum(len(run.strikes) for run in runs)
-    expected = sum(len(run.permuted) for run in runs) / config.permutations
+    expected = sum(len(draw) for run in runs for draw in run.permuted) / config.permutations
     assert expected > 15
     assert abs(found - expected) < 3 * np.sqrt(expected)
 
