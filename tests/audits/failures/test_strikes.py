@@ -229,10 +229,11 @@ def test_a_carrier_counts_where_it_carries():
     relevance[:20, 0] = np.linspace(0.4, 0.6, 20)
     relevance[20:50, 1], relevance[50:58, 1] = 0.3, 0.05
     relevance[50:100, 2], relevance[20:32, 2] = 0.9, 0.1
+    relevance[0, 1] = relevance[1:3, 2] = 0.1  # on own images either counts
     found = carried(relevance, np.arange(110) < 100)[CARRIER]
     struck = {(s.part.component, s.label): s.seen.rows.tolist() for s in found.strikes}
     assert struck == {(1, 1): [*range(20, 50)], (2, 2): [*range(50, 100)]}
-    assert [s.seen.counts.own for s in found.strikes] == [20, 20]
+    assert [s.seen.counts.own_hits for s in found.strikes] == [1, 2]
 
 
 def test_permutations_choose_carriers_anew():
