@@ -65,7 +65,7 @@ def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
     high, least = np.full((2, count), np.inf)  # nothing is close to a class of one image
     for position, rows in members.items():
         if len(rows) > 1:
-            y = recognised(_outputs(inputs, rows, slice(None)), position, config.min_class_images)
+            y = recognised(_outputs(inputs, rows, slice(None)), position, config.class_share)
             high[position] = _limit(y, config.candidate_deviations)
             least[position] = _limit(y, config.peer_deviations)
     none = np.zeros(0, dtype=np.int64)
@@ -136,7 +136,7 @@ def unknown(rates: Float[np.ndarray, "c c"], share: float) -> Bool[np.ndarray, "
     return (others.sum(axis=0) > count / 2) & (count > 1)
 
 
-def recognised(y: Float[np.ndarray, "r c"], position: int, least: int) -> Float[np.ndarray, " s"]:
+def recognised(y: Float[np.ndarray, "r c"], position: int, share: float) -> Float[np.ndarray, " s"]:
     """Outputs of a class's own images for its prompt, of those images alone that it names right.
 
     An image that is mislabelled, carries what fails another class, or shows what the model does not
@@ -146,14 +146,15 @@ def recognised(y: Float[np.ndarray, "r c"], position: int, least: int) -> Float[
     Args:
         y: outputs of the own images for every class.
         position: the class's column.
-        least: where fewer are named right, all own images count.
+        share: where no more of them are named right, or one at most, all own images count: few say
+            nothing of the class.
 
-    >>> recognised(np.array([[0.9, 0.1], [0.8, 0.1], [0.2, 0.3]]), 0, least=2).tolist()
+    >>> recognised(np.array([[0.9, 0.1], [0.8, 0.1], [0.2, 0.3]]), 0, share=0.1).tolist()
     [0.9, 0.8]
     """
     of_class = y[:, position]
     right = of_class >= y.max(axis=1) - TIE
-    return of_class[right] if right.sum() >= least else of_class
+    return of_class[right] if right.sum() > max(1, share * len(right)) else of_class
 
 
 def _outputs(inputs: Inputs, rows: Tensor, prompts: slice) -> Float[np.ndarray, "r c"]:

@@ -200,12 +200,12 @@ class FailuresConfig(Section):
     min_images: Count
     """Candidates on which it has to be, for a flag."""
     min_class_images: Count
-    """Of these at least so many are of each class that counts. Where the model names fewer of a
-    class's own images right, all of them say what a candidate is."""
+    """Of these at least so many are of each class that counts."""
     class_share: Annotated[float, Field(gt=0, lt=1)]
     """A class comes close as a whole where more than this part of its images do; twice what it
     costs of an AUROC of 1. Where more than half of the other classes do, the model does not know
-    the class's name, and the class is not searched."""
+    the class's name, and the class is not searched. Where it names no more of a class's own images
+    right, all of them say what a candidate is."""
     look_alike: Positive
     """Classes look alike, and are not compared, where images of each come close to the other: those
     of the prompt's class this many times as often, or more."""

@@ -216,12 +216,12 @@ def test_terminal_markdown_and_page_say_the_same(before, now):
 
 def test_what_one_audit_missed_is_no_change(before, now):
     found = compared(before, now)
-    row = now.report().rows()[0]
+    row, *others = now.report().rows()
     missed = found.findings._replace(only_now=[Missed(row, 1, 2, 0.25)])
     found = replace(found, findings=missed)
     assert not found.nothing
     said = text(title(found), sections(found, everything=False))
-    assert "0 new, 0 fixed, 24 persisting, 1 missed by one audit" in said
+    assert f"0 new, 0 fixed, {1 + len(others)} persisting, 1 missed by one audit" in said
     assert "1 of 2  0.25" in said.partition("Findings that one audit missed")[2]
     (told,) = found.as_json()["findings"]["only_now"]
     assert (told["found_by"], told["of"], told["close"]) == (1, 2, 0.25)

@@ -133,16 +133,17 @@ def test_own_images_that_the_model_names_wrong_do_not_sink_the_limits(inputs, pl
     found = close_images(made, "train", CONFIG)
     assert found.as_high[0].tolist() == [8]
     assert found.own[0].tolist() == [0, 1, 2, 3, 4, 5, 6]  # one that is named wrong is as high
-    # Fewer than min_class_images named right: all eight count, and the limit is 0.293.
-    strict = CONFIG.model_copy(update={"min_class_images": 7})
+    # Where no more than a share are named right all eight count, and the limit is 0.293.
+    strict = CONFIG.model_copy(update={"class_share": 0.75})
     assert close_images(made, "train", strict).as_high[0].tolist() == [8, 9]
 
 
 def test_two_classes_of_one_name_are_both_recognised(inputs):
     y = np.array([[0.9, 0.9 + 1e-7, 0.1], [0.8, 0.8, 0.9], [0.7, 0.7, 0.2]])
     for position in (0, 1):
-        assert recognised(y, position, least=2).tolist() == pytest.approx([0.9, 0.7])
-    assert recognised(y, 2, least=2).tolist() == [0.1, 0.9, 0.2]
+        assert recognised(y, position, share=0.6).tolist() == pytest.approx([0.9, 0.7])
+        assert len(recognised(y, position, share=0.67)) == 3
+    assert recognised(y, 2, share=0.1).tolist() == [0.1, 0.9, 0.2]  # one is named right
 
 
 def test_the_examples_are_true():

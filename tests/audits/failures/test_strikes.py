@@ -220,7 +220,11 @@ def test_part_of_a_class_is_flagged_by_what_carries_it_there():
     (strike,) = found[CARRIER].strikes
     assert (strike.part.component, strike.label, strike.whole, strike.hits) == (1, 1, False, 12)
     assert strike.p_value == pytest.approx(2 * 3 / comb(30, 12), rel=1e-6)
-    assert found[CARRIER].reach.tolist() == [1]  # of two other classes one comes close
+    relevance[20:32, 2] = 0.2
+    found = carried(relevance, np.arange(110) < 32)
+    assert {strike.part.component for strike in found[CARRIER].strikes} == {1, 2}
+    # Of two other classes one comes close, and chance has one choice there.
+    assert found[CARRIER].reach.tolist() == [1]
 
 
 def test_a_carrier_counts_where_it_carries():
@@ -234,6 +238,18 @@ def test_a_carrier_counts_where_it_carries():
     struck = {(s.part.component, s.label): s.seen.rows.tolist() for s in found.strikes}
     assert struck == {(1, 1): [*range(20, 50)], (2, 2): [*range(50, 100)]}
     assert [s.seen.counts.own_hits for s in found.strikes] == [1, 2]
+
+
+def test_what_chance_may_reach_by_hand():
+    """Of 200 images twelve come close, it counts on as many, and five of both make a strike."""
+    relevance = np.zeros((220, 2))
+    relevance[:20, 0] = 0.5
+    relevance[20:30, 1] = relevance[40:42, 1] = 0.5
+    expected = Expectation(0, 20, 0.1, np.array([0.5, 0.0]), np.array([0.1, 0.1]))
+    labels = [0] * 20 + [1] * 200
+    found = both_tests(relevance, range(220), labels, np.arange(220) < 32, expected)[EXCESS]
+    five = sum(comb(12, n) * comb(188, 12 - n) for n in range(5, 13)) / comb(200, 12)
+    assert found.reach.tolist() == pytest.approx([2 * five])
 
 
 def test_permutations_choose_carriers_anew():
