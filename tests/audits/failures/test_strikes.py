@@ -253,21 +253,24 @@ def test_what_chance_may_reach_by_hand():
 
 
 def test_permutations_choose_carriers_anew():
-    """Component 1 carries what comes close, a third of the class, and component 2 the others."""
-    relevance = np.zeros((110, 3))
+    """Component 1 carries what comes close, a third of the class, and component 2 the others; 3 is
+    on every other one and carries nothing, 4 carries no more than three."""
+    relevance = np.zeros((110, 5))
     relevance[:20, 0] = 0.5
     relevance[0, 1] = relevance[20:50, 1] = 0.6
-    relevance[50:, 2] = 0.4
-    expected = Expectation(0, 20, 0.1, np.array([0.5, 0, 0]), np.array([0.1, 9.0, 9.0]))
-    low = CONFIG.model_copy(update={"q": 1 - 1e-9, "permutations": 60})
-    labels = [0] * 20 + [1] * 90
-    found = both_tests(relevance, range(110), labels, np.arange(110) < 50, expected, low)[CARRIER]
-    assert {strike.part.component for strike in found.strikes} == {1}
+    relevance[50:, 2], relevance[20::2, 3] = 0.4, 0.05
+    relevance[[30, 60, 70], 4] = 9.0
+    expected = Expectation(0, 20, 0.1, np.array([0.5, 0, 0, 0, 0]), np.full(5, 9.0))
+    low = CONFIG.model_copy(update={"q": 1 - 1e-9, "permutations": 300})
+    seen = look(relevance, range(110), [0] * 20 + [1] * 90, np.arange(110) < 50)
+    tests = firing_of(seen, 5, 2)
+    tests.compounds[0, 1] = True
+    *_, found = compare(seen, expected, tests, low, np.random.default_rng(0))
     drawn = [struck for draw in found.permuted for struck in draw]
     # Of 30 that come close in a draw 10 have the first, 20 the second: by chance as often as not.
-    assert {part.component for part, _, _ in drawn} == {1, 2}
+    assert {part for part, _, _ in drawn} == {(1, True), (2, True)}
     for part, p, both in drawn:
         hits = {1: 30, 2: 60}[part.component]
         one = within(np.array([both]), 90, np.array([30]), np.array([hits]))[0]
-        assert p == pytest.approx(2 * 3 * one)
+        assert p == pytest.approx(2 * 5 * one)
         assert p <= 1
