@@ -113,7 +113,8 @@ def find_flags(
         tested += compare(seen, expected, tests, config, rng)
     if not any(len(found.p) for found in tested):
         raise DoesNotApply(_untested(inputs, classes, tests, config))
-    flags: dict[tuple[str, int, Part], Flag] = {}
+    flags: list[Flag] = []
+    flagged: set[tuple[int, Part]] = set()
     permuted, analytic = 0, 0.0
     for test in (EXCESS, STAND_IN, CARRIER):
         mine = [found for found in tested if found.test == test]
@@ -125,24 +126,23 @@ def find_flags(
         strikes: dict[tuple[int, Part], list[Strike]] = {}
         for strike in (s for found in mine for s in found.strikes if s.p_value <= kept):
             strikes.setdefault((strike.position, strike.part), []).append(strike)
-        for (position, part), group in strikes.items():
+        for about, group in strikes.items():
             if sum(strike.hits for strike in group) < config.min_images:
                 continue
-            if test == CARRIER and {(EXCESS, position, part), (STAND_IN, position, part)} & {
-                *flags
-            }:
+            if test == CARRIER and about in flagged:
                 continue  # what it does there is said already
             flag = _flag(group)
             q_value = float(q[np.searchsorted(p, flag.p_value)])
-            flags[test, position, part] = flag._replace(q_value=q_value)
+            flags.append(flag._replace(q_value=q_value))
+            flagged.add(about)
         permuted += sum(
             _would_flag(draw, kept, config) for found in mine for draw in found.permuted
         )
         reach = np.concatenate([found.reach for found in mine])
         analytic += float(np.minimum(reach, kept).sum())
-    by_class = sorted(flags.values(), key=lambda flag: flag.position)
+    flags.sort(key=lambda flag: flag.position)
     strange = inputs.classes["label"][tests.unknown].tolist()
-    return Search(by_class, ByChance(permuted / config.permutations, analytic), strange)
+    return Search(flags, ByChance(permuted / config.permutations, analytic), strange)
 
 
 def _views(
