@@ -210,8 +210,8 @@ def _said(given: dict[str, str] | None) -> str:
     return wording.sentence(f"{wording.VERDICTS[given['verdict']]}{by}{on}{note}")
 
 
-def _present(value: float | None) -> float | None:
-    """The number, None where a table holds none."""
+def _present(value: float | int | None) -> float | None:
+    """The number, None where a table holds none; a column of whole numbers is read as such."""
     return None if value is None or value != value else float(value)
 
 
