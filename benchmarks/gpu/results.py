@@ -26,6 +26,7 @@ from pipeline.models.catalog import Clip, load_clip, text_embeddings
 from pipeline.sae import training
 from pipeline.sae.health import FIGURES, Measure
 from pipeline.sae.model import Sae, encode_blocks
+from pipeline.sae.trainee import Frame, Trainee
 
 TOWER = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 2, "head_width": 32}
 TEXT = {"context_length": 16, "width": 32, "layers": 1, "heads": 2}
@@ -99,6 +100,17 @@ def compare_saes(table: Table, device: str, folder: Path) -> None:
         moved = Codes(*(column.to(device) for column in codes))
         return apart(act_grad(g, moved, there.atoms.data), expected)
 
+    def displaced() -> float:
+        """Tokens with other components than float32 chooses, which may be within its rounding."""
+        config = SaeConfig(**{**SMALL_SAE, "components": 30_000, "k": 64})
+        frame, draw = Frame(torch.zeros(768), 1.0, 1.0), torch.Generator().manual_seed(4)
+        trainee = Trainee(config, frame, draw).to(device)
+        tokens = torch.randn(1024, 768, generator=draw).to(device)
+        found = trainee.strongest(tokens, trainee.pre_activations(tokens))[1].sort().values
+        expected = (tokens @ trainee.encoder_weight.detach().T).topk(64).indices.sort().values
+        return float((found != expected).any(dim=1).float().mean())
+
+    table.held("SAE step: tokens with other components, m 30,000", displaced, 0.002)
     table.held("encode: codes", encoded, 1e-4)
     table.held("health: figures", healthy, 1e-4)
     table.held("attribution: relevance", attributed, 1e-3)

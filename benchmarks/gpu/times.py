@@ -56,9 +56,9 @@ def floor(table: Table, device: str, width: int, rows: int) -> float:
     )
     found = {"product, float32": timed(lambda: torch.mm(x, weight.T, out=out), device)}
     if device == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
         found["product, TF32"] = timed(lambda: torch.mm(x, weight.T, out=out), device)
-        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cuda.matmul.fp32_precision = "none"
     found["top-k"] = timed(lambda: out.topk(K, dim=-1, sorted=False), device)
     # Weights and two moments read and written, gradients read: 7 times both matrices.
     state = torch.empty(7 * COMPONENTS * width, device=device)

@@ -3,7 +3,7 @@
 A dense step of a top-k SAE computes four products of n × m × d: encoding, decoding and the
 gradients of both matrices. Here only the encoder's forward is dense; the others visit the n × s
 slots that are active. All are sums in a fixed order, so that results are bitwise the same from run
-to run.
+to run; slots are sorted by component once for all gradients of a step.
 """
 
 from typing import Any, NamedTuple
@@ -80,39 +80,55 @@ def slot_sum(by: Grouped, weight: Float[Tensor, "n s"]) -> Float[Tensor, " m"]:
 
 class _Decode(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, activation: Tensor, atoms: Tensor, component: Tensor) -> Tensor:
-        ctx.save_for_backward(activation, atoms, component)
-        return weighted_sum(atoms, component, activation)
+    def forward(
+        ctx: Any, activation: Tensor, atoms: Tensor, component: Tensor, *by: Tensor
+    ) -> Tensor:
+        # Seen by autograd, whose gradient by the weights copies no rows as one of ours would; that
+        # by the rows has no fixed order.
+        with torch.enable_grad():
+            ctx.weight = activation.detach().requires_grad_()
+            ctx.summed = weighted_sum(atoms.detach(), component, ctx.weight)
+        ctx.save_for_backward(*by)
+        summed: Tensor = ctx.summed.detach()
+        return summed
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
-        activation, atoms, component = ctx.saved_tensors
-        by_activation = slot_products(atoms, component, gradient)
-        by_atoms = transposed_sum(gradient, grouped(component, len(atoms)), activation)
-        return by_activation, by_atoms, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        (by_activation,) = torch.autograd.grad(ctx.summed, ctx.weight, gradient.contiguous())
+        by_atoms = transposed_sum(gradient, Grouped(*ctx.saved_tensors), ctx.weight.detach())
+        return by_activation, by_atoms, None, None, None
 
 
 class _Select(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, component: Tensor, value: Tensor
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, value: Tensor, *by: Tensor
     ) -> Tensor:
-        ctx.save_for_backward(x, component)
-        ctx.components = len(weight)
+        ctx.save_for_backward(x, *by)
         return value
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None, None]:
-        x, component = ctx.saved_tensors
-        by = grouped(component, ctx.components)
-        return None, transposed_sum(x, by, gradient), slot_sum(by, gradient), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor, None, None, None]:
+        x, *slots = ctx.saved_tensors
+        by = Grouped(*slots)
+        return None, transposed_sum(x, by, gradient), slot_sum(by, gradient), None, None, None
 
 
 def decode(
-    activation: Float[Tensor, "n s"], atoms: Float[Tensor, "m d"], component: Int[Tensor, "n s"]
+    activation: Float[Tensor, "n s"],
+    atoms: Float[Tensor, "m d"],
+    component: Int[Tensor, "n s"],
+    by: Grouped,
 ) -> Float[Tensor, "n d"]:
-    """Σ_s activation[i, s] atoms[component[i, s]], with gradients for activation and atoms."""
-    decoded: Tensor = _Decode.apply(activation, atoms, component)
+    """Σ_s activation[i, s] atoms[component[i, s]], with gradients for activation and atoms.
+
+    Args:
+        activation: of each slot.
+        atoms: what is summed.
+        component: of each slot.
+        by: slots by component, as `grouped` has them.
+    """
+    decoded: Tensor = _Decode.apply(activation, atoms, component, *by)
     return decoded
 
 
@@ -120,12 +136,19 @@ def selected(
     x: Float[Tensor, "n d"],
     weight: Float[Tensor, "m d"],
     bias: Float[Tensor, " m"],
-    component: Int[Tensor, "n s"],
     value: Float[Tensor, "n s"],
+    by: Grouped,
 ) -> Float[Tensor, "n s"]:
     """`value`, which is x · weight[component] + bias[component], with gradients for both.
 
-    For values picked out of a dense product that autograd did not see. x gets no gradient.
+    For values that autograd did not see come about. x gets no gradient.
+
+    Args:
+        x: encoded tokens.
+        weight: of the encoder.
+        bias: of the encoder.
+        value: of each slot.
+        by: slots by component, as `grouped` has them.
     """
-    picked: Tensor = _Select.apply(x, weight, bias, component, value)
+    picked: Tensor = _Select.apply(x, weight, bias, value, *by)
     return picked

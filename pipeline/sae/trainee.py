@@ -4,17 +4,20 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.config import SaeConfig
 from pipeline.sae.model import Sae
-from pipeline.sae.sparse import decode, selected
+from pipeline.sae.sparse import Grouped, decode, grouped, selected, slot_products, weighted_sum
 
 SLOTS = 4
 """BatchTopK gives an image at most this many times k components."""
 NOWHERE = 1e-6
 """Length up to which a direction is none, for tokens of mean square length 1."""
+MARGIN = 8
+"""Further components of a token that a rounded product proposes. The 64 largest of 30,000 random
+directions are among the 66 largest after rounding to TF32, in all of 512 tokens."""
 MOMENTUM = 0.9
 """Of the moving average that estimates BatchTopK's threshold, a step."""
 
@@ -41,6 +44,12 @@ class Step(NamedTuple):
 
 Gather = Callable[[Float[Tensor, "n s"]], Float[Tensor, " v"]]
 """Brings the values of all devices together."""
+
+
+def rounds(device: torch.device) -> bool:
+    """Whether the product of all tokens and components is rounded to TF32: float32 takes eight
+    times as long there. It then only proposes components, and float32 decides."""
+    return device.type == "cuda"
 
 
 def alone(value: Float[Tensor, "n s"]) -> Float[Tensor, " v"]:
@@ -97,14 +106,15 @@ class Trainee(nn.Module):
             gather: how values of all devices come together.
         """
         framed = (x - self.frame_mean) / self.scale
-        dense = self._pre_activations(framed)
-        value, component = dense.topk(self._slots, dim=-1, sorted=False)
+        dense = self.pre_activations(framed)
+        value, component = self.strongest(framed, dense)
+        by = grouped(component, self.config.components)
         threshold = self._threshold(value, gather)
-        value = selected(framed, self.encoder_weight, self.encoder_bias, component, value)
+        value = selected(framed, self.encoder_weight, self.encoder_bias, value, by)
         activation = torch.where(value > threshold, value, 0.0)
         loss = x.new_zeros(())
         framed_hat = x.new_zeros(())
-        for framed_hat in self._reconstructions(activation, component):
+        for framed_hat in self._reconstructions(activation, component, by):
             x_hat = framed_hat * self.scale + self.frame_mean
             loss = loss + (weight * self._losses(x, x_hat)).sum()
         loss = loss / len(self._prefixes)
@@ -116,6 +126,40 @@ class Trainee(nn.Module):
         place = torch.where(activation > 0, component, spare).flatten()
         fired = dead.new_zeros(spare + 1).index_fill_(0, place, True)[:spare]
         return Step(loss, fired, threshold.detach())
+
+    @torch.no_grad()
+    def pre_activations(self, framed: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
+        """Of tokens in the frame, rounded where `rounds` says so; the next call overwrites them."""
+        # Fresh memory for [n, m] in every step costs more than half as much as the product.
+        size = (len(framed), self.config.components)
+        if self._dense.numel() < size[0] * size[1] or self._dense.device != framed.device:
+            self._dense = framed.new_empty(size[0] * size[1])
+        out = self._dense[: size[0] * size[1]].view(size)
+        cuda = torch.backends.cuda.matmul
+        before, cuda.fp32_precision = cuda.fp32_precision, "tf32"
+        try:
+            return torch.addmm(self.encoder_bias, framed, self.encoder_weight.T, out=out)
+        finally:
+            cuda.fp32_precision = before
+
+    @torch.no_grad()
+    def strongest(
+        self, framed: Float[Tensor, "n d"], dense: Float[Tensor, "n m"]
+    ) -> tuple[Float[Tensor, "n s"], Int[Tensor, "n s"]]:
+        """Values and components, in no order, of the largest pre-activations, in float32.
+
+        Args:
+            framed: tokens in the frame.
+            dense: their pre-activations, of which more than asked for are computed again where they
+                are rounded.
+        """
+        if not rounds(framed.device):
+            value, component = dense.topk(self._slots, dim=-1, sorted=False)
+            return value, component
+        count = min(self._slots + MARGIN, self.config.components)
+        proposed = dense.topk(count, dim=-1, sorted=False).indices
+        value, place = self._exactly(framed, proposed).topk(self._slots, dim=-1, sorted=False)
+        return value, proposed.gather(1, place)
 
     @torch.no_grad()
     def start_at(self, directions: Float[Tensor, "c d"], tokens: Iterable[Tensor]) -> None:
@@ -137,8 +181,8 @@ class Trainee(nn.Module):
         self.encoder_weight.copy_(self.atoms)
         along = squares = 0.0
         for framed in tokens:
-            value, component = self._pre_activations(framed).topk(self.config.k, dim=-1)
-            framed_hat = decode(value.clamp_min(0), self.atoms, component)
+            value, component = self.pre_activations(framed).topk(self.config.k, dim=-1)
+            framed_hat = weighted_sum(self.atoms, component, value.clamp_min(0))
             along += float((framed * framed_hat).sum())
             squares += float(framed_hat.square().sum())
         if squares:
@@ -158,13 +202,9 @@ class Trainee(nn.Module):
         return [max(1, round(share * m)) for share in self.config.prefixes] + [m]
 
     @torch.no_grad()
-    def _pre_activations(self, framed: Tensor) -> Tensor:
-        # Fresh memory for [n, m] in every step costs more than half as much as the product.
-        size = (len(framed), self.config.components)
-        if self._dense.numel() < size[0] * size[1] or self._dense.device != framed.device:
-            self._dense = framed.new_empty(size[0] * size[1])
-        out = self._dense[: size[0] * size[1]].view(size)
-        return torch.addmm(self.encoder_bias, framed, self.encoder_weight.T, out=out)
+    def _exactly(self, framed: Tensor, component: Tensor) -> Tensor:
+        """Pre-activations in float32."""
+        return slot_products(self.encoder_weight, component, framed) + self.encoder_bias[component]
 
     def _threshold(self, value: Tensor, gather: Gather) -> Tensor:
         """Activations above it are kept: for BatchTopK those of the batch's k · tokens largest."""
@@ -175,7 +215,7 @@ class Trainee(nn.Module):
         kept = len(every) // value.shape[1] * self.config.k
         return every.topk(kept + 1).values[-1].clamp_min(0.0) if kept < len(every) else nothing
 
-    def _reconstructions(self, activation: Tensor, component: Tensor) -> list[Tensor]:
+    def _reconstructions(self, activation: Tensor, component: Tensor, by: Grouped) -> list[Tensor]:
         """x̂ in the frame, for each prefix of the components; the last is of all."""
         total = self.bias.expand(len(activation), -1)
         found = []
@@ -184,7 +224,7 @@ class Trainee(nn.Module):
             part = activation
             if len(self._prefixes) > 1:
                 part = torch.where((component >= start) & (component < stop), activation, 0.0)
-            total = total + decode(part, self.atoms, component)
+            total = total + decode(part, self.atoms, component, by)
             found.append(total)
             start = stop
         return found
@@ -208,22 +248,25 @@ class Trainee(nn.Module):
         count = min(self.config.auxk_k, len(index))
         value, position = dense[:, index].topk(count, dim=-1, sorted=False)
         component = index[position]
-        value = selected(framed, self.encoder_weight, self.encoder_bias, component, value)
+        by = grouped(component, self.config.components)
+        if rounds(framed.device):
+            value = self._exactly(framed, component)
+        value = selected(framed, self.encoder_weight, self.encoder_bias, value, by)
         value = value + (value.clamp_min(0) - value).detach()
-        left = (residual - decode(value, self.atoms, component)).square().sum(dim=-1)
+        left = (residual - decode(value, self.atoms, component, by)).square().sum(dim=-1)
         return (weight * left).sum() * self.scale**2 / self.variance
 
     def remove_parallel_gradient(self) -> None:
         """Drop the part of the atoms' gradient along the atoms, which `constrain` would undo."""
         gradient = self.atoms.grad
         assert gradient is not None, "backward has run"
-        for g, v in zip(gradient.split(512), self.atoms.detach().split(512), strict=True):
+        for g, v in zip(_blocks(gradient), _blocks(self.atoms.detach()), strict=True):
             g.addcmul_(v, torch.linalg.vecdot(g, v)[:, None], value=-1)
 
     @torch.no_grad()
     def constrain(self) -> None:
         """Make atoms unit length again, after every step."""
-        for v in self.atoms.split(512):  # in blocks that stay in the cache
+        for v in _blocks(self.atoms):
             v.div_(v.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
     @torch.no_grad()
@@ -257,6 +300,11 @@ def unit_losses(x: Float[Tensor, "n d"], x_hat: Float[Tensor, "n d"]) -> Float[T
     difference = nn.functional.normalize(x, dim=-1) - nn.functional.normalize(x_hat, dim=-1)
     length = x_hat.norm(dim=-1) / x.norm(dim=-1)
     return difference.square().sum(dim=-1) + (1 - length).square()
+
+
+def _blocks(rows: Float[Tensor, "m d"]) -> tuple[Tensor, ...]:
+    """Parts that stay in a CPU's cache; on a GPU the whole, for it would wait between parts."""
+    return rows.split(512 if rows.is_cpu else len(rows))
 
 
 def _unit(rows: Float[Tensor, "m d"]) -> Float[Tensor, "m d"]:

@@ -15,7 +15,8 @@ from pipeline.models.catalog import (
     load_clip,
     text_embeddings,
 )
-from pipeline.sae import training
+from pipeline.sae import trainee, training
+from tests.pipeline import invented_device
 from tests.pipeline.invented_device import DEVICE, Held, Refused, gpu
 
 
@@ -36,6 +37,7 @@ def on_gpu(monkeypatch):
     monkeypatch.setattr(CPUAccelerator, "setup_device", lambda *_: None)
     strategy = SingleDeviceStrategy(DEVICE)
     monkeypatch.setattr(training, "Fabric", lambda **_: Fabric(strategy=strategy))
+    monkeypatch.setattr(trainee, "rounds", lambda device: device == DEVICE)
     with gpu():
         yield
 
@@ -68,6 +70,21 @@ def test_an_sae_is_trained_as_on_the_cpu(kind, loss, blocks_of, mixtures, sae_co
     request.getfixturevalue("on_gpu")
     _, found = training.train(blocks, config, 0, norms)
     assert found.to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-4)
+
+
+def test_what_a_step_asks_of_the_device_does_not_grow_with_the_dictionary(
+    on_gpu, blocks_of, mixtures, sae_config, monkeypatch
+):
+    blocks, run, asked = blocks_of(mixtures), invented_device._run, []
+    monkeypatch.setattr(invented_device, "_run", lambda *call: asked.append(call[0]) or run(*call))
+
+    def operations(components):
+        config = sae_config(components=components, epochs=1, revive_after=[], atoms_init="random")
+        asked.clear()
+        training.train(blocks, config, 0, lambda _: {})
+        return len(asked)
+
+    assert operations(12) == operations(2048)
 
 
 class Killed(Exception):

@@ -67,7 +67,7 @@ def gradients(outputs, upstream, *inputs):
 def test_decode_and_its_gradients(index):
     n = len(index)
     activation, atoms = draw(n, S).requires_grad_(), draw(M, D).requires_grad_()
-    found = sparse.decode(activation, atoms, index)
+    found = sparse.decode(activation, atoms, index, sparse.grouped(index, M))
     expected = dense(index, activation) @ atoms
     same(found, expected)
     upstream = draw(n, D)
@@ -83,7 +83,7 @@ def test_selected_has_the_gradients_of_the_product_it_was_picked_from(index):
     n = len(index)
     x, weight, bias = draw(n, D), draw(M, D).requires_grad_(), draw(M).requires_grad_()
     expected = (x @ weight.T + bias).gather(1, index)
-    found = sparse.selected(x, weight, bias, index, expected.detach())
+    found = sparse.selected(x, weight, bias, expected.detach(), sparse.grouped(index, M))
     same(found, expected)
     upstream = draw(n, S)
     for one, other in zip(
@@ -98,6 +98,7 @@ def test_float32_gradients_stay_float32():
     index = torch.tensor([[1, 4, 1], [10, 0, 1]])
     x, weight, bias = draw(2, D).float(), draw(M, D).float(), draw(M).float()
     weight.requires_grad_(), bias.requires_grad_()
-    picked = sparse.selected(x, weight, bias, index, torch.ones(2, S))
-    found = sparse.decode(picked, weight, index).sum()
+    by = sparse.grouped(index, M)
+    picked = sparse.selected(x, weight, bias, torch.ones(2, S), by)
+    found = sparse.decode(picked, weight, index, by).sum()
     assert {g.dtype for g in torch.autograd.grad(found, (weight, bias))} == {torch.float32}
