@@ -61,6 +61,17 @@ def test_rounding_alone_chooses_others_and_float32_sets_it_right(large, request)
     torch.testing.assert_close(exact, value, rtol=1e-5, atol=1e-5)
 
 
+def test_what_dead_components_learn_from_is_not_rounded(sae_config, request):
+    config = sae_config(components=64, k=4, auxk=0.5, auxk_k=8)
+    trainee = Trainee(config, Frame(torch.zeros(96), 1.0, 1.0), torch.Generator().manual_seed(1))
+    x = torch.randn(20, 96, generator=torch.Generator().manual_seed(4))
+    dead = torch.arange(64) >= 32
+    expected = trainee(x, torch.full((20,), 1 / 20), dead).loss
+    request.getfixturevalue("rounded")
+    found = trainee(x, torch.full((20,), 1 / 20), dead).loss
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0.0)
+
+
 def test_of_few_components_no_more_are_proposed_than_there_are(sae_config, rounded):
     trainee = Trainee(
         sae_config(components=5, k=4), Frame(torch.zeros(3), 1.0, 1.0), torch.Generator()
