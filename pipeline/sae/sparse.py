@@ -14,11 +14,45 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 
+class Bags(NamedTuple):
+    """Slots that are summed up together."""
+
+    of: Int[Tensor, "n s"]
+    """Number of each slot's bag, rising from slot to slot."""
+    bounds: Int[Tensor, " b_1"]
+    """Where each bag's slots begin, and the end."""
+
+
+def bags(part: Int[Tensor, "n s"], parts: int) -> Bags:
+    """A bag for each part of each token's slots, parts of a token one after the other.
+
+    Args:
+        part: of each slot, from 0 on, rising along a token's slots.
+        parts: how many there are.
+    """
+    n = len(part)
+    of = torch.arange(n, device=part.device)[:, None] * parts + part
+    every = torch.arange(n * parts + 1, device=part.device)
+    return Bags(of, torch.searchsorted(of.flatten(), every))
+
+
 def weighted_sum(
-    rows: Float[Tensor, "m d"], index: Int[Tensor, "n s"], weight: Float[Tensor, "n s"]
-) -> Float[Tensor, "n d"]:
-    """Σ_s weight[i, s] rows[index[i, s]] for each i."""
-    return embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
+    rows: Float[Tensor, "m d"],
+    index: Int[Tensor, "n s"],
+    weight: Float[Tensor, "n s"],
+    bounds: Int[Tensor, " b_1"] | None = None,
+) -> Float[Tensor, "b d"]:
+    """Σ weight · rows[index] over each token's slots, or each bag's where there are bounds."""
+    if bounds is None:
+        return embedding_bag(index, rows, mode="sum", per_sample_weights=weight)
+    return embedding_bag(
+        index.flatten(),
+        rows,
+        bounds,
+        mode="sum",
+        per_sample_weights=weight.flatten(),
+        include_last_offset=True,
+    )
 
 
 def slot_products(
@@ -53,14 +87,22 @@ def grouped(index: Int[Tensor, "n s"], components: int) -> Grouped:
 
 
 def transposed_sum(
-    vectors: Float[Tensor, "n d"], by: Grouped, weight: Float[Tensor, "n s"]
+    vectors: Float[Tensor, "b d"],
+    by: Grouped,
+    weight: Float[Tensor, "n s"],
+    of: Int[Tensor, "n s"] | None = None,
 ) -> Float[Tensor, "m d"]:
     """Σ of weight · vectors[i] over the slots with index j, for each component j.
 
-    It is the gradient of `weighted_sum` by its rows.
+    It is the gradient of `weighted_sum` by its rows. i is a slot's token, or its bag where `of`
+    says which.
     """
+    if of is None:
+        row = torch.div(by.slots, weight.shape[1], rounding_mode="floor")
+    else:
+        row = of.flatten()[by.slots]
     return embedding_bag(
-        torch.div(by.slots, weight.shape[1], rounding_mode="floor"),
+        row,
         vectors,
         by.bounds,
         mode="sum",
@@ -81,22 +123,30 @@ def slot_sum(by: Grouped, weight: Float[Tensor, "n s"]) -> Float[Tensor, " m"]:
 class _Decode(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, activation: Tensor, atoms: Tensor, component: Tensor, *by: Tensor
+        ctx: Any,
+        activation: Tensor,
+        atoms: Tensor,
+        component: Tensor,
+        of: Tensor | None,
+        bounds: Tensor | None,
+        *by: Tensor,
     ) -> Tensor:
         # Seen by autograd, whose gradient by the weights copies no rows as one of ours would; that
         # by the rows has no fixed order.
         with torch.enable_grad():
             ctx.weight = activation.detach().requires_grad_()
-            ctx.summed = weighted_sum(atoms.detach(), component, ctx.weight)
-        ctx.save_for_backward(*by)
+            ctx.summed = weighted_sum(atoms.detach(), component, ctx.weight, bounds)
+        ctx.save_for_backward(of, *by)
         summed: Tensor = ctx.summed.detach()
         return summed
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-        (by_activation,) = torch.autograd.grad(ctx.summed, ctx.weight, gradient.contiguous())
-        by_atoms = transposed_sum(gradient, Grouped(*ctx.saved_tensors), ctx.weight.detach())
-        return by_activation, by_atoms, None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        of, *by = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        (by_activation,) = torch.autograd.grad(ctx.summed, ctx.weight, gradient)
+        by_atoms = transposed_sum(gradient, Grouped(*by), ctx.weight.detach(), of)
+        return by_activation, by_atoms, None, None, None, None, None
 
 
 class _Select(torch.autograd.Function):
@@ -119,16 +169,19 @@ def decode(
     atoms: Float[Tensor, "m d"],
     component: Int[Tensor, "n s"],
     by: Grouped,
-) -> Float[Tensor, "n d"]:
-    """Σ_s activation[i, s] atoms[component[i, s]], with gradients for activation and atoms.
+    within: Bags | None = None,
+) -> Float[Tensor, "b d"]:
+    """Σ activation · atoms[component] over each token's slots, with gradients for both factors.
 
     Args:
         activation: of each slot.
         atoms: what is summed.
         component: of each slot.
         by: slots by component, as `grouped` has them.
+        within: sums are over each bag's slots, not each token's.
     """
-    decoded: Tensor = _Decode.apply(activation, atoms, component, *by)
+    of, bounds = within or (None, None)
+    decoded: Tensor = _Decode.apply(activation, atoms, component, of, bounds, *by)
     return decoded
 
 

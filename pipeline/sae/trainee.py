@@ -8,8 +8,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.config import SaeConfig
+from pipeline.sae.largest import largest
 from pipeline.sae.model import Sae
-from pipeline.sae.sparse import Grouped, decode, grouped, selected, slot_products, weighted_sum
+from pipeline.sae.sparse import (
+    Bags,
+    Grouped,
+    bags,
+    decode,
+    grouped,
+    selected,
+    slot_products,
+    weighted_sum,
+)
 
 SLOTS = 4
 """BatchTopK gives an image at most this many times k components."""
@@ -70,6 +80,8 @@ class Trainee(nn.Module):
     """Images [m] since a component fired."""
     threshold: Tensor
     """Moving average of BatchTopK's threshold; NaN before the first step."""
+    ends: Tensor
+    """Numbers of components of all prefixes but the whole."""
 
     def __init__(self, config: SaeConfig, frame: Frame, generator: torch.Generator) -> None:
         super().__init__()
@@ -79,6 +91,8 @@ class Trainee(nn.Module):
         self.register_buffer("frame_mean", frame.mean)
         self.register_buffer("idle", torch.zeros(config.components))
         self.register_buffer("threshold", torch.tensor(float("nan")))
+        ends = torch.tensor(self._prefixes[:-1], dtype=torch.long)
+        self.register_buffer("ends", ends, persistent=False)
         self._size = size = (config.components, len(frame.mean))
         atoms = _unit(torch.randn(size, generator=generator))
         encoder = atoms
@@ -108,13 +122,16 @@ class Trainee(nn.Module):
         framed = (x - self.frame_mean) / self.scale
         dense = self.pre_activations(framed)
         value, component = self.strongest(framed, dense)
+        within = None
+        if len(self._prefixes) > 1:
+            value, component, within = self._by_prefix(value, component)
         by = grouped(component, self.config.components)
         threshold = self._threshold(value, gather)
         value = selected(framed, self.encoder_weight, self.encoder_bias, value, by)
         activation = torch.where(value > threshold, value, 0.0)
         loss = x.new_zeros(())
         framed_hat = x.new_zeros(())
-        for framed_hat in self._reconstructions(activation, component, by):
+        for framed_hat in self._reconstructions(activation, component, by, within):
             x_hat = framed_hat * self.scale + self.frame_mean
             loss = loss + (weight * self._losses(x, x_hat)).sum()
         loss = loss / len(self._prefixes)
@@ -157,7 +174,7 @@ class Trainee(nn.Module):
             value, component = dense.topk(self._slots, dim=-1, sorted=False)
             return value, component
         count = min(self._slots + MARGIN, self.config.components)
-        proposed = dense.topk(count, dim=-1, sorted=False).indices
+        proposed = largest(dense, count)
         value, place = self._exactly(framed, proposed).topk(self._slots, dim=-1, sorted=False)
         return value, proposed.gather(1, place)
 
@@ -213,20 +230,32 @@ class Trainee(nn.Module):
             return nothing
         every = gather(value.detach())
         kept = len(every) // value.shape[1] * self.config.k
-        return every.topk(kept + 1).values[-1].clamp_min(0.0) if kept < len(every) else nothing
+        return (
+            every.topk(kept + 1, sorted=False).values.min().clamp_min(0.0)
+            if kept < len(every)
+            else nothing
+        )
 
-    def _reconstructions(self, activation: Tensor, component: Tensor, by: Grouped) -> list[Tensor]:
+    @torch.no_grad()
+    def _by_prefix(self, value: Tensor, component: Tensor) -> tuple[Tensor, Tensor, Bags]:
+        """Slots in the order of the prefixes that have them first, and a bag for each of these."""
+        first = torch.bucketize(component, self.ends, right=True)
+        part, order = first.sort(dim=1, stable=True)
+        within = bags(part, len(self._prefixes))
+        return value.gather(1, order), component.gather(1, order), within
+
+    def _reconstructions(
+        self, activation: Tensor, component: Tensor, by: Grouped, within: Bags | None
+    ) -> list[Tensor]:
         """x̂ in the frame, for each prefix of the components; the last is of all."""
+        decoded = decode(activation, self.atoms, component, by, within)
         total = self.bias.expand(len(activation), -1)
+        if within is None:
+            return [total + decoded]
         found = []
-        start = 0
-        for stop in self._prefixes:
-            part = activation
-            if len(self._prefixes) > 1:
-                part = torch.where((component >= start) & (component < stop), activation, 0.0)
-            total = total + decode(part, self.atoms, component, by)
+        for part in decoded.unflatten(0, (len(activation), -1)).unbind(1):
+            total = total + part
             found.append(total)
-            start = stop
         return found
 
     def _losses(self, x: Tensor, x_hat: Tensor) -> Tensor:

@@ -79,12 +79,21 @@ def makes_a_view(operation):
     return None not in written and not any(written)
 
 
-@pytest.mark.parametrize(("kind", "count"), [("topk", 87), ("batch_topk", 89), ("matryoshka", 160)])
+def waits(operation, args):
+    """Whether the device has to catch up: its numbers are asked for, or some come to it."""
+    crosses = operation in invented_device.COPIES and not isinstance(args[0], Held)
+    asks = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select")
+    index = args[1] if operation._schema.name == "aten::index" else []
+    which = any(place is not None and place.dtype == torch.bool for place in index)
+    return crosses or which or operation._schema.name in asks
+
+
+@pytest.mark.parametrize(("kind", "count"), [("topk", 95), ("batch_topk", 98), ("matryoshka", 140)])
 def test_what_a_step_asks_of_the_device_does_not_grow_with_the_dictionary(
     kind, count, on_gpu, monkeypatch
 ):
     run, asked = invented_device._run, []
-    monkeypatch.setattr(invented_device, "_run", lambda *call: asked.append(call[0]) or run(*call))
+    monkeypatch.setattr(invented_device, "_run", lambda *call: asked.append(call) or run(*call))
     monkeypatch.setattr(times, "K", 8)
 
     def operations(components):
@@ -93,9 +102,10 @@ def test_what_a_step_asks_of_the_device_does_not_grow_with_the_dictionary(
         step()  # the first makes what the optimizer keeps
         asked.clear()
         step()
-        return sum(not makes_a_view(operation) for operation in asked)
+        assert not [operation for operation, args, _ in asked if waits(operation, args)]
+        return sum(not makes_a_view(operation) for operation, *_ in asked)
 
-    assert [operations(components) for components in (48, 2048)] == [count, count]
+    assert [operations(components) for components in (1024, 4096)] == [count, count]
 
 
 class Killed(Exception):

@@ -79,6 +79,26 @@ def test_decode_and_its_gradients(index):
         same(one, other)
 
 
+def test_decode_by_parts_and_its_gradients(index):
+    n, parts = len(index), 4
+    # Parts 0, 2 and 2; of every second token 1, 1 and 3.
+    part = torch.tensor([[0, 2, 2], [1, 1, 3]])[torch.arange(n) % 2]
+    within = sparse.bags(part, parts)
+    assert within.bounds[[0, -1]].tolist() == [0, n * S]
+    activation, atoms = draw(n, S).requires_grad_(), draw(M, D).requires_grad_()
+    found = sparse.decode(activation, atoms, index, sparse.grouped(index, M), within)
+    each = [dense(index, torch.where(part == p, activation, 0.0)) @ atoms for p in range(parts)]
+    expected = torch.stack(each, dim=1).flatten(0, 1)
+    same(found, expected)
+    upstream = draw(n * parts, D)
+    for one, other in zip(
+        gradients(found, upstream, activation, atoms),
+        gradients(expected, upstream, activation, atoms),
+        strict=True,
+    ):
+        same(one, other)
+
+
 def test_selected_has_the_gradients_of_the_product_it_was_picked_from(index):
     n = len(index)
     x, weight, bias = draw(n, D), draw(M, D).requires_grad_(), draw(M).requires_grad_()

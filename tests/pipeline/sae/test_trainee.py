@@ -77,6 +77,30 @@ def test_matryoshka_prefixes_reconstruct_alone(axes):
     assert whole(x, flat(2), NONE).loss == topk(x, flat(2), NONE).loss
 
 
+def test_matryoshka_is_the_mean_of_its_prefixes_losses(mixtures, sae_config):
+    config = sae_config(kind="matryoshka", k=4, components=17, prefixes=[0.25, 0.5, 0.75])
+    trainee = of(config, mixtures)
+    x = mixtures[:13]
+    framed = (x - trainee.frame_mean) / trainee.scale
+    dense = framed @ trainee.encoder_weight.T + trainee.encoder_bias
+    value, component = dense.topk(4, dim=1)
+    kept = torch.zeros_like(dense).scatter(1, component, value.clamp_min(0))
+    losses = []
+    for m in (4, 8, 13, 17):
+        x_hat = (kept[:, :m] @ trainee.atoms[:m] + trainee.bias) * trainee.scale
+        losses.append(unit_losses(x, x_hat + trainee.frame_mean).mean())
+    expected = torch.stack(losses).mean()
+    found = trainee(x, flat(13), torch.zeros(17, dtype=torch.bool)).loss
+    torch.testing.assert_close(found, expected)
+    parameters = [trainee.atoms, trainee.bias, trainee.encoder_weight, trainee.encoder_bias]
+    for one, other in zip(
+        torch.autograd.grad(found, parameters),
+        torch.autograd.grad(expected, parameters),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_batch_topk_keeps_k_an_image_on_average(mixtures, sae_config):
     trainee = of(sae_config(kind="batch_topk", k=2, components=17), mixtures)
     x = mixtures[:13]
