@@ -32,6 +32,7 @@ from pipeline.config import Params
 from pipeline.datasets.pixels import Reading, reading_of
 from pipeline.embeddings.images import batches, runs
 from pipeline.models.catalog import Clip, load_clip
+from pipeline.models.memory import Fitting
 from pipeline.places import Place
 from pipeline.sae import files
 
@@ -125,10 +126,11 @@ def maps(
     patches = torch.empty(len(shown), *mapped_tower(clip.model).grid_size)
     rest = torch.empty(len(shown))
     tested: list[Drops] = []
+    fitting = Fitting(ROWS)
     read = batches(shown, root, reading, clip.preprocess, rows, 0, "map components")
     for part, batch in zip(rows, read, strict=True):
         own = components[part.start : part.stop]
-        found = component_parts(clip.model, batch.pixels, sae, own)
+        found = component_parts(clip.model, batch.pixels, sae, own, fitting)
         patches[part.start : part.stop], rest[part.start : part.stop] = found
         if part.start < TESTED:
             tested.append(drops(clip.model, batch.pixels, found.patches, sae, own, generator))

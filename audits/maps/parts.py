@@ -20,10 +20,12 @@ from torch.nn import functional as F
 
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.models.catalog import image_tower
+from pipeline.models.memory import Fitting
 from pipeline.sae.model import Sae
 
 ROWS = 16
-"""Images in a pass: of each, all layers are kept until the gradient is taken."""
+"""Images in a pass, fewer where the device's memory is short: of each, all layers are kept until
+the gradient is taken."""
 
 
 class Parts(NamedTuple):
@@ -55,7 +57,11 @@ def mapped_tower(model: Any) -> VisionTransformer:
 
 
 def component_parts(
-    model: Any, pixels: Float[Tensor, "n 3 h w"], sae: Sae, components: list[int]
+    model: Any,
+    pixels: Float[Tensor, "n 3 h w"],
+    sae: Sae,
+    components: list[int],
+    fitting: Fitting | None = None,
 ) -> Parts:
     """Parts of one component's activation in each image; float32 on the CPU.
 
@@ -64,16 +70,19 @@ def component_parts(
         pixels: as the model sees the images.
         sae: of that model.
         components: one an image.
+        fitting: images in a pass, as one call of many may have found them; ROWS to begin with.
 
     Raises:
         ConfigError, DoesNotApply: as `mapped_tower`.
     """
     tower = mapped_tower(model)
     device = next(tower.parameters()).device
-    found = [
-        _parts(tower, part.to(device), sae.encoder_weight[rows].to(device))
-        for part, rows in zip(pixels.split(ROWS), torch.tensor(components).split(ROWS), strict=True)
-    ]
+    w = sae.encoder_weight.detach()[components]
+
+    def of(rows: slice) -> tuple[Tensor, Tensor]:
+        return _parts(tower, pixels[rows].to(device), w[rows].to(device))
+
+    found = (fitting or Fitting(ROWS)).parts(of, len(pixels))
     patches, total = (torch.cat(column).cpu() for column in zip(*found, strict=True))
     whole = total + sae.encoder_bias.detach()[components]
     return Parts(patches, whole - patches.sum(dim=(1, 2)))

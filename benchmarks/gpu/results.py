@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from audits.maps.parts import component_parts
 from audits.probe.answers import embed_pictures
 from benchmarks.embed import random_model
 from benchmarks.gpu.made import EMBED, SMALL_SAE, blocks_of, photos
@@ -21,8 +22,9 @@ from pipeline.attribution.relevance import Codes, act_grad, gradient
 from pipeline.config import EmbedConfig, SaeConfig
 from pipeline.datasets.pixels import SHOWN
 from pipeline.embeddings.embed import embed_images
+from pipeline.embeddings.forward import Forward, split_preprocess
 from pipeline.embeddings.vectors import read_embeddings
-from pipeline.models.catalog import Clip, load_clip, text_embeddings
+from pipeline.models.catalog import Clip, image_embeddings, load_clip, text_embeddings
 from pipeline.sae import training
 from pipeline.sae.health import FIGURES, Measure
 from pipeline.sae.model import Sae, encode_blocks
@@ -149,6 +151,21 @@ def compare_embeddings(table: Table, device: str, folder: Path) -> None:
         model.model.to(where)
         return text_embeddings(model, ["a photo of a bat", "a ship", "text in the image"])
 
+    draw = torch.Generator().manual_seed(5)
+    pixels = torch.randint(256, (12, 32, 32, 3), generator=draw, dtype=torch.uint8)
+
+    def named(where: str) -> Tensor:
+        model, config = clip(), EmbedConfig(**{**EMBED, "device": where})
+        normalize = split_preprocess(model)[1]
+        return Forward(model, image_embeddings, normalize, config, pixels)(pixels)
+
+    def mapped(where: str) -> Tensor:
+        model = clip().model.to(where)
+        sae = Sae(6, TOWER["width"], 2).requires_grad_(False)
+        sae.encoder_weight.normal_(generator=torch.Generator().manual_seed(6))
+        seen = pixels.permute(0, 3, 1, 2) / 255 - 0.5
+        return component_parts(model, seen, sae, [row % 6 for row in range(12)]).patches
+
     def tokens_away(tokens: int) -> float:
         return away(embedded(device, "float32", tokens), embedded("cpu", "float32", tokens))
 
@@ -160,5 +177,7 @@ def compare_embeddings(table: Table, device: str, folder: Path) -> None:
         lambda: away(embedded(device, "auto", 0), embedded("cpu", "float32", 0)),
         1e-3,
     )
+    table.held("embed_concepts", lambda: away(named(device), named("cpu")), 1e-5)
+    table.held("maps: parts", lambda: apart(mapped(device), mapped("cpu")), 1e-3)
     table.held("embed_texts", lambda: away(spoken(device), spoken("cpu")), 1e-5)
     table.held("probe: pictures", lambda: away(probed(device), probed("cpu")), 1e-5)

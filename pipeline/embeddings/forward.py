@@ -15,6 +15,7 @@ from pipeline.artifacts.stage import pick_device
 from pipeline.config import EmbedConfig
 from pipeline.embeddings.images import to_bytes
 from pipeline.models.catalog import Clip, image_tower
+from pipeline.models.memory import Fitting
 
 SAFE_COSINE = 0.9999
 """Least cosine to float32 at which `precision: auto` takes half precision."""
@@ -105,7 +106,7 @@ class Forward:
         torch.backends.cudnn.allow_tf32 = False
         self.model = clip.model.to(self.device)
         self.embed = embed
-        self.batch_size = config.batch_size
+        self.fitting = Fitting(config.batch_size)
         shape = (1, 3, 1, 1)
         self.mean = torch.tensor(normalize.mean, device=self.device).view(shape)
         self.std = torch.tensor(normalize.std, device=self.device).view(shape)
@@ -164,20 +165,11 @@ class Forward:
 
     def _in_parts(self, pixels: Tensor, dtype: torch.dtype, kept: Tensor | None = None) -> Tensor:
         """Vectors, of as many images at a time as the device's memory holds."""
-        parts: list[Tensor] = []
-        while (done := sum(map(len, parts))) < len(pixels):
-            rows = slice(done, done + self.batch_size)
-            part = pixels[rows]
-            try:
-                parts.append(self._vectors(part, dtype, None if kept is None else kept[rows]))
-                continue
-            except RuntimeError as error:
-                if not _out_of_memory(error) or len(part) == 1:
-                    raise
-            # Not in the handler, where the error still holds what was computed.
-            self.batch_size = len(part) // 2
-            torch.accelerator.empty_cache()
-        return torch.cat(parts)
+
+        def vectors(rows: slice) -> Tensor:
+            return self._vectors(pixels[rows], dtype, None if kept is None else kept[rows])
+
+        return torch.cat(self.fitting.parts(vectors, len(pixels)))
 
     @torch.inference_mode()
     def _vectors(self, pixels: Tensor, dtype: torch.dtype, kept: Tensor | None) -> Tensor:
@@ -188,8 +180,3 @@ class Forward:
             rows = torch.arange(len(vectors), device=self.device)[:, None]
             vectors = vectors[rows, kept.to(self.device)]
         return vectors.float().cpu()
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    # MPS raises no error of its own kind.
-    return isinstance(error, torch.OutOfMemoryError) or "MPS backend out of memory" in str(error)

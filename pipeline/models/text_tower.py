@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipeline.attribution.head import unit
+from pipeline.models.memory import Fitting
 
-TEXTS = 256  # prompts in a forward pass
+TEXTS = 256  # prompts in a forward pass, fewer where the device's memory is short
 
 
 def embed_prompts(model: Any, tokens: Int64[Tensor, "q l"]) -> Float[Tensor, "q p"]:
@@ -29,16 +30,20 @@ def embed_prompts(model: Any, tokens: Int64[Tensor, "q l"]) -> Float[Tensor, "q 
     if tower is not None:
         lengths = _ends(tower, tokens) + 1
     order = lengths.argsort(stable=True)
-    found = []
     with tqdm(
         total=len(tokens), desc="embed texts", unit=" texts", disable=len(tokens) <= TEXTS
     ) as bar:
-        for rows in order.split(TEXTS):
+
+        def embedded(some: slice) -> Tensor:
+            rows = order[some]
             length = int(lengths[rows].max())
             with _cut(tower, length):
-                found.append(model.encode_text(tokens[rows, :length].to(device)).float().cpu())
+                found: Tensor = model.encode_text(tokens[rows, :length].to(device)).float().cpu()
             bar.update(len(rows))
-    return unit(torch.cat(found))[order.argsort()]
+            return found
+
+        parts = Fitting(TEXTS).parts(embedded, len(order))
+    return unit(torch.cat(parts))[order.argsort()]
 
 
 def _causal(model: Any) -> CLIP | TextTransformer | None:

@@ -115,7 +115,14 @@ def _run(
     for epoch in bar:
         if epoch - 1 in config.revive_after:
             revive(trainee, optimizer, run.dead(), run.first_tokens(epoch), seed + epoch)
-        loss = run.epoch(epoch)
+        try:
+            loss = run.epoch(epoch)
+        except torch.OutOfMemoryError as error:
+            raise RuntimeError(
+                f"an SAE of sae.components {config.components} does not fit the GPU's memory with "
+                f"sae.batch_size {config.batch_size}: lower the latter, or set sae.device to cpu "
+                f"({error})"
+            ) from error
         if not math.isfinite(loss):
             raise ValueError(
                 f"the SAE's loss is {loss} in epoch {epoch}: lower sae.learning_rate, or look for "

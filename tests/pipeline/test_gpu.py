@@ -6,6 +6,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.accelerators import CPUAccelerator
 from lightning_fabric.strategies import SingleDeviceStrategy
 
+from audits.maps.parts import component_parts
 from benchmarks.gpu import times
 from pipeline.config import EmbedConfig
 from pipeline.embeddings import forward
@@ -17,6 +18,7 @@ from pipeline.models.catalog import (
     text_embeddings,
 )
 from pipeline.sae import trainee, training
+from pipeline.sae.model import Sae
 from tests.pipeline import invented_device
 from tests.pipeline.invented_device import DEVICE, Held, Refused, gpu
 
@@ -157,6 +159,21 @@ def test_images_go_through_a_model_as_on_the_cpu(embed, clip_folder, monkeypatch
     assert not isinstance(found, Held)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(terms_there, terms)
+
+
+def test_activations_are_taken_apart_as_on_the_cpu(clip_folder):
+    generator = torch.Generator().manual_seed(5)
+    clip = load_clip(clip_folder)
+    pixels = torch.randn(3, 3, 32, 32, generator=generator)
+    sae = Sae(6, class_tokens(clip.model, pixels).shape[1], 2).requires_grad_(False)
+    sae.encoder_weight.normal_(generator=generator)
+    expected = component_parts(clip.model, pixels, sae, [4, 0, 4])
+    with gpu():
+        clip.model.to(DEVICE)
+        found = component_parts(clip.model, pixels, sae, [4, 0, 4])
+    assert not isinstance(found.patches, Held)
+    torch.testing.assert_close(found.patches, expected.patches)
+    torch.testing.assert_close(found.rest, expected.rest)
 
 
 def norms(sae):

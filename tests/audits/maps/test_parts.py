@@ -9,6 +9,7 @@ from audits.maps import parts
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import ConfigError
 from pipeline.models.catalog import class_tokens
+from pipeline.models.memory import Fitting
 from pipeline.sae.model import Sae
 
 COMPONENTS = [3, 0, 4, 3, 1]
@@ -130,3 +131,23 @@ def test_other_towers_are_refused(sae):
     pooled = Model(tower(pool_type="avg"))
     with pytest.raises(ConfigError, match="pool_type"):
         parts.mapped_tower(pooled)
+
+
+def test_images_that_do_not_fit_the_memory_go_fewer_at_a_time(pixels, sae, monkeypatch):
+    model = Model(tower().requires_grad_(False))
+    whole = parts.component_parts(model, pixels, sae, COMPONENTS)
+    run, sizes = parts._parts, []
+
+    def hungry(made, part, w):
+        sizes.append(len(part))
+        if len(part) > 2:
+            raise torch.OutOfMemoryError("too much")
+        return run(made, part, w)
+
+    monkeypatch.setattr(parts, "_parts", hungry)
+    fitting = Fitting(parts.ROWS)
+    found = parts.component_parts(model, pixels, sae, COMPONENTS, fitting)
+    assert sizes == [5, 2, 2, 1]
+    assert fitting.rows == 2
+    assert torch.allclose(found.patches, whole.patches, atol=1e-12)
+    assert torch.allclose(found.rest, whole.rest, atol=1e-12)

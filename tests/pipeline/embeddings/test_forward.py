@@ -131,7 +131,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(clip, pixels):
     run = runner(clip, pixels, hungry)
     found = run(pixels)
     assert seen == [7, 3, 1, 1, 1, 1, 1, 1, 1]
-    assert run.batch_size == 1
+    assert run.fitting.rows == 1
     assert torch.equal(found, run.normalized(pixels).flatten(1)[:, :5])
 
 
@@ -143,7 +143,7 @@ def test_a_batch_that_does_not_fit_is_halved_on_mps_too(clip, pixels):
 
     run = runner(clip, pixels, hungry)
     assert run(pixels).shape == (7, 5)
-    assert run.batch_size == 1
+    assert run.fitting.rows == 1
 
     def failing(model, part):
         raise RuntimeError("another error")

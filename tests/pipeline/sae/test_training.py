@@ -168,6 +168,15 @@ def test_a_loss_that_is_no_number_names_the_epoch(blocks, sae_config):
         training.train(blocks, config, 0, nothing)
 
 
+def test_what_does_not_fit_the_memory_names_the_keys(blocks, sae_config, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+
+    monkeypatch.setattr(training._Run, "_step", full)
+    with pytest.raises(RuntimeError, match=r"sae.components .*sae.batch_size .*lower.*9 GiB"):
+        training.train(blocks, sae_config(), 0, nothing)
+
+
 @contextmanager
 def at_most(seconds):
     """Kill processes that wait for each other for ever."""
