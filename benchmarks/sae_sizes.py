@@ -1,7 +1,7 @@
 """What settings of an SAE give on as many embeddings as ImageNet has images.
 
     python -m benchmarks.sae_sizes --work DIR                # the catalog's settings for ImageNet
-    python -m benchmarks.sae_sizes --work DIR --components 1875 --set learning_rate=0.0008
+    python -m benchmarks.sae_sizes --work DIR --set components=1875 k=32 learning_rate=0.0008
 
 Embeddings are invented, 1.28 million of 768 numbers, with class centres and concepts planted
 (`benchmarks/planted.py`). Two dictionaries are trained side by side, of other seeds, on disjoint
@@ -14,9 +14,9 @@ of the living are a planted centre or concept, and how many of these have one (c
 import argparse
 import multiprocessing
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from benchmarks import planted
 from benchmarks.planted import DATASET, Size
 from pipeline.artifacts.gaps import Gaps
 from pipeline.artifacts.stage import set_threads
-from pipeline.artifacts.store import atomic, write_table
+from pipeline.artifacts.store import atomic, read_json, read_table, write_json, write_table
 from pipeline.attribution.head import unit
 from pipeline.config import SaeConfig
 from pipeline.config.catalog import default_audit, read_catalog
@@ -39,20 +39,10 @@ from pipeline.sae.blocks import EmbeddingBlocks
 from pipeline.sae.halves import half
 from pipeline.sae.health import Measure
 from pipeline.sae.matching import match
-from pipeline.sae.model import Sae
 
 SAME = 0.7
 """Cosine from which on two directions are the same one."""
-MANIFEST, EMBEDDINGS = "manifest.parquet", "x"
-
-
-class Trained(NamedTuple):
-    """What one half gave."""
-
-    explained: float
-    alive: list[bool]
-    """Of each component: whether it fires on an image held out."""
-    seconds: float
+MANIFEST, EMBEDDINGS, FIGURES = "manifest.parquet", "x", "figures.json"
 
 
 def write(folder: Path, size: Size) -> None:
@@ -82,7 +72,7 @@ def settings(changes: Mapping[str, Any]) -> SaeConfig:
 def train_half(folder: Path, number: int, config: SaeConfig, threads: int, out: Path) -> None:
     """Train on a half, measure on the images held out, and write both."""
     set_threads(threads, number)
-    table = pd.read_parquet(folder / MANIFEST, columns=["image_id", "split", "group_id"])
+    table = read_table(folder / MANIFEST, ["image_id", "split", "group_id"])
     part = table.assign(split=np.where(half(table, 0, number), "half", table["split"]))
     blocks = EmbeddingBlocks.open(folder / EMBEDDINGS, part, "half")
     measure = Measure(EmbeddingBlocks.open(folder / EMBEDDINGS, part, "val"))
@@ -93,12 +83,13 @@ def train_half(folder: Path, number: int, config: SaeConfig, threads: int, out: 
     explained = health.figures(Gaps())["explained_variance"]
     assert explained is not None, "there are images held out"
     files.save(sae, out, {})
-    alive = (health.fired > 0).tolist()
-    torch.save(Trained(explained, alive, seconds)._asdict(), out / "trained.pt")
+    alive = np.flatnonzero(health.fired).tolist()
+    about = {"components": config.components, "seconds": seconds}
+    write_json(out / FIGURES, {**about, "explained": explained, "alive": alive})
 
 
-def row(folder: Path, size: Size, config: SaeConfig, threads: int) -> dict[str, float]:
-    """Figures of both halves."""
+def train(folder: Path, config: SaeConfig, threads: int) -> list[Path]:
+    """Train on both halves side by side, and say where the dictionaries are."""
     outs = [folder / f"half-{number}" for number in (1, 2)]
     spawn = multiprocessing.get_context("spawn")
     jobs = [
@@ -111,19 +102,25 @@ def row(folder: Path, size: Size, config: SaeConfig, threads: int) -> dict[str, 
         job.join()
         if job.exitcode:
             raise RuntimeError("a training failed")
-    found = [Trained(**torch.load(out / "trained.pt", weights_only=True)) for out in outs]
-    saes: list[Sae] = [files.load(out) for out in outs]
-    living = [sae.atoms.data[torch.tensor(one.alive)] for sae, one in zip(saes, found, strict=True)]
+    return outs
+
+
+def figures(outs: Sequence[Path], wanted: Float[Tensor, "p d"]) -> dict[str, float]:
+    """Of two dictionaries and what is planted: a row of the table."""
+    found = [read_json(out / FIGURES) for out in outs]
+    living = [
+        files.load(out).atoms.data[one["alive"]] for out, one in zip(outs, found, strict=True)
+    ]
     few, many = sorted(living, key=len)
-    wanted = directions(size)
     near = living[0] @ wanted.T >= SAME
+    share = [len(one["alive"]) / one["components"] for one in found]
     return {
-        "explained": float(np.mean([one.explained for one in found])),
-        "alive": float(np.mean([np.mean(one.alive) for one in found])),
+        "explained": float(np.mean([one["explained"] for one in found])),
+        "alive": float(np.mean(share)),
         "found again": float((match(few, many).cosine >= SAME).mean()),
         "planted": float(near.any(dim=1).float().mean()),
         "of planted": float(near.any(dim=0).float().mean()),
-        "seconds": max(one.seconds for one in found),
+        "seconds": max(one["seconds"] for one in found),
     }
 
 
@@ -144,7 +141,7 @@ def main() -> None:
     if not folder.exists():
         with atomic(folder) as temporary:
             write(temporary, size)
-    found = row(folder, size, config, args.threads)
+    found = figures(train(folder, config, args.threads), directions(size))
     print(pd.DataFrame([{"settings": " ".join(args.set), **found}]).round(4).to_csv(index=False))
 
 

@@ -9,8 +9,10 @@ import time
 import pandas as pd
 import pytest
 
-from benchmarks import planted, scale
+from benchmarks import planted, sae_sizes, scale
+from benchmarks.planted import Size
 from pipeline.artifacts.store import read_json, read_table
+from pipeline.sae import files
 
 SMALL = ["--components", "64", "--k", "8", "--names", "80", "--classes", "12"]
 
@@ -97,3 +99,27 @@ def test_what_is_planted_does_not_depend_on_shards_or_sizes():
     assert planted.targets(size)[[0, 499, 500, 519]].tolist() == [0, 11, 0, 11]
     assert (size.train, size.val) == (500, 20)
     assert planted.attacked(1000)[:3] == range(0, 30, 10)
+
+
+def test_two_dictionaries_of_halves_are_measured_by_what_is_planted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sae_sizes, "set_threads", lambda *_: None)
+    size = Size(2000, 1000, 24, 4, 0)
+    folder = tmp_path / "made"
+    sae_sizes.write(folder, size)
+    changes = {"components": 24, "k": 4, "epochs": 2, "epoch_fraction": 1.0, "batch_size": 64}
+    config = sae_sizes.settings({**changes, "decay_after": [], "revive_after": []})
+    assert config.learning_rate == sae_sizes.settings({}).learning_rate
+    outs = [tmp_path / str(number) for number in (1, 2)]
+    for number, out in enumerate(outs, start=1):
+        sae_sizes.train_half(folder, number, config, 1, out)
+    wanted = sae_sizes.directions(size)
+    assert wanted.shape == (5000, planted.WIDTH)
+    found = sae_sizes.figures(outs, wanted)
+    assert 0 < found["explained"] < 1
+    assert 0 < found["alive"] <= 1
+    # The same dictionary twice has all of its components again, and is what is planted where that
+    # is its own atoms.
+    atoms = files.load(outs[0]).atoms.data
+    twice = sae_sizes.figures(outs[:1] * 2, atoms)
+    assert twice["found again"] == twice["planted"] == 1
+    assert sae_sizes.figures(outs[:1] * 2, -atoms)["of planted"] < 1

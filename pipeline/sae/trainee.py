@@ -230,11 +230,9 @@ class Trainee(nn.Module):
             return nothing
         every = gather(value.detach())
         kept = len(every) // value.shape[1] * self.config.k
-        return (
-            every.topk(kept + 1, sorted=False).values.min().clamp_min(0.0)
-            if kept < len(every)
-            else nothing
-        )
+        if kept >= len(every):
+            return nothing
+        return every.topk(kept + 1, sorted=False).values.min().clamp_min(0.0)
 
     @torch.no_grad()
     def _by_prefix(self, value: Tensor, component: Tensor) -> tuple[Tensor, Tensor, Bags]:
