@@ -2,13 +2,15 @@
 
     python -m benchmarks.sae_sizes --work DIR                # the catalog's settings for ImageNet
     python -m benchmarks.sae_sizes --work DIR --set components=1875 k=32 learning_rate=0.0008
+    python -m benchmarks.sae_sizes --work DIR --dataset isic2019 --images 25331 --classes 100
 
-Embeddings are invented, 1.28 million of 768 numbers, with class centres and concepts planted
+Embeddings are invented, of 768 numbers, with class centres and concepts planted
 (`benchmarks/planted.py`). Two dictionaries are trained side by side, of other seeds, on disjoint
-halves of the train images, each with its share of --threads, by the catalog's settings but for what
---set names. A line of CSV each: explained variance on the images held out and living components,
-means of both; how many of one's living components the other has (cosine 0.7, one-to-one); how many
-of the living are a planted centre or concept, and how many of these have one (cosine 0.7).
+halves of the train images, each with its share of --threads, by the catalog's settings for
+--dataset but for what --set names. A line of CSV: explained variance on the images held out and
+living components, means of both; how many of one's living components the other has (cosine 0.7,
+one-to-one); how many of the living are a planted centre or concept, and how many of these have one
+(cosine 0.7).
 """
 
 import argparse
@@ -64,9 +66,9 @@ def directions(size: Size) -> Float[Tensor, "p d"]:
     return unit(torch.cat([made.centre - made.centre.mean(dim=0), made.concept]))
 
 
-def settings(changes: Mapping[str, Any]) -> SaeConfig:
-    """The catalog's for ImageNet, but for some."""
-    return SaeConfig(**{**default_audit(read_catalog(), DATASET)["sae"], **changes})
+def settings(dataset: str, changes: Mapping[str, Any]) -> SaeConfig:
+    """The catalog's, but for some."""
+    return SaeConfig(**{**default_audit(read_catalog(), dataset)["sae"], **changes})
 
 
 def train_half(folder: Path, number: int, config: SaeConfig, threads: int, out: Path) -> None:
@@ -131,13 +133,15 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, required=True, help="folder of all that is made up")
     parser.add_argument("--images", type=int, default=1_281_167)
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--dataset", default=DATASET, help="of the catalog (%(default)s)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="of the SAE")
     parser.add_argument("--threads", type=int, default=1, help="of each of the two trainings")
     args = parser.parse_args()
     changes = {key: yaml.safe_load(value) for key, value in (s.split("=", 1) for s in args.set)}
-    config = settings(changes)
-    size = Size(args.images, 1000, config.components, config.k, 0)
-    folder = args.work / str(size.images)
+    config = settings(args.dataset, changes)
+    size = Size(args.images, args.classes, config.components, config.k, 0)
+    folder = args.work / f"{size.images}-{size.classes}"
     if not folder.exists():
         with atomic(folder) as temporary:
             write(temporary, size)

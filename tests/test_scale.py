@@ -107,8 +107,8 @@ def test_two_dictionaries_of_halves_are_measured_by_what_is_planted(tmp_path, mo
     folder = tmp_path / "made"
     sae_sizes.write(folder, size)
     changes = {"components": 24, "k": 4, "epochs": 2, "epoch_fraction": 1.0, "batch_size": 64}
-    config = sae_sizes.settings({**changes, "decay_after": [], "revive_after": []})
-    assert config.learning_rate == sae_sizes.settings({}).learning_rate
+    config = sae_sizes.settings("imagenet", {**changes, "decay_after": [], "revive_after": []})
+    assert config.learning_rate == sae_sizes.settings("imagenet", {}).learning_rate
     outs = [tmp_path / str(number) for number in (1, 2)]
     for number, out in enumerate(outs, start=1):
         sae_sizes.train_half(folder, number, config, 1, out)
