@@ -13,7 +13,7 @@ from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
 
 from pipeline.artifacts.store import write_json
 from pipeline.config import ConfigError
-from pipeline.models.catalog import image_tower
+from pipeline.models.catalog import image_tower, named_tokenizer
 from pipeline.models.folder import CONFIG, LOADING_ERRORS, check_weights, reason
 from pipeline.models.hub import Source
 from pipeline.models.tensors import read
@@ -99,7 +99,8 @@ def tokenizer_of(source: Source, model: Any) -> Any:
             return HFTokenizer(
                 str(source.tokenizer), context_length=length, trust_remote_code=False
             )
-        return open_clip.get_tokenizer(source.tokenizer, context_length=length)
+        text = source.config["model_cfg"]["text_cfg"]
+        return named_tokenizer(source.tokenizer, text, context_length=length)
     except LOADING_ERRORS as error:
         raise ConfigError(
             f"the tokenizer of {source.tokenizer} does not load: {reason(error)}"

@@ -1,7 +1,7 @@
 """open_clip models that lie in a folder: loaded offline, and run."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def load_clip(folder: Path) -> Clip:
     stated = check_config(config, str(folder / CONFIG))
     try:
         model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
-        tokenize = open_clip.get_tokenizer(f"local-dir:{folder}")
+        tokenize = named_tokenizer(f"local-dir:{folder}", config["model_cfg"]["text_cfg"])
         with safe_open(folder / WEIGHTS, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except LOADING_ERRORS as error:
@@ -93,6 +93,20 @@ def load_clip(folder: Path) -> Clip:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     sha256 = weights_sha256(model)
     return Clip(model, preprocess, tokenize, preprocessing, sha256, parameters, folder)
+
+
+def named_tokenizer(name: str, text: Mapping[str, Any], **options: Any) -> Any:
+    """The tokenizer that open_clip has by a name; code that lies beside one is not run.
+
+    Args:
+        name: that open_clip knows.
+        text: text_cfg of the model that it is for.
+        options: of open_clip's `get_tokenizer`.
+    """
+    if text.get("hf_tokenizer_name"):
+        # Asked nothing, transformers asks whoever sits there whether to run it.
+        options["trust_remote_code"] = False
+    return open_clip.get_tokenizer(name, **options)
 
 
 def weights_sha256(model: nn.Module) -> str:

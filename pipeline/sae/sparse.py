@@ -56,18 +56,25 @@ def weighted_sum(
 
 
 def slot_products(
-    rows: Float[Tensor, "m d"], index: Int[Tensor, "n s"], vectors: Float[Tensor, "n d"]
+    rows: Float[Tensor, "m d"],
+    index: Int[Tensor, "n s"],
+    vectors: Float[Tensor, "b d"],
+    of: Int[Tensor, "n s"] | None = None,
 ) -> Float[Tensor, "n s"]:
-    """rows[index[i, s]] · vectors[i] for each slot.
+    """rows[index] · vectors[i] for each slot.
 
-    It is the gradient of `weighted_sum` by its weights, and PyTorch's kernel for that copies no
-    rows.
+    It is the gradient of `weighted_sum` by its weights. i is a slot's token, or its bag where `of`
+    says which.
     """
-    weight = torch.zeros(index.shape, dtype=rows.dtype, device=rows.device, requires_grad=True)
-    with torch.enable_grad():
-        summed = weighted_sum(rows.detach(), index, weight)
-    (products,) = torch.autograd.grad(summed, weight, vectors.contiguous())
-    return products
+    if of is None:
+        of = torch.arange(len(index), device=index.device)[:, None].expand(index.shape).contiguous()
+    slots, bag = index.flatten(), of.flatten()
+    # Autograd would call the same kernel, which copies no rows, but after a forward pass, and that
+    # reads each slot's row for nothing. Of the offsets only the type is looked at; 0 is a sum.
+    products: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        vectors.contiguous(), rows, slots, bag[:1], bag, 0
+    )
+    return products.view(index.shape)
 
 
 class Grouped(NamedTuple):
@@ -131,21 +138,15 @@ class _Decode(torch.autograd.Function):
         bounds: Tensor | None,
         *by: Tensor,
     ) -> Tensor:
-        # Seen by autograd, whose gradient by the weights copies no rows as one of ours would; that
-        # by the rows has no fixed order.
-        with torch.enable_grad():
-            ctx.weight = activation.detach().requires_grad_()
-            ctx.summed = weighted_sum(atoms.detach(), component, ctx.weight, bounds)
-        ctx.save_for_backward(of, *by)
-        summed: Tensor = ctx.summed.detach()
-        return summed
+        ctx.save_for_backward(activation, atoms, component, of, *by)
+        return weighted_sum(atoms, component, activation, bounds)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        of, *by = ctx.saved_tensors
+        activation, atoms, component, of, *by = ctx.saved_tensors
         gradient = gradient.contiguous()
-        (by_activation,) = torch.autograd.grad(ctx.summed, ctx.weight, gradient)
-        by_atoms = transposed_sum(gradient, Grouped(*by), ctx.weight.detach(), of)
+        by_activation = slot_products(atoms, component, gradient, of)
+        by_atoms = transposed_sum(gradient, Grouped(*by), activation, of)
         return by_activation, by_atoms, None, None, None, None, None
 
 

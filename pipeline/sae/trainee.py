@@ -1,6 +1,8 @@
 """An SAE while it learns: its parameters, how it selects components, and its loss."""
 
+import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -8,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from pipeline.config import SaeConfig
+from pipeline.models.memory import Fitting
 from pipeline.sae.largest import largest
 from pipeline.sae.model import Sae
 from pipeline.sae.sparse import (
@@ -103,6 +106,7 @@ class Trainee(nn.Module):
         self.encoder_weight = nn.Parameter(encoder.clone())
         self.encoder_bias = nn.Parameter(torch.zeros(size[0]))
         self._dense = torch.empty(0)
+        self._fitting = Fitting(sys.maxsize)
 
     def forward(
         self,
@@ -120,8 +124,10 @@ class Trainee(nn.Module):
             gather: how values of all devices come together.
         """
         framed = (x - self.frame_mean) / self.scale
-        dense = self.pre_activations(framed)
-        value, component = self.strongest(framed, dense)
+        choose: Callable[..., tuple[Tensor, ...]] = self.strongest
+        if self.config.auxk and bool(dead.any()):
+            choose = partial(self._strongest_and_dead, torch.nonzero(dead).flatten())
+        value, component, *of_dead = self._chosen(framed, choose)
         within = None
         if len(self._prefixes) > 1:
             value, component, within = self._by_prefix(value, component)
@@ -135,9 +141,9 @@ class Trainee(nn.Module):
             x_hat = framed_hat * self.scale + self.frame_mean
             loss = loss + (weight * self._losses(x, x_hat)).sum()
         loss = loss / len(self._prefixes)
-        if self.config.auxk and bool(dead.any()):
+        if of_dead:
             residual = (framed - framed_hat).detach()
-            loss = loss + self.config.auxk * self._auxk(framed, dense, residual, dead, weight)
+            loss = loss + self.config.auxk * self._auxk(framed, residual, weight, *of_dead)
         # Nothing here asks the device for a number, as an index by booleans would.
         spare = len(dead)
         place = torch.where(activation > 0, component, spare).flatten()
@@ -149,13 +155,13 @@ class Trainee(nn.Module):
         """Of tokens in the frame, rounded where `rounds` says so; the next call overwrites them."""
         # Fresh memory for [n, m] in every step costs more than half as much as the product.
         size = (len(framed), self.config.components)
-        if self._dense.numel() < size[0] * size[1] or self._dense.device != framed.device:
-            self._dense = framed.new_empty(size[0] * size[1])
-        out = self._dense[: size[0] * size[1]].view(size)
+        if self._dense.shape != size or self._dense.device != framed.device:
+            self._dense = torch.empty(0)  # so that there are never two
+            self._dense = framed.new_empty(size)
         cuda = torch.backends.cuda.matmul
         before, cuda.fp32_precision = cuda.fp32_precision, "tf32"
         try:
-            return torch.addmm(self.encoder_bias, framed, self.encoder_weight.T, out=out)
+            return torch.addmm(self.encoder_bias, framed, self.encoder_weight.T, out=self._dense)
         finally:
             cuda.fp32_precision = before
 
@@ -196,9 +202,9 @@ class Trainee(nn.Module):
         if self.config.encoder_init == "random":
             return
         self.encoder_weight.copy_(self.atoms)
-        along = squares = 0.0
+        along, squares, k = 0.0, 0.0, self.config.k
         for framed in tokens:
-            value, component = self.pre_activations(framed).topk(self.config.k, dim=-1)
+            value, component = self._chosen(framed, lambda _, dense: dense.topk(k, dim=-1))
             framed_hat = weighted_sum(self.atoms, component, value.clamp_min(0))
             along += float((framed * framed_hat).sum())
             squares += float(framed_hat.square().sum())
@@ -217,6 +223,33 @@ class Trainee(nn.Module):
         if self.config.kind != "matryoshka":
             return [m]
         return [max(1, round(share * m)) for share in self.config.prefixes] + [m]
+
+    @torch.no_grad()
+    def _chosen(self, framed: Tensor, choose: Callable[..., tuple[Tensor, ...]]) -> list[Tensor]:
+        """What `choose` makes of tokens and their pre-activations.
+
+        Of fewer tokens at a time where the device's memory is short: the pre-activations, which are
+        gone afterwards, are most of what grows with the batch.
+        """
+
+        def of(rows: slice) -> tuple[Tensor, ...]:
+            return choose(framed[rows], self.pre_activations(framed[rows]))
+
+        # A device that shares a batch with others may get none of it.
+        parts = self._fitting.parts(of, len(framed)) or [of(slice(0))]
+        columns = zip(*parts, strict=True)
+        return [torch.cat(column) if len(parts) > 1 else column[0] for column in columns]
+
+    def _strongest_and_dead(
+        self, dead: Tensor, framed: Tensor, dense: Tensor
+    ) -> tuple[Tensor, ...]:
+        """What `strongest` gives, and the same of the components that are dead."""
+        count = min(self.config.auxk_k, len(dead))
+        value, place = dense[:, dead].topk(count, dim=-1, sorted=False)
+        component = dead[place]
+        if rounds(framed.device):
+            value = self._exactly(framed, component)
+        return *self.strongest(framed, dense), value, component
 
     @torch.no_grad()
     def _exactly(self, framed: Tensor, component: Tensor) -> Tensor:
@@ -262,7 +295,7 @@ class Trainee(nn.Module):
         return (x - x_hat).square().sum(dim=-1) / self.variance
 
     def _auxk(
-        self, framed: Tensor, dense: Tensor, residual: Tensor, dead: Tensor, weight: Tensor
+        self, framed: Tensor, residual: Tensor, weight: Tensor, value: Tensor, component: Tensor
     ) -> Tensor:
         """What the strongest dead components leave of the residual (Gao et al. 2024), as a variance
         share.
@@ -271,13 +304,7 @@ class Trainee(nn.Module):
         gradient goes past the rectifier: a component that is never positive learns too, and what
         is below 0 reconstructs nothing, else it would serve there and never fire.
         """
-        index = torch.nonzero(dead).flatten()
-        count = min(self.config.auxk_k, len(index))
-        value, position = dense[:, index].topk(count, dim=-1, sorted=False)
-        component = index[position]
         by = grouped(component, self.config.components)
-        if rounds(framed.device):
-            value = self._exactly(framed, component)
         value = selected(framed, self.encoder_weight, self.encoder_bias, value, by)
         value = value + (value.clamp_min(0) - value).detach()
         left = (residual - decode(value, self.atoms, component, by)).square().sum(dim=-1)

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pipeline.artifacts.stage import pick_device, train_deterministically
 from pipeline.artifacts.store import read_table, write_table
 from pipeline.config import SaeConfig
+from pipeline.models.memory import out_of_memory
 from pipeline.sae import checkpoint, files
 from pipeline.sae.blocks import Batch, Column, EmbeddingBlocks
 from pipeline.sae.model import Sae
@@ -117,7 +118,9 @@ def _run(
             revive(trainee, optimizer, run.dead(), run.first_tokens(epoch), seed + epoch)
         try:
             loss = run.epoch(epoch)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
             raise RuntimeError(
                 f"an SAE of sae.components {config.components} does not fit the GPU's memory with "
                 f"sae.batch_size {config.batch_size}: lower the latter, or set sae.device to cpu "

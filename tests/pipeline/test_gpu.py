@@ -90,7 +90,7 @@ def waits(operation, args):
     return crosses or which or operation._schema.name in asks
 
 
-@pytest.mark.parametrize(("kind", "count"), [("topk", 95), ("batch_topk", 98), ("matryoshka", 140)])
+@pytest.mark.parametrize(("kind", "count"), [("topk", 96), ("batch_topk", 99), ("matryoshka", 139)])
 def test_what_a_step_asks_of_the_device_does_not_grow_with_the_dictionary(
     kind, count, on_gpu, monkeypatch
 ):

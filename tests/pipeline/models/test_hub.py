@@ -8,7 +8,9 @@ import pickle
 import shutil
 import sys
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import huggingface_hub
 import open_clip
@@ -130,6 +132,31 @@ def test_a_tokenizer_that_needs_transformers_is_refused_before_the_download(cach
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match=r"pip install transformers"):
         resolve("k", ModelConfig(name="ViT-B-16-SigLIP", pretrained="webli"))
+
+
+class AskedFor(Exception):
+    """Of transformers, with these options."""
+
+
+def test_code_beside_a_tokenizer_is_not_run(cache, clip_folder, tmp_path, monkeypatch):
+    def tokenizer(name, **options):
+        raise AskedFor(name, options["trust_remote_code"])
+
+    transformers = ModuleType("transformers")
+    transformers.__spec__ = ModuleSpec("transformers", None)
+    transformers.AutoTokenizer = SimpleNamespace(from_pretrained=tokenizer)
+    monkeypatch.setitem(sys.modules, "transformers", transformers)
+    files = files_of(clip_folder, {"text_cfg": {"hf_tokenizer_name": "lab/words"}})
+    cache("lab/other", files)
+    source = resolve("k", ModelConfig(name="hf-hub:lab/other"))
+    with pytest.raises(AskedFor) as asked:
+        tokenizer_of(source, build(source).model)
+    assert asked.value.args == ("lab/words", False)
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(AskedFor) as asked:
+        load_clip(tmp_path)
+    assert asked.value.args == (tmp_path, False)
 
 
 def test_a_repository_that_would_have_code_run_is_refused(cache, clip_folder):

@@ -11,6 +11,7 @@ import torch
 from pipeline.sae import files, training
 from pipeline.sae.health import DENSITY, Measure
 from pipeline.sae.model import encode_blocks
+from pipeline.sae.trainee import Trainee
 
 KINDS = ["topk", "batch_topk", "matryoshka"]
 
@@ -166,6 +167,26 @@ def test_a_loss_that_is_no_number_names_the_epoch(blocks, sae_config):
     config = sae_config(batch_size=100, learning_rate=1e38)
     with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch 2.*learning_rate"):
         training.train(blocks, config, 0, nothing)
+
+
+@pytest.mark.parametrize("kind", ["topk", "batch_topk", "matryoshka"])
+def test_where_memory_is_short_fewer_tokens_choose_at_a_time(kind, blocks, sae_config, monkeypatch):
+    config = sae_config(kind=kind, auxk=0.03, dead_after=0.2)
+    _, expected = training.train(blocks, config, 0, nothing)
+    product, sizes = Trainee.pre_activations, []
+
+    def hungry(self, framed):
+        sizes.append(len(framed))
+        if len(framed) > 9:
+            raise torch.OutOfMemoryError("tried to allocate 9 GiB")
+        return product(self, framed)
+
+    monkeypatch.setattr(Trainee, "pre_activations", hungry)
+    _, found = training.train(blocks, config, 0, nothing)
+    # Halved until it fits, and not tried again.
+    assert sizes[0] > 9
+    assert max(sizes[10:]) <= 9
+    assert found.to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-5)
 
 
 def test_what_does_not_fit_the_memory_names_the_keys(blocks, sae_config, monkeypatch):
