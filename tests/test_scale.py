@@ -12,6 +12,7 @@ import pytest
 from benchmarks import planted, sae_sizes, scale
 from benchmarks.planted import Size
 from pipeline.artifacts.store import read_json, read_table
+from pipeline.config.catalog import read_catalog
 from pipeline.sae import files
 
 SMALL = ["--components", "64", "--k", "8", "--names", "80", "--classes", "12"]
@@ -99,6 +100,13 @@ def test_what_is_planted_does_not_depend_on_shards_or_sizes():
     assert planted.targets(size)[[0, 499, 500, 519]].tolist() == [0, 11, 0, 11]
     assert (size.train, size.val) == (500, 20)
     assert planted.attacked(1000)[:3] == range(0, 30, 10)
+
+
+@pytest.mark.parametrize(("dataset", "train"), [("imagenet", 1_281_167), ("isic2019", 20_265)])
+def test_an_epoch_of_the_catalog_has_a_centroid_for_each_component(dataset, train):
+    every = read_catalog()["datasets"][dataset].get("every") or 1
+    config = sae_sizes.settings(dataset, {})
+    assert config.epoch_fraction * train // every >= config.components
 
 
 def test_two_dictionaries_of_halves_are_measured_by_what_is_planted(tmp_path, monkeypatch):

@@ -147,9 +147,9 @@ def surprise(seen: View, expected: Expectation, new: bool) -> np.ndarray:
     Args:
         seen: the images.
         expected: mean, deviation and floor.
-        new: whether the own images had no part in them. Where they had, those of a unit are
-            measured by all others, as a new image is. With ΔS and ΔQ the sums of R − μ and
-            (R − μ)² over the unit's b images: μ' = μ − ΔS/(n − b),
+        new: whether the own images had no part in them. Where they had, those of a unit that come
+            close are measured by all others, as a new image is. With ΔS and ΔQ the sums of R − μ
+            and (R − μ)² over these b images: μ' = μ − ΔS/(n − b),
             Σ' = Σ − ΔQ − ΔS²/(n − b), σ' = √(Σ'/(n − b − 1)).
     """
     at = seen.component

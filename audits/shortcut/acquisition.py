@@ -35,15 +35,15 @@ def read_acquisition(
             "folder, or set shortcut.acquisition to null"
         )
     with opened(path, "on") as file:
-        table = read_csv(file)
+        table = read_csv(file, ids=config.image)
     missing = [name for name in (config.image, *config.columns) if name not in table]
     if missing:
         raise ConfigError(
             f"shortcut.acquisition: {path} has no column {missing}, but {list(table.columns)}"
         )
-    rows = table.drop_duplicates(config.image).assign(key=lambda t: t[config.image].astype(str))
-    found = rows.set_index("key").reindex(ids)
-    if not len(rows[rows["key"].isin(ids)]):
+    rows = table.drop_duplicates(config.image).set_index(config.image, drop=False)
+    found = rows.reindex(ids)
+    if not rows.index.isin(ids).any():
         raise ConfigError(
             f"shortcut.acquisition.image: the column {config.image} of {path} has none of the "
             f"dataset's image ids, such as {ids[0]!r}"

@@ -232,7 +232,9 @@ def audit_shortcut(
     right = ((scores > plain.cuts[:, None]) == positive).astype(float)
     of_images = acquisition.iloc[judged.shifted.images.rows].reset_index(drop=True)
     groups = subgroups(right, positive, judged.over, of_images, config.min_group)
-    calibrated = classifier.calibration(scores, positive, float(train.positive.mean()))
+    every = judged.every  # the sample has as many of both sides as it can
+    natural = np.stack([one.scores(every.view) for one in plain.fitted])
+    calibrated = classifier.calibration(natural, every.positive, float(train.positive.mean()))
     metrics = {
         **component_metrics(candidates),
         "auroc": spelled(auroc(plain.fitted, judged).interval()),

@@ -85,17 +85,19 @@ def within(values: Float[np.ndarray, "n q"], classes: np.ndarray) -> Float[np.nd
 
 
 def goes_with(
-    ranks: Float[np.ndarray, "n q"], column: pd.Series, classes: np.ndarray, level: float
+    values: Float[np.ndarray, "n q"], column: pd.Series, classes: np.ndarray, level: float
 ) -> Float[np.ndarray, " q"]:
-    """How much each column of `within` goes with a category, from 0 to 1.
+    """How much each column of values goes with a category within a class, from 0 to 1.
 
     Root of ε², the share of the variance of ranks within classes that categories explain, less
-    what as many categories would by chance; images without a category are left out. 0 where the
-    F-test of that variance does not reach the level.
+    what as many categories would by chance. 0 where the F-test of that variance does not reach the
+    level. Images without a category are left out before there are ranks: what goes with their
+    having none is nothing that the categories explain.
     """
     known = column.notna().to_numpy()
     cells = pd.factorize(pd.Series(classes[known]) + "\0" + column[known].reset_index(drop=True))[0]
-    ranks, kept = ranks[known], classes[known]
+    kept = classes[known]
+    ranks = within(values[known], kept)
     n, k, c = len(cells), len(np.unique(cells)), len(np.unique(kept))
     if k <= c or n <= k:
         return np.zeros(ranks.shape[1])
@@ -137,7 +139,10 @@ def evidence(sample: Sample) -> pd.DataFrame:
     if len(names := list(sample.acquisition)):
         level = LEVEL / (len(names) * ranks.shape[1])
         found = np.stack(
-            [goes_with(ranks, sample.acquisition[name], sample.classes, level) for name in names]
+            [
+                goes_with(sample.activation, sample.acquisition[name], sample.classes, level)
+                for name in names
+            ]
         )
         table["acquisition"] = found.max(axis=0)
         table["acquisition_column"] = np.array(names)[found.argmax(axis=0)]

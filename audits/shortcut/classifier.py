@@ -113,7 +113,7 @@ def calibration(
 
     Args:
         scores: log-odds of each classifier.
-        positive: of the images.
+        positive: of the images, of which as many are as of any.
         prior: share of positives among the train images.
     """
     probability = 1 / (1 + np.exp(-(scores + np.log(prior / (1 - prior)))))

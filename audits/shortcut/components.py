@@ -21,11 +21,12 @@ def verdicts(findings: pd.DataFrame, components: int) -> list[str | None]:
     """What a person has said of each component: accept where a finding of mode spurious with it was
     accepted, reject where all that were judged were rejected, else None."""
     found: list[str | None] = [None] * components
-    for row in findings.dropna(subset=["verdict"]).to_dict("records"):
-        component = int(row["component"])
-        if row["verdict"] == "accept" and row["mode"] == "spurious":
+    judged = findings.dropna(subset=["verdict"])
+    for component in judged["component"].unique().astype(int):
+        some = judged[judged["component"] == component]
+        if ((some["verdict"] == "accept") & (some["mode"] == "spurious")).any():
             found[component] = "accept"
-        elif row["verdict"] == "reject" and found[component] is None:
+        elif (some["verdict"] == "reject").all():
             found[component] = "reject"
     return found
 

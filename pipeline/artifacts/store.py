@@ -223,9 +223,13 @@ def read_table(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     return pq.read_table(_existing(path), columns=columns).to_pandas()
 
 
-def read_csv(source: Path | BinaryIO, columns: list[str] | None = None) -> pd.DataFrame:
-    """A CSV table, or some of its columns; ids stay texts, and only nothing is a missing cell."""
-    return pd.read_csv(source, usecols=columns, dtype=TEXTS, keep_default_na=False, na_values=[""])
+def read_csv(
+    source: Path | BinaryIO, columns: list[str] | None = None, ids: str = "image_id"
+) -> pd.DataFrame:
+    """A CSV table, or some of its columns; ids, also those of a column of another name, stay texts,
+    and only nothing is a missing cell."""
+    texts = {**TEXTS, ids: str}
+    return pd.read_csv(source, usecols=columns, dtype=texts, keep_default_na=False, na_values=[""])
 
 
 def vector_column(values: np.ndarray) -> pa.FixedSizeListArray:

@@ -1,11 +1,13 @@
 """Where the object of a picture is: masks of the dataset's own, or a rule for dermoscopy."""
 
+import hashlib
 import io
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
@@ -99,11 +101,36 @@ def objects(
     return found | ~known[:, None, None]
 
 
+def version(root: Place, mask: str | None, image_ids: Iterable[str]) -> str | None:
+    """SHA-256 of the dataset's own masks of some images; None where masks are a rule or none.
+
+    Raises:
+        ConfigError: a mask is missing.
+    """
+    if mask in (None, "dermoscopy"):
+        return None
+    digest = hashlib.sha256()
+    for image_id in image_ids:
+        digest.update(hashlib.sha256(_content(root, mask.format(image=image_id))).digest())
+    return digest.hexdigest()
+
+
+def _content(root: Place, path: str) -> bytes:
+    try:
+        return read_bytes(root, path)
+    except OSError as error:
+        raise _unreadable(root, path, error) from error
+
+
+def _unreadable(root: Place, path: str, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"shortcut.mask: {root / path} cannot be read ({error}); every image that is shifted "
+        "needs its mask: add it, or set shortcut.mask to dermoscopy or null"
+    )
+
+
 def _read(root: Place, path: str) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(read_bytes(root, path))).convert("RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise ConfigError(
-            f"shortcut.mask: {root / path} cannot be read ({error}); every image that is shifted "
-            "needs its mask: add it, or set shortcut.mask to dermoscopy or null"
-        ) from error
+        return Image.open(io.BytesIO(_content(root, path))).convert("RGB")
+    except OSError as error:
+        raise _unreadable(root, path, error) from error

@@ -23,6 +23,7 @@ from pipeline.artifacts.stage import begin
 from pipeline.artifacts.store import atomic, read_json, read_table, write_table
 from pipeline.config import STATISTICS, SURROUNDINGS, EmbedConfig, Shift
 from pipeline.datasets.pixels import reading_of
+from pipeline.embeddings.masks import version
 from pipeline.embeddings.shifts import amounts
 from pipeline.engine.crew import Engine, Needs
 
@@ -123,7 +124,8 @@ def main() -> None:
     needs = Needs(settings.device, DEVICE, (root, clip.folder))
     batches = -(-len(images) // settings.batch_size)
     with engine.crew(partial(Perturber, *how), needs, batches) as crew:
-        made_by = [recipe("perturb"), moved, reading, mask, on_surroundings]
+        masks = version(root, mask, images["image_id"])
+        made_by = [recipe("perturb"), moved, reading, mask, masks, on_surroundings]
         key = shards_key(clip, images, settings, crew.about, made_by)
         with resumable(layout.perturbed(name), key) as folder:
             left = [(part, folder) for part in parts_left(images, settings.batch_size, folder)]

@@ -11,7 +11,7 @@ from audits.shortcut import proof
 from audits.shortcut.audit import Results, audit_shortcut
 from audits.shortcut.columns import COLUMNS
 from audits.shortcut.components import verdicts
-from audits.shortcut.images import parts
+from audits.shortcut.images import Shifted, parts
 from audits.shortcut.remedies import STANDARD
 from audits.shortcut.trials import Judged, auroc, half_of_groups, halves
 from pipeline.artifacts.gaps import DoesNotApply, Gaps
@@ -54,6 +54,23 @@ def test_the_planted_component_is_the_first_candidate_and_called(result: Results
     assert first["answer_shift"] == "red_1" and first["acquisition"] == 0
     assert result.tables["components"]["called"].notna().sum() == 1
     assert result.metrics["target"] == {"shift": "red_1", "side": "positive", "component": RED}
+
+
+def test_calibration_is_of_all_held_out_images_however_few_are_shifted(result: Results) -> None:
+    made = world(1200, 0)
+    whole = made.shifted[1]
+    # As many of both sides, more or less.
+    kept = whole.images.positive | (np.arange(len(whole.images.positive)) % 2 == 0)
+    some = Shifted(
+        whole.images.only(kept),
+        whole.statistics[kept].reset_index(drop=True),
+        None,
+        {name: view.rows(kept) for name, view in whole.views.items()},
+        {},
+    )
+    found = audited(replace(made, shifted=(made.shifted[0], some)))
+    assert found.metrics["images"]["negative"] < result.metrics["images"]["negative"]
+    pd.testing.assert_frame_equal(found.tables["calibration"], result.tables["calibration"])
 
 
 def under(found: Results, shift: str) -> pd.DataFrame:

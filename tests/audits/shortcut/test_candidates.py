@@ -15,6 +15,7 @@ from audits.shortcut.candidates import (
     remains,
     within,
 )
+from audits.shortcut.components import verdicts
 from pipeline.artifacts.gaps import DoesNotApply
 from pipeline.config import COVERED, STATISTICS
 
@@ -82,12 +83,34 @@ def test_association_is_within_a_class() -> None:
     site = pd.Series(np.where(rng.random(600) < 0.5, "arm", "leg"))
     of_class = np.where(classes == "a", 5.0, 0.0) + rng.random(600)
     of_site = np.where(site == "arm", 0.5, 0.0) + rng.random(600)
-    ranks = within(np.column_stack([of_class, of_site, np.ones(600)]), classes)
+    values = np.column_stack([of_class, of_site, np.ones(600)])
+    ranks = within(values, classes)
     np.testing.assert_allclose((ranks**2).sum(axis=0), [1, 1, 0], atol=1e-9)
-    found = goes_with(ranks, site, classes, 0.001)
+    found = goes_with(values, site, classes, 0.001)
     assert found[0] == 0 and 0.5 < found[1] < 1 and found[2] == 0
-    nobody = goes_with(ranks, site.where(site == "arm"), classes, 0.001)
+    nobody = goes_with(values, site.where(site == "arm"), classes, 0.001)
     assert nobody.tolist() == [0, 0, 0]
+
+
+def test_what_goes_with_having_no_category_goes_with_none() -> None:
+    rng = np.random.default_rng(1)
+    classes = np.repeat(["a", "b"], 300)
+    fires = np.maximum(rng.normal(size=(600, 1)), 0)
+    site = pd.Series(rng.choice(["arm", "leg"], 600))
+    # More often unknown where the component fires.
+    known = rng.random(600) >= np.where(fires[:, 0] > 0, 0.6, 0.0)
+    assert goes_with(fires, site.where(known), classes, 0.001).tolist() == [0]
+
+
+def test_a_component_is_rejected_where_no_finding_with_it_was_accepted() -> None:
+    rows = [
+        *((0, "compound", "accept"), (0, "spurious", "reject")),
+        *((1, "spurious", "reject"), (1, "spurious", None)),
+        *((2, "spurious", "reject"), (2, "spurious", "accept")),
+        (3, "typography", "accept"),
+    ]
+    findings = pd.DataFrame(rows, columns=["component", "mode", "verdict"])
+    assert verdicts(findings, 5) == [None, "reject", "accept", None, None]
 
 
 def test_imbalance_is_an_auroc() -> None:

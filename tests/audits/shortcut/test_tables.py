@@ -37,6 +37,13 @@ class TestAcquisition:
         }
         assert found.iloc[9:].isna().all(axis=None)
 
+    def test_an_id_is_a_text_whatever_it_looks_like(self, tmp_path: Path) -> None:
+        (tmp_path / "n.csv").write_text("image,sex\n0012,f\n12,m\n1e3,f\n", encoding="utf-8")
+        ids = np.array(["12", "0012", "1e3"], dtype=object)
+        config = AcquisitionConfig(table="n.csv", image="image", columns=["sex"])
+        found = read_acquisition(tmp_path, config, ids, np.ones(3, dtype=bool))
+        assert found["sex"].tolist() == ["m", "f", "f"]
+
     def test_what_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"x\.csv does not exist; name a CSV"):
             self.read(tmp_path, table="x.csv")

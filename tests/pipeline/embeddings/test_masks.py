@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.config import COVERED, ConfigError
 from pipeline.embeddings.images import to_bytes
-from pipeline.embeddings.masks import lesion, objects, otsu
+from pipeline.embeddings.masks import lesion, objects, otsu, version
 from pipeline.embeddings.shifts import alone, covered, statistics
 
 SKIN, BROWN, WHITE, BLUE = (220, 180, 160), (90, 60, 40), (250, 250, 245), (30, 60, 180)
@@ -79,3 +79,16 @@ def test_surroundings_alone_are_measured_shifted_and_covered() -> None:
     assert (parts[COVERED[0]][0] == plain[0]).all()
     assert (parts[COVERED[1]][there] == shown[there]).all()
     assert (parts[COVERED[1]][~there] == usual.to(torch.uint8)).all()
+
+
+def test_a_mask_that_changes_is_another_version(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    before = version(tmp_path, "{image}.png", ["a", "b"])
+    assert version(tmp_path, "{image}.png", ["b", "a"]) != before
+    (tmp_path / "b.png").write_bytes(b"c")
+    assert version(tmp_path, "{image}.png", ["a", "b"]) != before
+    assert version(tmp_path, "{image}.png", ["a"]) == version(tmp_path, "{image}.png", ["a"])
+    with pytest.raises(ConfigError, match=r"shortcut\.mask: .*x\.png cannot be read"):
+        version(tmp_path, "{image}.png", ["x"])
+    assert version(tmp_path, "dermoscopy", ["x"]) is None is version(tmp_path, None, ["x"])
