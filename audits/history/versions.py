@@ -15,9 +15,8 @@ import pandas as pd
 import yaml
 
 from audits.history.changes import COLUMNS
-from audits.history.lock import LOADER
+from audits.history.lock import manifest_digest, read_lock
 from audits.history.parquet import parquet_of
-from audits.publish.version import manifest_digest
 from pipeline import layout
 from pipeline.artifacts.store import files_in, read_json, read_table
 
@@ -161,7 +160,7 @@ def _dvc_hash(commit: str, dataset: str) -> str | None:
     if lock is None:
         return None
     try:
-        return manifest_digest(yaml.load(lock, Loader=LOADER), folder / MANIFEST)
+        return manifest_digest(read_lock(lock), folder / MANIFEST)
     except KeyError:
         return None
     except yaml.YAMLError as error:

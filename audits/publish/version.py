@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from audits.history.lock import manifest_digest, read_lock
 from audits.publish.checkout import git_state
 from audits.publish.made import existing
 from audits.publish.model import Model, read_model
@@ -175,28 +175,6 @@ def fingerprint(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def manifest_digest(lock: Mapping[str, Any], manifest: Path) -> str:
-    """DVC's hash of a manifest, or of the folder it lies in, from the content of `dvc.lock`.
-
-    `dvc repro` writes a stage's entry as soon as the stage is done, so it is there for later ones.
-
-    Raises:
-        KeyError: no stage has the manifest as an output.
-    """
-    outs = {
-        Path(out["path"]): str(out["md5"])
-        for stage in lock["stages"].values()
-        for out in stage.get("outs", [])
-        if "md5" in out
-    }
-    for path in (manifest, manifest.parent):
-        if path in outs:
-            return outs[path]
-    raise KeyError(
-        f"dvc.lock has no output {manifest}: run `dvc repro prepare@{manifest.parent.name}`"
-    )
-
-
 def read_version(params: Params, audit: str) -> Version:
     """Collect a version from the files of the current directory.
 
@@ -240,7 +218,7 @@ def read_version(params: Params, audit: str) -> Version:
         tags={**texts, **git, **tags},
         source=str(params.dataset(config.dataset).root),
         digest=manifest_digest(
-            yaml.safe_load(lock.read_text(encoding="utf-8")),
+            read_lock(lock.read_text(encoding="utf-8")),
             layout.manifest(config.dataset) / "manifest.parquet",
         ),
         files=files,

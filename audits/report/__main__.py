@@ -4,11 +4,10 @@ import argparse
 import shutil
 from pathlib import Path
 
-import yaml
-
+from audits.history.lock import lock_hashes, read_lock
 from audits.report.metrics import rounded
 from audits.report.page import render
-from audits.report.provenance import lock_hashes, provenance
+from audits.report.provenance import provenance
 from audits.report.sources import Settings, input_paths, read_sources
 from pipeline import layout
 from pipeline.artifacts.store import atomic, write_json
@@ -52,12 +51,12 @@ def write_report(audit: str, settings: Settings, seed: int) -> None:
     """Read an audit's results from the current directory and write `reports/<audit>/`."""
     sources = read_sources(audit, settings)
     # dvc.lock exists once a stage ran through DVC; a stage run by hand has no hashes to show.
-    lock = yaml.safe_load(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {"stages": {}}
+    stages = read_lock(LOCK.read_text(encoding="utf-8")) if LOCK.exists() else {}
     origin = provenance(
         model=sources.model,
         fingerprint=sources.dataset["fingerprint"],
         seed=seed,
-        inputs=lock_hashes(lock, [path.as_posix() for path in input_paths(audit, settings)]),
+        inputs=lock_hashes(stages, [path.as_posix() for path in input_paths(audit, settings)]),
     )
     pages = render(sources, settings, origin)
     folder = layout.report(audit)

@@ -6,9 +6,8 @@ in MLflow has as a tag.
 """
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import PurePath
 from typing import Any
 
 import numpy
@@ -37,28 +36,6 @@ MODEL = (
     "cosine_to_float32",
     "dtype",
 )
-
-
-def lock_hashes(lock: Mapping[str, Any], paths: Sequence[str]) -> dict[str, str]:
-    """Hashes of the outputs of stages that some paths are, or lie in.
-
-    Of these only, and not of what they were made from: a report is not made anew where that changed
-    and these did not. `dvc.lock` of the same commit has the rest.
-
-    Args:
-        lock: content of `dvc.lock`.
-        paths: files read, relative to the repository's root.
-
-    Returns:
-        path of the output → hash.
-    """
-    read = [PurePath(path) for path in paths]
-    return {
-        out["path"]: str(out[out.get("hash", "md5")])
-        for stage in lock["stages"].values()
-        for out in stage.get("outs", [])
-        if out.get("hash", "md5") in out and any(path.is_relative_to(out["path"]) for path in read)
-    }
 
 
 def processor() -> str:

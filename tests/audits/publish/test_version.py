@@ -1,7 +1,5 @@
 """What a version of a report holds, as MLflow takes it."""
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
@@ -41,17 +39,3 @@ def test_fingerprint_depends_on_each_part() -> None:
     ]
     assert len({versions.fingerprint(*version) for version in [base, *others]}) == 5
     assert versions.fingerprint(*base) == versions.fingerprint(*base)
-
-
-def test_manifest_digest_takes_the_file_else_its_folder() -> None:
-    manifest = Path("data/manifests/scenes/manifest.parquet")
-    folder = {"path": "data/manifests/scenes", "md5": "f.dir"}
-    file = {"path": str(manifest), "md5": "abc"}
-    stages = {"other": {"cmd": "x"}, "prepare@scenes": {"outs": [folder]}}
-    assert versions.manifest_digest({"stages": stages}, manifest) == "f.dir"
-    both = {"stages": {**stages, "more": {"outs": [file]}}}
-    assert versions.manifest_digest(both, manifest) == "abc"
-    with pytest.raises(KeyError, match=r"data/manifests/lesions/.*prepare@lesions"):
-        versions.manifest_digest(
-            {"stages": stages}, Path("data/manifests/lesions/manifest.parquet")
-        )
