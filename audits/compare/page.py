@@ -1,6 +1,6 @@
 """`reports/<dataset>.html`: models on one dataset, after Figures 5 and 14 of the paper."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,17 +187,13 @@ def _rows(
     """A row for each audit that has figures of the mode, a value for each form."""
     figures = [{} if one.common is None else one.common.figures(mode) for one in audited]
     return [
-        charts.Row(name, tuple(_interval(found.get(form), kind) for form in SERIES))
+        charts.Row(
+            name,
+            tuple(
+                charts.Interval.of_auc(found[form], kind) if form in found else None
+                for form in SERIES
+            ),
+        )
         for name, found in zip(names, figures, strict=True)
         if found
     ]
-
-
-def _interval(figures: Mapping[str, float] | None, kind: str) -> charts.Interval | None:
-    if figures is None:
-        return None
-    value = figures[f"{kind}_auc"]
-    # A single set has no interval.
-    return charts.Interval(
-        value, figures.get(f"{kind}_low", value), figures.get(f"{kind}_high", value)
-    )

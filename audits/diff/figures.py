@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeGuard
 
-__all__ = ["CONFIDENCE", "OF_DICTIONARY", "Moved", "interval", "moved", "moves"]
+__all__ = ["CONFIDENCE", "OF_DICTIONARY", "Moved", "interval", "is_number", "moved", "moves"]
 
 CONFIDENCE = 0.95
 DEVIATIONS = 1.96
@@ -31,7 +31,7 @@ class Moved(NamedTuple):
     def difference(self) -> float | None:
         """None where one of them is no number."""
         before, now = self.before, self.now
-        return now - before if _number(now) and _number(before) else None
+        return now - before if is_number(now) and is_number(before) else None
 
     @property
     def verdict(self) -> Literal["changed", "within", "no interval"]:
@@ -71,7 +71,7 @@ def moves(
     a, b = before.get(name), now.get(name)
     of_a, of_b = interval(name, before), interval(name, now)
     apart = other_dictionary and name.startswith(OF_DICTIONARY)
-    if apart or of_a is None or of_b is None or not _number(a) or not _number(b):
+    if apart or of_a is None or of_b is None or not is_number(a) or not is_number(b):
         return Moved(name, a, b, None)
     below = math.hypot(b - of_b[0], of_a[1] - a)
     above = math.hypot(of_b[1] - b, a - of_a[0])
@@ -85,7 +85,7 @@ def interval(name: str, metrics: Mapping[str, Any]) -> tuple[float, float] | Non
     it is a `mean` or `auc`.
     """
     value = metrics.get(name)
-    if not _number(value):
+    if not is_number(value):
         return None
     above, _, leaf = name.rpartition(".")
     path = f"{above}." if above else ""
@@ -94,12 +94,13 @@ def interval(name: str, metrics: Mapping[str, Any]) -> tuple[float, float] | Non
         stems.append(path)
     for stem in stems:
         low, high, sem = (metrics.get(f"{stem}{part}") for part in ("low", "high", "sem"))
-        if _number(low) and _number(high):
+        if is_number(low) and is_number(high):
             return float(low), float(high)
-        if _number(sem):
+        if is_number(sem):
             return value - DEVIATIONS * sem, value + DEVIATIONS * sem
     return None
 
 
-def _number(value: Any) -> TypeGuard[float]:
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a leaf of metrics is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from audits.explain.effects import Effect, Outputs, outputs
-from audits.explain.sources import Asked, Audited, Picture
+from audits.explain.sources import Asked, Audited, Picture, present
 from audits.maps.parts import component_parts
 from audits.maps.veil import Veil, seen_part, veil
 from pipeline.artifacts.gaps import DoesNotApply
@@ -139,26 +139,19 @@ def _usual(label: str | None, classes: pd.DataFrame) -> dict[str, float] | None:
 def _component(effect: Effect, asked: Asked, audited: Audited) -> Component:
     row = audited.labels.loc[effect.component]
     own = audited.findings[audited.findings["component"] == effect.component]
-    stability = [_present(value) for value in (row.get("stability"), *own["stability"])]
+    stability = [present(value) for value in (row.get("stability"), *own["stability"])]
     return Component(
         effect=effect,
-        label=_present(row["label"]),
-        kind=_present(row["kind"]),
-        alignment=_present(row["alignment"]),
-        name_auroc=_present(row["name_auroc"]),
+        label=present(row["label"]),
+        kind=present(row["kind"]),
+        alignment=present(row["alignment"]),
+        name_auroc=present(row["name_auroc"]),
         name_fits=None if pd.isna(row["name_fits"]) else bool(row["name_fits"]),
-        clarity=_present(row["clarity"]),
+        clarity=present(row["clarity"]),
         stability=next((value for value in stability if value is not None), None),
         findings=tuple(_findings(effect.component, asked, audited)),
         top_images=tuple(row["top_images"]),
     )
-
-
-def _present(value: Any) -> Any:
-    """The value as Python's own, None where a table holds none."""
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _findings(component: int, asked: Asked, audited: Audited) -> Sequence[Finding]:

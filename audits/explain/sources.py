@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -154,6 +155,13 @@ def read_audited(params: Params, name: str) -> Audited:
         usual=usual,
         t=texts["short"],
     )
+
+
+def present(value: Any) -> Any:
+    """The value as Python's own, None where a table holds none."""
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def read_picture(path: Path, audited: Audited) -> Picture:

@@ -10,6 +10,7 @@ from audits.report import wording
 from audits.report.gallery import Gallery, Thumbnail
 from audits.report.sections import names, review
 from audits.report.sources import Sources
+from audits.report.tables import records
 
 HERO = 4
 RECURRENCE = ("recurrence", "recurrence_low", "recurrence_high")
@@ -104,7 +105,7 @@ def ordered(findings: pd.DataFrame) -> pd.DataFrame:
 
 def cards(sources: Sources, gallery: Gallery, count: int) -> list[Card]:
     """All findings in order, with galleries of `count` images while the page's budget lasts."""
-    return [_card(row, sources, gallery, count) for row in _records(ordered(sources.findings))]
+    return [_card(row, sources, gallery, count) for row in records(ordered(sources.findings))]
 
 
 def _card(row: dict[str, Any], sources: Sources, gallery: Gallery, count: int) -> Card:
@@ -230,7 +231,7 @@ def hero(found: list[Card]) -> list[Card]:
 
 def shortcut_components(sources: Sources, gallery: Gallery, count: int) -> list[dict[str, Any]]:
     """Candidates by rank, with the plain picture that each answers to, or null, and top images."""
-    rows = _records(sources.components.sort_values("rank", kind="stable"))
+    rows = records(sources.components.sort_values("rank", kind="stable"))
     plain = dict(zip(sources.plain["component"], sources.plain["picture"], strict=True))
     named = sources.labels.set_index("component")
     widest = max((float(row["share"]) for row in rows), default=0.0)
@@ -252,7 +253,7 @@ def hidden_groups(sources: Sources, gallery: Gallery, count: int) -> list[dict[s
     named = sources.labels.set_index("component")
     groups = []
     for group in wording.CLARITY:
-        rows = _records(table[table["group"] == group])
+        rows = records(table[table["group"] == group])
         if not rows:
             continue
         shown = [
@@ -266,7 +267,3 @@ def hidden_groups(sources: Sources, gallery: Gallery, count: int) -> list[dict[s
         ]
         groups.append({"group": wording.CLARITY[group], "total": len(rows), "components": shown})
     return groups
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

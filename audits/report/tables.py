@@ -1,7 +1,8 @@
-"""Tables of an audit with the types that a CSV cannot say."""
+"""Tables of an audit with the types that a CSV cannot say, and their rows."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -56,6 +57,11 @@ def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     for column in converted.columns.intersection(list(FLAGS)):
         converted[column] = [_text(value).lower() in ("true", "1") for value in table[column]]
     return converted
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, each by the names of the columns."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def _text(value: object) -> str:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from audits.explain.sources import Audited, ask_prompts, read_audited, read_picture
+from audits.explain.sources import Audited, ask_prompts, present, read_audited, read_picture
 from audits.report import wording
 from audits.report.sections.names import worth
 from audits.search.answers import Shown, before_top_k, ends, fit, shown_by
@@ -159,18 +158,11 @@ def _component(library: Library, answer: Answer, component: int) -> dict[str, An
     ]
     return {
         "component": component,
-        **{key: _present(answer.table.at[component, key]) for key in answer.table.columns},
-        **{key: _present(value) for key, value in about.items()},
+        **{key: present(answer.table.at[component, key]) for key in answer.table.columns},
+        **{key: present(value) for key, value in about.items()},
         "findings": findings,
         "top_images": [str(library.root / paths[image]) for image in known["top_images"]],
     }
-
-
-def _present(value: Any) -> Any:
-    """The value as Python's own, None where a table holds none."""
-    if pd.isna(value):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def asked(answer: dict[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple
 
 from audits.diff.difference import Difference
-from audits.diff.figures import moves
+from audits.diff.figures import is_number, moves
 from audits.history.lock import digest
 from audits.verify.contents import SHOWN, apart
 from audits.verify.outputs import Committed, Files, made_in
@@ -137,7 +137,7 @@ def findings(change: Difference, config: VerifyConfig) -> list[Judged]:
             if old == value:
                 continue
             name = f"{one.now['finding_id']}, {column}"
-            if _number(old) and _number(value):
+            if is_number(old) and is_number(value):
                 key = f"findings.{column}"
                 judged.append(_judged(name, key, {key: old}, {key: value}, config))
             elif column in one.changes:
@@ -154,7 +154,7 @@ def _judged(
     name: str, key: str, before: Mapping[str, Any], now: Mapping[str, Any], config: VerifyConfig
 ) -> Judged:
     a, b = before.get(key), now.get(key)
-    if not _number(a) or not _number(b):
+    if not is_number(a) or not is_number(b):
         return Judged(name, a, b, "the same", None, False)
     by = float(b - a)
     rules = [one for one in config.metrics if fnmatchcase(key, one.metric)]
@@ -168,7 +168,3 @@ def _judged(
         return Judged(name, a, b, f"{within:g}", by, abs(by) <= within + 1e-12)
     share = config.relative * max(abs(a), abs(b))
     return Judged(name, a, b, f"{config.relative:g} of it", by, abs(by) <= share)
-
-
-def _number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

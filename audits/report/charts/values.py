@@ -1,7 +1,7 @@
 """Charts of values: with intervals, one row a condition, and as curves."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from audits.report.charts.svg import (
@@ -26,6 +26,12 @@ class Interval:
     value: Number
     low: Number
     high: Number
+
+    @classmethod
+    def of_auc(cls, figures: Mapping[str, Number], kind: str) -> "Interval":
+        """The AUC of a kind of images; a single finding or set has no interval."""
+        value = figures[f"{kind}_auc"]
+        return cls(value, figures.get(f"{kind}_low", value), figures.get(f"{kind}_high", value))
 
     @classmethod
     def of_error(cls, value: Number, error: Number | None) -> "Interval":

@@ -105,15 +105,8 @@ def _charts(groups: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
 def _rows(forms: Mapping[str, Any]) -> list[charts.Row]:
     return [
         charts.Row(
-            wording.FORMS[form], tuple(_interval(figures, kind) for kind in ("valid", "spurious"))
+            wording.FORMS[form],
+            tuple(charts.Interval.of_auc(figures, kind) for kind in ("valid", "spurious")),
         )
         for form, figures in forms.items()
     ]
-
-
-def _interval(figures: Mapping[str, Any], kind: str) -> charts.Interval:
-    value = figures[f"{kind}_auc"]
-    # A single finding has no interval.
-    return charts.Interval(
-        value, figures.get(f"{kind}_low", value), figures.get(f"{kind}_high", value)
-    )

@@ -8,6 +8,7 @@ import pandas as pd
 from audits.report import cards, charts, wording
 from audits.report.gallery import Gallery
 from audits.report.sources import Sources
+from audits.report.tables import records
 
 STANDARD = "standard"
 REMEDIES = {
@@ -78,7 +79,7 @@ def shortcut(
     sides = {"positive": name, "negative": rest}
     metrics = sources.metrics["shortcut"]
     components = cards.shortcut_components(sources, gallery, count)
-    remedies = _records(sources.remedies)
+    remedies = records(sources.remedies)
     fall = first_fall(sources.shifts, metrics.get("target"))
     return {
         "name": name,
@@ -98,7 +99,7 @@ def shortcut(
             *(("drop", "relief", "price", "price_matched") if remedies else ()),
             *("classifier_auroc", "classifier_accuracy"),
         ),
-        "fragile": [_fragile(row, sides) for row in _records(sources.shifts) if row["fragile"]],
+        "fragile": [_fragile(row, sides) for row in records(sources.shifts) if row["fragile"]],
         "fall": fall,
         "target_side": sides[metrics["target"]["side"]] if "target" in metrics else "",
         "target_component": metrics.get("target", {}).get("component"),
@@ -106,13 +107,9 @@ def shortcut(
         "remedies": [_remedy_row(row) for row in remedies],
         "charts": _charts(sources.shifts, sides),
         "sweep": _sweep(sources.sweep),
-        "groups": [_group_row(row, sides) for row in _records(sources.subgroups)[:GROUPS]],
+        "groups": [_group_row(row, sides) for row in records(sources.subgroups)[:GROUPS]],
         "calibration": _calibration(sources.calibration),
     }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
 def first_fall(shifts: pd.DataFrame, target: Mapping[str, Any] | None) -> dict[str, Any] | None:
@@ -121,7 +118,7 @@ def first_fall(shifts: pd.DataFrame, target: Mapping[str, Any] | None) -> dict[s
     if target is None:
         return None
     of_target = shifts["shift"].eq(target["shift"]) & shifts["side"].eq(target["side"])
-    (row,) = _records(shifts[of_target & shifts["remedy"].eq(STANDARD)])
+    (row,) = records(shifts[of_target & shifts["remedy"].eq(STANDARD)])
     return {**row, "words": words(row["kind"], float(row["strength"]))}
 
 
@@ -294,7 +291,7 @@ def _charts(shifts: pd.DataFrame, sides: Mapping[str, str]) -> list[tuple[str, s
         curves = []
         for remedy, of_remedy in of_kind.groupby("remedy", sort=False):
             for side, text in sides.items():
-                rows = _records(of_remedy[of_remedy["side"] == side])
+                rows = records(of_remedy[of_remedy["side"] == side])
                 as_is = rows[0]["accuracy"] + rows[0]["drop"]
                 plain = {"strength": 0.0, "accuracy": as_is, "accuracy_low": None}
                 course = sorted([*rows, plain], key=lambda row: float(row["strength"]))
@@ -330,7 +327,7 @@ def _sweep(sweep: pd.DataFrame) -> list[dict[str, Any]]:
             "drop": f"{points(row['drop'])} ({between(row, 'drop')})",
             "price": f"{points(row['price'])} ({between(row, 'price')})",
         }
-        for row in _records(sweep)
+        for row in records(sweep)
         if not pd.isna(row["setting"])
     ]
 

@@ -8,6 +8,12 @@ import pytest
 from audits.report import charts
 
 
+def test_an_auc_of_a_single_finding_has_no_whisker() -> None:
+    found = {"valid_auc": 0.9, "valid_low": 0.8, "valid_high": 0.95, "spurious_auc": 0.4}
+    assert charts.Interval.of_auc(found, "valid") == charts.Interval(0.9, 0.8, 0.95)
+    assert charts.Interval.of_auc(found, "spurious") == charts.Interval(0.4, 0.4, 0.4)
+
+
 def test_interval_chart_places_values_on_its_axis() -> None:
     rows = [
         charts.Row(
