@@ -21,9 +21,8 @@ def chosen(description: str | None, kind: Literal["dataset", "model"]) -> tuple[
     key = getattr(parser.parse_args(), kind)
     try:
         params = load_params()
-        known = params.datasets if kind == "dataset" else params.models
-        if key not in known:
-            raise ConfigError(f"params.yaml has no {kind}s.{key}; it has {sorted(known)}")
+        find = params.dataset if kind == "dataset" else params.model
+        find(key)
     except ConfigError as error:
         sys.exit(str(error))
     return key, params

@@ -177,6 +177,16 @@ class Params(Section):
             raise ConfigError(f"params.yaml has no datasets.{name}; it has {sorted(self.datasets)}")
         return self.datasets[name]
 
+    def model(self, name: str) -> ModelConfig:
+        """The model of that name.
+
+        Raises:
+            ConfigError: params.yaml has none.
+        """
+        if name not in self.models:
+            raise ConfigError(f"params.yaml has no models.{name}; it has {sorted(self.models)}")
+        return self.models[name]
+
     def entry(self, name: str) -> EmbeddingsConfig:
         """The embeddings of that name.
 

@@ -65,10 +65,7 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="name under models: in params.yaml")
     key = parser.parse_args().model
     try:
-        models = load_params().models
-        if key not in models:
-            raise ConfigError(f"params.yaml has no models.{key}; it has {sorted(models)}")
-        fetch(key, models[key], layout.model(key))
+        fetch(key, load_params().model(key), layout.model(key))
     except ConfigError as error:
         sys.exit(str(error))
 

@@ -171,6 +171,13 @@ def test_an_unknown_audit_lists_the_known_ones():
         load_params(ROOT / "params.yaml").audit("nope")
 
 
+def test_an_unknown_model_lists_the_known_ones():
+    params = load_params(ROOT / "params.yaml")
+    assert params.model("tiny") is params.models["tiny"]
+    with pytest.raises(ConfigError, match=r"no models\.nope; it has \['tiny'\]"):
+        params.model("nope")
+
+
 def test_parameters_are_frozen():
     params = load_params(ROOT / "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
