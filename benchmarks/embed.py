@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline import layout
 from pipeline.artifacts.store import write_json
 from pipeline.config import EmbedConfig
 from pipeline.datasets.pixels import SHOWN
@@ -40,10 +41,10 @@ def random_model(name: str, folder: Path) -> Clip:
     model = open_clip.create_model(name, pretrained=None, pretrained_text=False)
     folder.mkdir()
     tensors = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
-    save_file(tensors, folder / "open_clip_model.safetensors")
+    save_file(tensors, folder / layout.MODEL_WEIGHTS)
     preprocess = {key: value for key, value in open_clip.get_model_preprocess_cfg(model).items()}
     config = {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": preprocess}
-    write_json(folder / "open_clip_config.json", config)
+    write_json(folder / layout.MODEL_CONFIG, config)
     return load_clip(folder)
 
 

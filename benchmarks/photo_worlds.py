@@ -39,6 +39,7 @@ from safetensors.torch import save_file
 
 from audits.validate.truth import read_truth
 from benchmarks.photo_marks import MARKS, Drawn, written
+from pipeline import layout
 from pipeline.artifacts.stage import set_threads, train_deterministically
 from pipeline.config import load_params
 from pipeline.datasets.classes import class_names, short_name
@@ -235,7 +236,7 @@ def trained(base: Path, root: Path, table: pd.DataFrame, epochs: int, seed: int,
     Raises:
         ValueError: it is given pixels of another mean and deviation than `pretrain` gives.
     """
-    settings = json.loads((base / "open_clip_config.json").read_text(encoding="utf-8"))
+    settings = json.loads((base / layout.MODEL_CONFIG).read_text(encoding="utf-8"))
     given = settings["preprocess_cfg"]
     if (given["mean"], given["std"]) != (list(MEAN), list(STD)):
         raise ValueError(
@@ -254,9 +255,9 @@ def trained(base: Path, root: Path, table: pd.DataFrame, epochs: int, seed: int,
     curves = pd.DataFrame(list(train(model, captioned(table, root, config), config, seed)))
     print(curves.to_string(index=False), flush=True)
     to.mkdir()
-    shutil.copyfile(base / "open_clip_config.json", to / "open_clip_config.json")
+    shutil.copyfile(base / layout.MODEL_CONFIG, to / layout.MODEL_CONFIG)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, to / "open_clip_model.safetensors")
+    save_file(tensors, to / layout.MODEL_WEIGHTS)
 
 
 def main() -> None:

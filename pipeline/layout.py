@@ -6,6 +6,9 @@ from pathlib import Path
 DATA = Path("data")
 PRETRAINED = "tiny"
 """Key of the model that the workflow trains itself."""
+MODEL_CONFIG = "open_clip_config.json"
+MODEL_WEIGHTS = "open_clip_model.safetensors"
+"""Files of a model's folder, as open_clip calls them."""
 
 
 def lasting() -> Path:
@@ -39,7 +42,7 @@ def descriptions(dataset: str) -> Path:
 
 
 def model(name: str) -> Path:
-    """open_clip folder of a model: `open_clip_config.json` and `open_clip_model.safetensors`."""
+    """open_clip folder of a model: MODEL_CONFIG and MODEL_WEIGHTS."""
     return DATA / "models" / name
 
 

@@ -196,12 +196,12 @@ def _model(
         raise ConfigError(
             f"--pretrained {given['pretrained']} is of which model? give --model-name"
         )
-    if (models / key / "open_clip_config.json").exists():
+    if (models / key / layout.MODEL_CONFIG).exists():
         return {"name": f"{HERE}/{key}"}
     raise ConfigError(
         f"unknown model {key!r}: params.yaml has {sorted(params.models)}, catalog.yaml "
-        f"{sorted(catalog['models'])}; for one of your own put open_clip_config.json and "
-        f"open_clip_model.safetensors into {models / key}/ first, or give --model-name (for the "
+        f"{sorted(catalog['models'])}; for one of your own put {layout.MODEL_CONFIG} and "
+        f"{layout.MODEL_WEIGHTS} into {models / key}/ first, or give --model-name (for the "
         "audited model)"
     )
 

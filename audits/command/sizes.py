@@ -21,7 +21,7 @@ WIDTHS = 32
 WIDTH_SHARE = 8
 """Dimensions for each active component. With a quarter of the width more predictions survive the
 reconstruction, and two of 24 failures planted in photographs are missed (docs/planted.md)."""
-FOLDER, CONFIG = "local-dir:", "open_clip_config.json"
+FOLDER = "local-dir:"
 WAY = 0.6
 """Rate times steps: about how far AdamW may move a number away from the start. With less,
 dictionaries reconstruct worse, with more, two of them have less in common."""
@@ -98,8 +98,8 @@ def width_of(key: str, name: str, models: Path) -> int | None:
     if not folder.exists() and name.startswith(FOLDER):
         folder = Path(name.removeprefix(FOLDER))
     config: Mapping[str, Any] = {}
-    if (folder / CONFIG).exists():
-        config = read_json(folder / CONFIG).get("model_cfg", {})
+    if (folder / layout.MODEL_CONFIG).exists():
+        config = read_json(folder / layout.MODEL_CONFIG).get("model_cfg", {})
     elif ":" not in name:
         # Imported late: open_clip takes seconds.
         import open_clip

@@ -36,7 +36,7 @@ def summary(name: str, addition: Addition, params: Params) -> str:
 
 def _weights(key: str, model: ModelConfig) -> str:
     folder = layout.model(key)
-    there = _presence(folder / "open_clip_config.json")
+    there = _presence(folder / layout.MODEL_CONFIG)
     if model.name == f"{HERE}/{key}":
         return f"{folder}, {there}"
     source = model.name if model.pretrained is None else f"{model.name} {model.pretrained}"

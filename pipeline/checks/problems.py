@@ -20,8 +20,7 @@ from pipeline.places import exists, is_folder
 
 __all__ = ["beside_dataset", "layout_at", "of_audit", "of_dataset", "of_model", "of_texts"]
 
-CONFIG = "open_clip_config.json"
-WEIGHTS = (CONFIG, "open_clip_model.safetensors")
+FILES = (layout.MODEL_CONFIG, layout.MODEL_WEIGHTS)
 NOUNS = "data.noun"
 
 
@@ -101,7 +100,7 @@ def of_model(
     if key == layout.PRETRAINED:
         return []
     folder, config = layout.model(key), params.models[key]
-    lacking = [name for name in WEIGHTS if not (folder / name).is_file()]
+    lacking = [name for name in FILES if not (folder / name).is_file()]
     outside = key in params.outside.models
     if lacking and not outside:
         return [
@@ -130,8 +129,8 @@ def _of_folder(folder: Path, key: str, audited_by: str | None) -> list[str]:
     from pipeline.models.folder import check_config, read_config
 
     try:
-        config = read_config(folder / CONFIG)
-        check_config(config, str(folder / CONFIG))
+        config = read_config(folder / layout.MODEL_CONFIG)
+        check_config(config, str(folder / layout.MODEL_CONFIG))
     except (OSError, ValueError) as error:
         return [str(error)]
     return _of_tower(config, key, audited_by)

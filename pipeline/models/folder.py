@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from torch import nn
 from torchvision.transforms import CenterCrop, InterpolationMode, Normalize
 
+from pipeline import layout
 from pipeline.config import ConfigError, PreprocessConfig
 
-CONFIG = "open_clip_config.json"
-WEIGHTS = "open_clip_model.safetensors"
+CONFIG, WEIGHTS = layout.MODEL_CONFIG, layout.MODEL_WEIGHTS
 CHECKPOINT = "open_clip_pytorch_model.bin"
 """What open_clip calls weights that are no safetensors."""
 

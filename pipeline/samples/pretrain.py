@@ -132,11 +132,11 @@ def save(model: CLIP, config: PretrainConfig, curves: pd.DataFrame, folder: Path
     with atomic(folder) as temporary:
         temporary.mkdir()
         write_json(
-            temporary / "open_clip_config.json",
+            temporary / layout.MODEL_CONFIG,
             {"model_cfg": model_config(config), "preprocess_cfg": preprocess_config(config)},
         )
         tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        save_file(tensors, temporary / "open_clip_model.safetensors")
+        save_file(tensors, temporary / layout.MODEL_WEIGHTS)
         write_table(temporary / "curves.csv", curves)
 
 
