@@ -6,6 +6,7 @@ train folders under `ILSVRC/Data/CLS-LOC`, but all images of val in one folder, 
 """
 
 from pipeline.datasets import Excluded, Listing, Record
+from pipeline.datasets.absent import absent
 from pipeline.datasets.image_folder import (
     image_id_of,
     merged,
@@ -15,7 +16,6 @@ from pipeline.datasets.image_folder import (
 )
 from pipeline.datasets.imagenet_labels import DEVKIT, WNID
 from pipeline.datasets.names import NOTE, is_note
-from pipeline.datasets.subset import absent
 from pipeline.places import Place, is_file, is_folder
 from pipeline.tables import read_rows
 from pipeline.text_files import TextError, read_lines

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from pipeline.config import DatasetConfig
 from pipeline.datasets import Excluded, Listing, Record
+from pipeline.datasets.absent import absent
 from pipeline.datasets.classes import read_classes
 from pipeline.datasets.files import hdf5_members
 from pipeline.datasets.groups import connected
@@ -38,7 +39,6 @@ from pipeline.datasets.isic_tables import (
     read_ham,
 )
 from pipeline.datasets.splits import split_of
-from pipeline.datasets.subset import absent
 from pipeline.places import Place
 
 __all__ = ["DIAGNOSES", "labels", "records", "releases"]
