@@ -10,8 +10,6 @@ jobs run on the machine, OMP_WAIT_POLICY=passive keeps threads from waiting for 
 
 import argparse
 import os
-import resource
-import time
 from collections.abc import Callable
 
 import open_clip
@@ -21,6 +19,7 @@ from torch import Tensor
 from audits.faithfulness.curves import PROTOCOLS, audit_faithfulness
 from audits.faithfulness.orders import METHODS
 from audits.faithfulness.parts import Images, model_of
+from benchmarks.measured import peak, seconds
 from pipeline.artifacts.gaps import Gaps
 from pipeline.attribution.head import Head, unit
 from pipeline.attribution.relevance import (
@@ -34,13 +33,6 @@ from pipeline.attribution.relevance import (
 )
 from pipeline.config import FaithfulnessConfig
 from pipeline.models.catalog import head_of, image_tower
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of some work."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def least(works: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -179,11 +171,6 @@ def suite(args: argparse.Namespace) -> None:
         "outputs/s"
     )
     print(f"peak memory {before:.2f} GiB before, {peak():.2f} GiB after")
-
-
-def peak() -> float:
-    """Largest resident size of this process so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:

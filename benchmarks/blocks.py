@@ -8,7 +8,6 @@ and decompressed for each line, whatever the fraction.
 """
 
 import argparse
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import torch
 
+from benchmarks.measured import peak
 from pipeline.embeddings.vectors import vector_table, write_vectors
 from pipeline.sae.blocks import POOL_BYTES, Column, EmbeddingBlocks
 
@@ -46,11 +46,6 @@ def write_shards(folder: Path, images: int, width: int, tokens: int) -> pd.DataF
         part = ids[first : first + SHARD_ROWS]
         write_vectors(folder, number, tables(part, width, tokens, rng))
     return pd.DataFrame({"image_id": ids, "split": "train"})
-
-
-def peak() -> float:
-    """Largest resident size of this process so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def timed(what: str, begun: tuple[float, float], size: float | None = None) -> None:

@@ -9,7 +9,6 @@ and writes shards. Both are timed in turns, batch by batch.
 
 import argparse
 import hashlib
-import resource
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks.measured import peak
 from pipeline import layout
 from pipeline.artifacts.store import write_json
 from pipeline.config import EmbedConfig
@@ -143,11 +143,6 @@ def main() -> None:
     total = [sum(column) for column in zip(*rounds, strict=True)]
     print(f"ratio over all rounds {total[0] / total[1]:.3f}")
     print(f"peak memory {before:.2f} GiB before the stage, {after:.2f} GiB after")
-
-
-def peak() -> float:
-    """Largest resident size of this process so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ the hardest for candidates. Times are of single runs.
 
 import argparse
 import os
-import resource
 import time
 
 import torch
 from torch import Tensor
 
+from benchmarks.measured import peak
 from pipeline.sae.matching import Match, match
 
 KINDS = ("half", "random", "crowded")
@@ -48,11 +48,6 @@ def timed(a: Tensor, b: Tensor, exact_up_to: int) -> tuple[Match, float]:
     start = time.perf_counter()
     found = match(a, b, exact_up_to)
     return found, time.perf_counter() - start
-
-
-def peak() -> float:
-    """Largest resident size of this process so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:

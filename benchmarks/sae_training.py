@@ -14,7 +14,6 @@ each library's own.
 """
 
 import argparse
-import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from benchmarks.measured import peak
 from benchmarks.sae_peers import Learner, Official, Overcomplete, Sparsify
 from pipeline import layout
 from pipeline.artifacts.store import read_table
@@ -131,7 +131,7 @@ def speed(args: argparse.Namespace) -> None:
     table["ours / theirs, min"] = ours["min"] / table["min"]
     table["ours / theirs, median"] = ours["median"] / table["median"]
     print(table.round(3).to_string())
-    print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB in all")
+    print(f"peak {peak():.1f} GiB in all")
 
 
 def default_config(args: argparse.Namespace) -> SaeConfig:

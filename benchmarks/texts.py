@@ -9,7 +9,6 @@ embeddings of an earlier run of a stage, whose key is over the model's files.
 
 import argparse
 import os
-import time
 from collections.abc import Callable
 from contextlib import chdir
 from functools import partial
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.embed import random_model
+from benchmarks.measured import seconds
 from pipeline.attribution.head import unit
 from pipeline.embeddings.kept_texts import kept_texts
 from pipeline.embeddings.texts import read_vocabulary
@@ -34,13 +34,6 @@ def bare(clip: Clip, prompts: list[str]) -> Tensor:
     """Every prompt as it comes, at the model's full length."""
     parts = [prompts[start : start + TEXTS] for start in range(0, len(prompts), TEXTS)]
     return unit(torch.cat([clip.model.encode_text(clip.tokenize(part)) for part in parts]))
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of some work."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 @torch.inference_mode()
