@@ -16,7 +16,6 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline.artifacts.store import atomic, write_table
 from pipeline.config import LesionsConfig
 from pipeline.samples.lesion_camera import photograph
 from pipeline.samples.lesion_captions import captions
@@ -126,25 +125,21 @@ def drawn(cases: list[Case], folder: Path, image_size: int, workers: int) -> Ite
 
 
 def render(root: Path, config: LesionsConfig, seed: int, workers: int) -> None:
-    """Write the dataset to root; the same bytes for a seed, whatever the number of workers.
-
-    Raises:
-        ValueError: workers is below 1.
-    """
-    if workers < 1:
-        raise ValueError(f"workers is {workers}: at least 1 process is needed")
+    """Write the dataset to root; the same bytes for a seed, whatever the number of workers."""
     cases = plan(rates(config), config.lesions, seed)
-    with atomic(root / IMAGES) as folder:
-        folder.mkdir(parents=True)
-        work = drawn(cases, folder, config.image_size, workers)
-        for _ in tqdm(work, total=len(cases), desc="lesions", unit="lesion"):
-            pass
-    for name, table in ((GROUND_TRUTH, ground_truth(cases)), (METADATA, metadata(cases))):
-        with atomic(root / name) as path:  # ISIC writes 1.0 and 55.0, write_table would write 1
-            table.to_csv(path, index=False, lineterminator="\n")
-    names = pd.DataFrame({"label": CLASS_NAMES.keys(), "name": CLASS_NAMES.values()})
-    write_table(root / "classes.csv", names)
-    write_table(root / "captions.csv", caption_table(cases))
-    write_table(root / "truth.csv", truth(cases))
-    with atomic(root / "LICENSE.txt") as path:
-        path.write_text(LICENCE, encoding="utf-8")
+    folder = root / IMAGES
+    folder.mkdir(parents=True)
+    work = drawn(cases, folder, config.image_size, workers)
+    for _ in tqdm(work, total=len(cases), desc="lesions", unit="lesion"):
+        pass
+    tables = {
+        GROUND_TRUTH: ground_truth(cases),
+        METADATA: metadata(cases),
+        "classes.csv": pd.DataFrame({"label": CLASS_NAMES.keys(), "name": CLASS_NAMES.values()}),
+        "captions.csv": caption_table(cases),
+        "truth.csv": truth(cases),
+    }
+    for name, table in tables.items():
+        # Not by write_table, which would write 1 where ISIC writes 1.0.
+        table.to_csv(root / name, index=False, lineterminator="\n")
+    (root / "LICENSE.txt").write_text(LICENCE, encoding="utf-8", newline="\n")

@@ -211,7 +211,7 @@ def render(root: Path, config: ScenesConfig, seed: int, workers: int) -> None:
         results = pool.map(work, todo, chunksize=64)
         rendered = list(tqdm(results, total=len(todo), desc="scenes", unit="image"))
     names = pd.DataFrame({"label": [c.label for c in CLASSES], "name": [c.name for c in CLASSES]})
-    names.to_csv(root / "classes.csv", index=False)
-    caption_table(rendered).to_csv(root / "captions.csv", index=False)
-    truth_table(rendered).to_csv(root / "truth.csv", index=False)
-    (root / "LICENSE.txt").write_text(LICENCE, encoding="utf-8")
+    tables = {"classes": names, "captions": caption_table(rendered), "truth": truth_table(rendered)}
+    for name, table in tables.items():
+        table.to_csv(root / f"{name}.csv", index=False, lineterminator="\n")
+    (root / "LICENSE.txt").write_text(LICENCE, encoding="utf-8", newline="\n")

@@ -34,6 +34,7 @@ def test_the_shipped_params_load():
     ("change", "said"),
     [
         (lambda raw: raw.update(sed=1), "unknown key sed"),
+        (lambda raw: raw["samples"].update(workers=0), "samples.workers is 0"),
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(kk=3), "audits.scenes-tiny.sae.kk"),
         (lambda raw: raw["audits"]["scenes-tiny"].pop("label"), "audits.scenes-tiny.label is mis"),
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=0), "scenes-tiny.sae.k is 0"),

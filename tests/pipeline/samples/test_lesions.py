@@ -89,22 +89,6 @@ def test_another_seed_gives_other_images(root: Path, tmp_path: Path) -> None:
     }
 
 
-def test_rendering_again_replaces_its_images_and_nobody_else_s(tmp_path: Path) -> None:
-    few = CONFIG.model_copy(update={"lesions": 2})
-    render(tmp_path, few, seed=5, workers=1)
-    render(tmp_path, few, seed=5, workers=1)
-    other = tmp_path / "ISIC_2019_Training_Input" / "thesis.txt"
-    other.touch()
-    with pytest.raises(FileExistsError, match=r"holds 1 files .* such as .*thesis\.txt: move"):
-        render(tmp_path, few, seed=5, workers=1)
-    assert other.exists()
-
-
-def test_no_worker_raises(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="workers is 0"):
-        render(tmp_path, CONFIG, seed=5, workers=0)
-
-
 def test_deal_gives_every_key_its_share() -> None:
     dealt = deal({"a": 0.5, "b": 0.3, "c": 0.2}, 10, np.random.default_rng(0))
     assert Counter(dealt) == {"a": 5, "b": 3, "c": 2}
