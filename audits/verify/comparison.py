@@ -14,6 +14,9 @@ from pipeline.config import VerifyConfig
 
 __all__ = ["Judged", "Part", "StageOutcome", "beyond", "findings", "metrics", "stage"]
 
+EXAMPLES = "example_ids"
+"""Column of findings.csv: the images that stand for a finding."""
+
 
 class Judged(NamedTuple):
     """A metric or a finding that is not the same in both reports."""
@@ -122,8 +125,10 @@ def metrics(
 def findings(change: Difference, config: VerifyConfig) -> list[Judged]:
     """Findings that only one report has, and what differs in those that both have.
 
-    Numbers have the tolerance of `findings.COLUMN`; class, mode, confirmed and verdict have to be
-    the same.
+    Numbers have the tolerance of `findings.COLUMN`, and what is a number in one report only is
+    beyond any. Texts and truth values have to be the same in every column, but of `example_ids`,
+    the strongest images, the order is free, and one may be another where a finding has more of
+    them: rounding decides which of two equals is the last.
     """
     found = change.findings
     none = "both have it"
@@ -132,17 +137,30 @@ def findings(change: Difference, config: VerifyConfig) -> list[Judged]:
     judged = [Judged(row["finding_id"], None, "found", none, None, False) for row in new]
     judged += [Judged(row["finding_id"], "found", None, none, None, False) for row in gone]
     for one in found.persisting:
-        for column, value in one.now.items():
-            old = one.before.get(column)
+        for column in one.now | one.before:
+            old, value = one.before.get(column), one.now.get(column)
             if old == value:
                 continue
             name = f"{one.now['finding_id']}, {column}"
-            if is_number(old) and is_number(value):
+            if is_number(old) or is_number(value):
                 key = f"findings.{column}"
                 judged.append(_judged(name, key, {key: old}, {key: value}, config))
-            elif column in one.changes:
+            elif column == EXAMPLES:
+                judged += _examples(name, old, value, one.now.get("images"))
+            else:
                 judged.append(Judged(name, old, value, "the same", None, False))
     return judged
+
+
+def _examples(name: str, before: Any, now: Any, images: Any) -> Iterator[Judged]:
+    """Images that stand for a finding in one of two reports only, of all that it has."""
+    old, new = (set((ids or "").split()) for ids in (before, now))
+    gone, others = sorted(old - new), sorted(new - old)
+    if gone or others:
+        spare = 1 if is_number(images) and images > len(new) else 0
+        holds = len(gone) == len(others) <= spare
+        allowed = "all but one" if spare else "the same"
+        yield Judged(name, " ".join(gone), " ".join(others), allowed, None, holds)
 
 
 def beyond(judged: Sequence[Judged]) -> list[Judged]:

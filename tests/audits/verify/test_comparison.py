@@ -7,7 +7,8 @@ import pytest
 
 from audits.diff.difference import difference
 from audits.history.lock import outside, upstream
-from audits.verify.comparison import beyond, findings, metrics, stage
+from audits.verify import comparison
+from audits.verify.comparison import Judged, beyond, findings, metrics, stage
 from audits.verify.copy import CopyError, plan
 from audits.verify.outputs import Committed
 from pipeline.config import ToleranceConfig, VerifyConfig, load_params
@@ -90,6 +91,72 @@ def test_a_finding_that_is_gone_or_changed_is_named(tmp_path):
     loose = VerifyConfig(relative=0, metrics=[ToleranceConfig(metric="findings.score", within=1.0)])
     judged = findings(difference(before.report(), now.report(), config), loose)
     assert len(beyond(judged)) == 2
+
+
+def judged_of(tmp_path: Path, change) -> list[Judged]:
+    """What is judged of findings of which a copy has others in one thing."""
+    before, now = Copy(tmp_path / "before"), Copy(tmp_path / "now")
+    now.findings(change)
+    config = load_params().audit("scenes-tiny").review
+    return findings(difference(before.report(), now.report(), config), EXACT)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("stability", None),
+        ("q_value", None),
+        ("recurrence", None),
+        ("score", None),
+        ("max_z", None),
+        ("images", None),
+        ("held", False),
+        ("held", None),
+        ("component_label", "x"),
+        ("status", "persists"),
+        ("review_again", True),
+        ("mode_source", "person"),
+    ],
+)
+def test_what_disappears_from_findings_or_is_another_text_is_beyond(tmp_path, column, value):
+    rows = Copy(tmp_path / "as it is").report().rows()
+    other = {row["finding_id"] for row in rows if row[column] != value}
+    assert other
+    judged = judged_of(tmp_path, lambda table: table.assign(**{column: value}))
+    assert {one.name for one in beyond(judged)} == {f"{name}, {column}" for name in other}
+    assert all(one.by is None for one in judged)
+
+
+def test_a_column_that_one_report_lacks_is_beyond(tmp_path):
+    judged = judged_of(tmp_path, lambda table: table.drop(columns=["score", "held"]))
+    rows = Copy(tmp_path / "as it is").report().rows()
+    assert len(beyond(judged)) == len(judged) == 2 * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("now", "images", "holds"),
+    [
+        ("c b a", 9, None),
+        ("a b d", 9, True),
+        ("a b d", 3, False),
+        ("a d e", 9, False),
+        ("a b", 9, False),
+        ("a b c d", 9, False),
+        (None, 9, False),
+        (None, None, False),
+    ],
+)
+def test_of_the_strongest_images_rounding_may_exchange_the_last(now, images, holds):
+    judged = list(comparison._examples("f", "a b c", now, images))
+    assert [one.holds for one in judged] == ([] if holds is None else [holds])
+
+
+def test_images_that_stand_for_a_finding_in_another_order_are_the_same(tmp_path):
+    def turned(table):
+        ids = [" ".join(reversed(ids.split())) for ids in table["example_ids"]]
+        return table.assign(example_ids=ids)
+
+    assert judged_of(tmp_path, turned) == []
 
 
 def outcome(tmp_path: Path, before: dict, now: dict, in_git: bool = False, digest: str = "2"):
