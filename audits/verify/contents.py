@@ -40,13 +40,18 @@ def apart(name: str, before: bytes, now: bytes) -> list[Apart]:
     if suffix == ".parquet":
         return list(_tables(*(parquet_of(one) for one in (before, now))))
     if suffix == ".csv":
-        frames = (pd.read_csv(io.BytesIO(one), dtype=TEXTS) for one in (before, now))
+        frames = (_frame(one) for one in (before, now))
         return list(_tables(*(pa.Table.from_pandas(one, preserve_index=False) for one in frames)))
     if suffix == ".safetensors":
         return list(_tensors(before, now))
     if suffix == ".json":
         return list(_values(json.loads(before), json.loads(now), ""))
     return [Apart("", None, f"{len(before)} bytes, and {len(now)} now")]
+
+
+def _frame(content: bytes) -> pd.DataFrame:
+    """A CSV file, in which only an empty cell is missing: "NA" may be a word."""
+    return pd.read_csv(io.BytesIO(content), dtype=TEXTS, keep_default_na=False, na_values=[""])
 
 
 def _tables(before: pa.Table, now: pa.Table) -> Iterator[Apart]:
@@ -109,7 +114,11 @@ def _values(before: Any, now: Any, path: str) -> Iterator[Apart]:
 def _arrays(what: str, before: np.ndarray, now: np.ndarray) -> Iterator[Apart]:
     """Two arrays of one length, by their largest difference."""
     if not all(one.dtype.kind in "fiub" for one in (before, now)):
-        other = int((pd.Series(before).astype(str) != pd.Series(now).astype(str)).sum())
+        old, new = pd.Series(before), pd.Series(now)
+        # What is missing is unequal to itself.
+        both = old.isna() & new.isna()
+        only = old.isna() ^ new.isna()
+        other = int((only | ((old.astype(str) != new.astype(str)) & ~both)).sum())
         if other:
             yield Apart(what, None, f"{other} of {len(before)} differ")
         return

@@ -79,3 +79,24 @@ def test_tensors():
 def test_numbers_that_are_no_numbers_in_both_are_the_same():
     values = np.array([np.nan, 1.0])
     assert apart("t.parquet", parquet(a=values), parquet(compression="none", a=values)) == []
+
+
+def test_texts_that_are_missing_in_both_are_the_same():
+    cells = {"a": ["u", None, "v"], "b": [True, None, False], "c": pa.nulls(3, pa.string())}
+    now = parquet(compression="none", **cells)
+    assert apart("t.parquet", parquet(**cells), now) == []
+    texts = (pd.DataFrame(cells).to_csv(index=False, lineterminator=end) for end in ("\n", "\r\n"))
+    assert apart("t.csv", *(text.encode() for text in texts)) == []
+
+
+@pytest.mark.parametrize("other", [["u", None, None], ["u", "None", "v"], ["u", "nan", "v"]])
+def test_a_text_that_is_missing_in_one_of_them_differs(other):
+    before = parquet(a=["u", None, "v"])
+    for pair in ((before, parquet(a=other)), (parquet(a=other), before)):
+        (one,) = apart("t.parquet", *pair)
+        assert (one.what, one.by, one.said) == ("column a", None, "1 of 3 differ")
+
+
+def test_a_csv_has_words_that_look_as_if_they_were_missing():
+    (one,) = apart("t.csv", b"n,label\n1,NA\n2,null\n", b"n,label\n1,\n2,null\n")
+    assert (one.what, one.said) == ("column label", "1 of 2 differ")
