@@ -82,7 +82,7 @@ def interval(name: str, metrics: Mapping[str, Any]) -> tuple[float, float] | Non
     """A metric's interval of 95 %: `low` and `high` beside it, else 1.96 of `sem`.
 
     They are called as it is, less an `_auc` (spurious_auc, spurious_low), or nothing but that where
-    it is a `mean` or `auc`.
+    it is a `mean`, `auc` or `value`.
     """
     value = metrics.get(name)
     if not is_number(value):
@@ -90,7 +90,7 @@ def interval(name: str, metrics: Mapping[str, Any]) -> tuple[float, float] | Non
     above, _, leaf = name.rpartition(".")
     path = f"{above}." if above else ""
     stems = [f"{path}{leaf}_", f"{path}{leaf.removesuffix('_auc')}_"]
-    if leaf in ("mean", "auc"):
+    if leaf in ("mean", "auc", "value"):
         stems.append(path)
     for stem in stems:
         low, high, sem = (metrics.get(f"{stem}{part}") for part in ("low", "high", "sem"))

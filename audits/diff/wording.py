@@ -17,7 +17,7 @@ HEADLINES = re.compile(
     r"accuracy\.\w+|dataset\.images|failures\.(findings|confirmed|expected_false_flags)"
     r"|failures\.planted\.(recall|precision)|recurrence\.(found_again|in_all)"
     r"|robustness\.(short|templates|extended|both|linear)\.(spurious|valid)_auc"
-    r"|sae\.\w+|shortcut\.auroc|stability\.matched_fraction(_apart)?"
+    r"|sae\.\w+|shortcut\.auroc\.value|stability\.matched_fraction(_apart)?"
 )
 """Metrics that are always listed where they moved; others are counted."""
 LISTED = 20

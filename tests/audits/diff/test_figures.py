@@ -1,11 +1,18 @@
 """When a metric counts as changed."""
 
+import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
-from audits.diff.figures import interval, moved, moves
+from audits.diff.figures import PART, interval, moved, moves
+from audits.publish.version import flatten
 from audits.robustness.averages import MEASURES
+from audits.shortcut.metrics import spelled
+from audits.shortcut.uncertainty import Interval
+from tests.audits.diff.copies import ROOT
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -34,6 +41,30 @@ def test_of_standard_errors_it_is_the_usual_one():
 def test_the_measures_of_robustness_have_their_intervals(measure, stem):
     metrics = {f"r.{measure}": 0.5, f"r.{stem}_low": 0.4, f"r.{stem}_high": 0.7}
     assert interval(f"r.{measure}", metrics) == (0.4, 0.7)
+
+
+def test_the_figures_of_the_shortcut_audit_have_their_intervals():
+    fell = [flatten({"auroc": spelled(Interval(at, at - 0.05, at + 0.04))}) for at in (0.9, 0.6)]
+    assert interval("auroc.value", fell[0]) == pytest.approx((0.85, 0.94))
+    assert moves("auroc.value", *fell, False).verdict == "changed"
+
+
+@pytest.mark.parametrize("audit", ["scenes-tiny", "lesions-tiny"])
+def test_every_interval_of_a_report_is_that_of_a_metric(audit):
+    text = (ROOT / "reports" / audit / "metrics.json").read_text()
+    metrics = flatten(json.loads(text))
+    parts = {match[1] for name in metrics if (match := PART.fullmatch(name))}
+    assert parts
+    ownerless = {stem for stem in parts if not owners(stem, metrics)}
+    assert not ownerless
+
+
+def owners(stem: str, metrics: Mapping[str, Any]) -> list[str]:
+    """Metrics whose interval is made of what begins with a stem, and of nothing else."""
+    ends = {name: metrics[name] for name in metrics if (m := PART.fullmatch(name)) and m[1] == stem}
+    others = [name for name in metrics if not PART.fullmatch(name)]
+    named = [name for name in others if name.startswith(stem.rstrip("._"))]
+    return [name for name in named if interval(name, {name: metrics[name], **ends}) is not None]
 
 
 def test_an_interval_belongs_to_its_own_metric_only():
