@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from audits.diff.difference import Difference
 from audits.diff.figures import OF_DICTIONARY, interval, moves
+from audits.diff.recognition import Missed
 from audits.diff.reports import Report
 from audits.diff.wording import figure, signed
 from pipeline.config import BudgetConfig, GateConfig, UnreviewedConfig
@@ -25,7 +26,8 @@ class Check(NamedTuple):
     now: str
     before: str
     by: str
-    """How far beyond the budget it is, which findings fail, or why it could not be measured."""
+    """How far beyond the budget it is, which findings fail, why it could not be measured, and which
+    findings were not counted."""
 
 
 def gate(now: Report, difference: Difference | None, config: GateConfig) -> list[Check]:
@@ -74,20 +76,39 @@ def _unreviewed(now: Report, difference: Difference | None, config: UnreviewedCo
         why = "too little is here to recognise findings of another dictionary by: `dvc fetch` it"
         return Check(now.audit, called, "not measured", "-", "-", why)
     rows = difference.findings.new if difference is not None and new else now.rows()
-    least = SEVERITIES.index(config.severity)
-    found = [(row, severity(row)) for row in rows if row["verdict"] is None]
-    failing = [row for row, how in found if how is not None and SEVERITIES.index(how) >= least]
-    # Medium at the least, so only `high` leaves it open.
-    unsure = [row for row, how in found if how is None]
-    if config.severity != "high":
-        failing, unsure = failing + unsure, []
+    failing, unsure = _of_severity(rows, config)
+    missed = difference.findings.only_now if difference is not None and new else []
+    left_out = _left_out(missed, config)
     counted = str(len(failing))
     if failing:
-        return Check(now.audit, called, "fails", counted, "-", _names(failing))
+        said = "; ".join([_names(failing), *left_out])
+        return Check(now.audit, called, "fails", counted, "-", said)
     if unsure:
         why = f"no further dictionary has looked for {_names(unsure)} (stability.seeds)"
-        return Check(now.audit, called, "not measured", "-", "-", why)
-    return Check(now.audit, called, "holds", counted, "-", "")
+        said = "; ".join([why, *left_out])
+        return Check(now.audit, called, "not measured", "-", "-", said)
+    return Check(now.audit, called, "holds", counted, "-", "".join(left_out))
+
+
+def _of_severity(
+    rows: Sequence[dict[str, Any]], config: UnreviewedConfig
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Findings without a verdict that are of the severity, and those that may be."""
+    least = SEVERITIES.index(config.severity)
+    found = [(row, severity(row)) for row in rows if row["verdict"] is None]
+    certain = [row for row, how in found if how is not None and SEVERITIES.index(how) >= least]
+    # Medium at the least, so only `high` leaves it open.
+    unsure = [row for row, how in found if how is None]
+    return (certain, unsure) if config.severity == "high" else (certain + unsure, [])
+
+
+def _left_out(missed: Sequence[Missed], config: UnreviewedConfig) -> list[str]:
+    """Which findings the last release has not and are yet not counted, and why, in a line; none
+    where there are none."""
+    certain, unsure = _of_severity([one.row for one in missed], config)
+    rows = certain + unsure
+    why = "the last release's model may have the failure, which its audit missed"
+    return [f"not counted, as {why}: {len(rows)} ({_names(rows)})"] if rows else []
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> str:

@@ -14,7 +14,11 @@ class UnreviewedConfig(Section):
     """Such a finding of this severity or above fails: `low` is any finding, `medium` one that is
     confirmed, `high` one that every further dictionary finds again besides."""
     of: Literal["new", "all"]
-    """`new`: only findings count that the last release did not have; `all`: every finding."""
+    """`new`: only findings count that the last release has not and whose failure its model has not,
+    as `audit diff` calls them new. What its audit may only have missed is named and not counted: a
+    further dictionary of it finds the failure, or it is not sure that fewer of the images come
+    close to the class there than two findings have to share. Where its artifacts are not here to
+    tell, all that it has not count. `all`: every finding."""
 
 
 class BudgetConfig(Section):

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,8 +11,11 @@ import pytest
 import yaml
 
 from audits.command.__main__ import main
-from audits.gate.budgets import severity
-from pipeline.config import ConfigError, load_params
+from audits.diff.difference import difference
+from audits.diff.places import find_reports
+from audits.diff.recognition import Missed
+from audits.gate.budgets import gate, severity
+from pipeline.config import ConfigError, UnreviewedConfig, load_params
 from tests.audits.diff.copies import AUDIT, ROOT, Copy
 from tests.test_commands import parse
 
@@ -124,6 +128,43 @@ def test_what_cannot_be_recognised_is_not_called_new(now, capsys):
     assert code == 0
     assert outcomes(checks, "not measured") == {"no"}
     assert "dvc fetch" in checks["no"]["by"]
+
+
+@pytest.mark.parametrize(
+    ("least", "new", "outcome", "left_out"),
+    [
+        ("high", [], "holds", ["a-1", "a-4"]),
+        ("medium", [], "holds", ["a-1", "a-2", "a-4"]),
+        ("high", ["a-5"], "fails", ["a-1", "a-4"]),
+        ("high", ["a-4"], "not measured", ["a-1", "a-4"]),
+    ],
+)
+def test_what_the_last_audit_only_missed_is_named_where_it_is_not_counted(
+    now, least, new, outcome, left_out
+):
+    """a-1 is high, a-2 medium, a-3 has a verdict, a-4 nobody has looked for."""
+    row = now.report().rows()[0] | {"confirmed": True, "recurrence": 1.0, "verdict": None}
+    rows = {
+        "a-1": row,
+        "a-2": row | {"recurrence": 0.5},
+        "a-3": row | {"verdict": "reject"},
+        "a-4": row | {"recurrence": None},
+        "a-5": row,
+    }
+    rows = {name: one | {"finding_id": name} for name, one in rows.items()}
+    params = load_params()
+    before = find_reports(params.gate.against, params)[AUDIT]
+    change = difference(before, now.report(), params.audit(AUDIT).review)
+    missed = [Missed(rows[f"a-{number}"], 0, 2, 0.2) for number in range(1, 5)]
+    found = change.findings._replace(new=[rows[name] for name in new], only_now=missed)
+    rule = UnreviewedConfig(severity=least, of="new")
+    config = params.gate.model_copy(update={"unreviewed": rule})
+    check = gate(now.report(), replace(change, findings=found), config)[0]
+    assert check.outcome == outcome
+    assert check.by.endswith(f"missed: {len(left_out)} ({', '.join(left_out)})")
+    rule = UnreviewedConfig(severity=least, of="all")
+    config = params.gate.model_copy(update={"unreviewed": rule})
+    assert "missed" not in gate(now.report(), replace(change, findings=found), config)[0].by
 
 
 def test_severity_is_how_sure_a_finding_is(now, capsys):
