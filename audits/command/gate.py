@@ -47,9 +47,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _run(arguments: argparse.Namespace) -> str:
     params = load_params()
-    names = params.chosen(arguments.name)
     against = arguments.against or params.gate.against
-    checks = list(_checks(params, names, against))
+    checks = list(_checks(params, arguments.name, against))
     stopping = failed(checks, params.gate)
     said = summary(checks, stopping, against)
     tables = sections(checks, params.gate.not_measured)
@@ -69,7 +68,9 @@ def _run(arguments: argparse.Namespace) -> str:
     return shown
 
 
-def _checks(params: Params, names: list[str], against: str | None) -> Iterator[Check]:
+def _checks(params: Params, asked: str | None, against: str | None) -> Iterator[Check]:
+    """Of the audit that is asked for; else of all, those included that only the release has."""
+    names = params.chosen(asked)
     reports: dict[str, Report] = find_reports(WORKSPACE, params)
     released = {} if against is None else find_reports(against, params)
     for name in names:
@@ -83,3 +84,6 @@ def _checks(params: Params, names: list[str], against: str | None) -> Iterator[C
             yield Check(name, "a report of the last release", "not measured", "-", "-", why)
         change = None if before is None else difference(before, now, params.audit(name).review)
         yield from gate(now, change, params.gate)
+    for name in sorted(released.keys() - params.audits.keys()) if asked is None else []:
+        why = f"{against} has a report of it, and params.yaml has no such audit"
+        yield Check(name, "an audit of the last release", "not measured", "-", "-", why)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -246,6 +247,26 @@ def test_an_audit_that_is_new_or_has_no_report_is_not_measured(now, capsys):
     said = capsys.readouterr().out
     assert "dvc repro report@lesions-tiny" in said
     assert "scenes-tiny" in said
+
+
+def test_an_audit_that_only_the_release_has_is_not_measured(now, tmp_path, capsys):
+    reports = tmp_path / "before" / "reports"
+    shutil.copytree(reports / AUDIT, reports / "birds")
+    path = Path("params.yaml")
+    raw = yaml.safe_load(path.read_text())
+    raw["audits"] = {AUDIT: raw["audits"][AUDIT]}
+    path.write_text(yaml.safe_dump(raw))
+    for rule, passed in (("pass", True), ("fail", False)):
+        budgets(not_measured=rule)
+        with nullcontext() if passed else pytest.raises(SystemExit, match="1"):
+            main(["gate", "--json"])
+        said = json.loads(capsys.readouterr().out)
+        assert said["passed"] == passed
+        left = [check for check in said["checks"] if check["outcome"] == "not measured"]
+        assert [check["audit"] for check in left] == ["birds"]
+        assert left[0]["by"].endswith("has a report of it, and params.yaml has no such audit")
+    # Nobody has asked for it here.
+    assert gated(capsys)[0] == 0
 
 
 def test_junit_and_markdown_are_written(now, tmp_path, capsys):
