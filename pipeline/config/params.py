@@ -32,6 +32,12 @@ from pipeline.places import place
 
 PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:[^/@\s]*(?=@)")
 """And the name before it, of a URL."""
+SECTIONS = {
+    "engine": "engine: local",
+    "gate": "gate: {against: null, not_measured: pass, unreviewed: null, metrics: []}",
+    "verify": "verify: {relative: 0.00001, metrics: []}",
+}
+"""Of sections that an older params.yaml lacks the line to add, with which nothing changes."""
 
 
 def _store(given: object) -> UPath | None:
@@ -300,7 +306,7 @@ def _explain(path: Path, raw: object, problem: dict[str, Any]) -> str:
 
 
 def _remedy(path: Path, raw: Any, location: tuple[str | int, ...]) -> str:
-    """The line to add for a key that is missing, where the catalog has a value for it.
+    """The line to add for a key that is missing, where SECTIONS or the catalog has one for it.
 
     Args:
         path: of the settings, with the catalog beside it.
@@ -308,8 +314,8 @@ def _remedy(path: Path, raw: Any, location: tuple[str | int, ...]) -> str:
         location: of the key, with numbers for items of lists.
     """
     section, *name_and_keys = location
-    if location == ("engine",):
-        return ": add the line\n  engine: local"
+    if section in SECTIONS and not name_and_keys:
+        return f": add the line\n  {SECTIONS[str(section)]}"
     if section not in ("datasets", "embeddings", "audits") or len(name_and_keys) < 2:
         return ""
     name, *keys = name_and_keys

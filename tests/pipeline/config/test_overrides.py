@@ -150,6 +150,18 @@ def test_a_missing_key_says_the_line_to_add_and_with_it_the_file_loads(here, lin
     assert str(caught.value).endswith(said)
 
 
+@pytest.mark.parametrize("section", ["engine", "gate", "verify"])
+def test_a_missing_section_says_the_line_to_add_and_with_it_the_file_loads(here, section):
+    raw = yaml.safe_load(here.read_text(encoding="utf-8"))
+    del raw[section]
+    here.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"key {section} is missing: add the line\n") as caught:
+        load_params()
+    line = str(caught.value).partition("\n  ")[2]
+    here.write_text(yaml.safe_dump(raw) + line, encoding="utf-8")
+    assert getattr(load_params(), section)
+
+
 def test_a_key_that_an_item_of_a_list_lacks_is_named_by_its_number(here):
     with_text(here, "    - {metric: robustness.both.spurious_auc, ", "    - {")
     with pytest.raises(ConfigError, match=r"gate.metrics.1.metric is missing$"):
