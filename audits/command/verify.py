@@ -13,7 +13,7 @@ from audits.history.lock import read_lock
 from audits.history.versions import at, git
 from audits.output import show
 from audits.verify.comparison import findings, metrics, stage
-from audits.verify.copy import CopyError, make_copy, plan
+from audits.verify.copy import MARK, CopyError, TakenError, make_copy, plan
 from audits.verify.outcome import Verified
 from audits.verify.outputs import Committed
 from audits.verify.repro import repro
@@ -69,13 +69,15 @@ def _run(arguments: argparse.Namespace) -> str:
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix=f"verify-{arguments.name}-"))
     try:
         found = _verify(params, arguments.name, commit, folder, arguments.quick)
+    except TakenError:
+        raise
     except BaseException:
         quick = " --quick" if arguments.quick else ""
         again = f"audit verify {arguments.name}{quick} --commit {commit} --folder {folder}"
-        if any(folder.glob("*")):
+        if (folder / MARK).exists():
             _say(f"the copy is kept, and this goes on in it: {again}")
         elif arguments.folder is None:
-            folder.rmdir()
+            shutil.rmtree(folder)
         raise
     said = text(found.summary(), found.sections())
     if arguments.json:

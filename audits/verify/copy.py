@@ -13,7 +13,7 @@ from audits.history.lock import outside, upstream
 from pipeline.artifacts.store import read_json, write_json
 from pipeline.places import place
 
-__all__ = ["CopyError", "Plan", "environment", "make_copy", "plan"]
+__all__ = ["MARK", "CopyError", "Plan", "TakenError", "environment", "make_copy", "plan"]
 
 MARK = Path(".dvc/tmp/verify.json")
 """In the copy: what it is of. Written when it is complete."""
@@ -25,6 +25,10 @@ LINKS = "reflink,hardlink,symlink,copy"
 
 class CopyError(ValueError):
     """A copy cannot be made, or is of something else."""
+
+
+class TakenError(CopyError):
+    """The folder for a copy holds something else."""
 
 
 class Plan(NamedTuple):
@@ -71,15 +75,16 @@ def make_copy(
         folder: where the copy goes; empty or not there, or a copy of the same.
 
     Raises:
-        CopyError: the folder holds something else, or an input is neither in Git nor on the disk.
+        TakenError: the folder holds something else.
+        CopyError: an input is neither in Git nor on the disk.
     """
     mark = {"commit": commit, "target": planned.target, "computed": planned.computed}
     if (folder / MARK).exists():
         if read_json(folder / MARK) != mark:
-            raise CopyError(f"{folder} is a copy for another commit, audit or way: delete it")
+            raise TakenError(f"{folder} is a copy for another commit, audit or way: delete it")
         return
     if folder.is_dir() and any(folder.iterdir()):
-        raise CopyError(f"{folder} is not empty, and no copy that `audit verify` has finished")
+        raise TakenError(f"{folder} is not empty, and no copy that `audit verify` has finished")
     # Links to the objects of the repository, whose own checkout and index are not touched.
     run(root, "git", "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
     run(folder, "git", "checkout", "--quiet", "--detach", commit)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from audits.command import verify
 from audits.command.__main__ import main
 from audits.verify import copy
+from audits.verify.copy import CopyError
 from tests.small_repository import ROOT, run
 
 AUDIT = "scenes-tiny"
@@ -96,6 +98,34 @@ def test_a_copy_verifies_and_a_changed_number_is_traced_to_its_stage(
     assert [one["outcome"] for one in said["stages"]] == ["same", "differs", "differs"]
     assert [one["name"] for one in said["metrics"]] == ["sae.l0"]
     assert (tmp_path / "changed" / "dvc.yaml").exists()  # to be looked at
+
+
+def test_only_a_copy_that_is_complete_is_said_to_be_kept(
+    repository: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stopped(*_: object) -> None:
+        raise CopyError("stopped")
+
+    def said(folder: Path, *options: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["verify", AUDIT, "--folder", str(folder), *options])
+        return f"{capsys.readouterr().err}{ended.value}"
+
+    monkeypatch.setattr(verify, "repro", stopped)
+    mine, made = tmp_path / "mine", tmp_path / "made"
+    mine.mkdir()
+    (mine / "thesis.txt").touch()
+    assert "is not empty" in (refused := said(mine))
+    assert "goes on in it" not in refused
+    assert f"goes on in it: audit verify {AUDIT} --commit" in said(made)
+    # What would be computed is noted in the copy, and this asks for another commit.
+    (repository / "drawn.json").write_text('{"l0": 16.5}')
+    commit(repository)
+    assert "is a copy for another commit" in (refused := said(made))
+    assert "goes on in it" not in refused
 
 
 def test_what_lies_in_a_store_is_not_brought(repository: Path) -> None:
