@@ -74,10 +74,12 @@ def export_sae(params: Params, name: str, folder: Path) -> str:
     labels = read_table(layout.labels(name))
     for column in ("top_images", "runners_up", "margins"):
         labels[column] = labels[column].map(list)
-    write_json(folder / "cfg.json", sae_lens.config(sae, about))
+    # Without cfg.json SAELens reads nothing: an export that is stopped is not taken for whole.
+    (folder / "cfg.json").unlink(missing_ok=True)
     with atomic(folder / "sae_weights.safetensors") as temporary:
         save_file(sae_lens.tensors(sae), temporary)
     write_json(folder / "labels.json", {"components": labels.to_dict("records")})
+    write_json(folder / "cfg.json", sae_lens.config(sae, about))
     components, width = sae.atoms.shape
     return f"{folder}: {components} components of {width} dimensions, with labels"
 

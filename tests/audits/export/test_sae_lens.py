@@ -1,10 +1,18 @@
 """An SAE in SAELens's format encodes and decodes as it does here."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
+from audits.command import export
 from audits.export.sae_lens import config, tensors
+from pipeline import layout
+from pipeline.artifacts.store import write_json, write_table
+from pipeline.config import load_params
+from pipeline.sae import files
 from pipeline.sae.model import Sae
 
 
@@ -51,3 +59,29 @@ def test_it_encodes_and_decodes_as_here(sae: Sae) -> None:
     torch.testing.assert_close(codes[same], here[same])
     torch.testing.assert_close(there[same], sae.reconstruct(own)[same])
     assert bool(same.all()) == (sae.threshold == 0)
+
+
+@pytest.mark.parametrize("writer", ["save_file", "write_json"])
+def test_an_export_that_is_stopped_is_not_taken_for_whole(
+    sae: Sae, writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    params = load_params()
+    monkeypatch.chdir(tmp_path)
+    audit = params.audit("scenes-tiny")
+    files.save(sae, layout.sae("scenes-tiny"), {})
+    write_json(layout.head(audit.embeddings) / "model.json", {"weights_sha256": "ab"})
+    write_json(layout.manifest(audit.dataset) / "dataset.json", {"fingerprint": "cd"})
+    lists = {column: [["bat"]] for column in ("top_images", "runners_up", "margins")}
+    write_table(layout.labels("scenes-tiny"), pd.DataFrame({"component": [4], **lists}))
+    folder = Path("out")
+    export.export_sae(params, "scenes-tiny", folder)
+    written = {path.name for path in folder.iterdir()}
+    assert written == {"cfg.json", "labels.json", "sae_weights.safetensors"}
+
+    monkeypatch.setattr(export, writer, stopped)
+    with pytest.raises(KeyboardInterrupt):
+        export.export_sae(params, "scenes-tiny", folder)
+    assert not (folder / "cfg.json").exists()
