@@ -40,8 +40,6 @@ PARAMS = Path("params.yaml")
 MODELS = layout.DATA / "models"
 NEEDED = ("kind", "root", "vocabulary", "labeler")
 """What a dataset of one's own has to say."""
-ABOUT = "about"
-"""Key of an entry of the catalog that is printed and not copied."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +95,7 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
     entry = datasets.get(request.dataset)
     sized = _sized(request, entry, added.get(request.model), params, catalog, models)
     audit["sae"] |= sized.sae
-    about = [
-        f"{name}: {entry.pop(ABOUT)}"
-        for entries in (datasets, added)
-        for name, entry in entries.items()
-        if ABOUT in entry
-    ]
-    about += [f"sae: {sized.said}"] if sized.said else []
+    about = [f"sae: {sized.said}"] if sized.said else []
     fetched = [key for key, entry in added.items() if entry["name"] != f"{HERE}/{key}"]
     return Addition(
         {
@@ -155,9 +147,7 @@ def _sized(
     images = None
     # What is wrong with an entry is said where all of params.yaml is checked.
     with suppress(ValidationError):
-        config = params.datasets.get(request.dataset) or DatasetConfig.model_validate(
-            {key: value for key, value in (dataset or {}).items() if key != ABOUT}
-        )
+        config = params.datasets.get(request.dataset) or DatasetConfig.model_validate(dataset or {})
         images = images_of(request.dataset, config, params.seed)
     name = model["name"] if model else params.models[request.model].name
     width = width_of(request.model, name, models)
