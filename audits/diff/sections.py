@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audits.report.templating import environment
+from audits.report.wording import cell
 
 __all__ = ["Section", "html", "markdown", "text"]
 
@@ -37,9 +38,9 @@ def text(title: str, sections: Sequence[Section]) -> str:
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
     """For a pull request."""
-    lines = [f"## {_cell(title)}"]
+    lines = [f"## {cell(title)}"]
     for one in sections:
-        lines += ["", f"### {_cell(one.title)}", *("\n" + _cell(line) for line in one.said)]
+        lines += ["", f"### {cell(one.title)}", *("\n" + cell(line) for line in one.said)]
         if one.rows:
             lines.append("")
             lines += [_row(row) for row in (one.header, ["---"] * len(one.header), *one.rows)]
@@ -53,10 +54,4 @@ def html(title: str, sections: Sequence[Section]) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(words: str) -> str:
-    """A class or label may hold what Markdown takes for a column, a tag or emphasis."""
-    escaped = "".join(f"\\{sign}" if sign in "|*_`[]\\" else sign for sign in words)
-    return escaped.replace("<", "&lt;").replace("\n", " ")
+    return f"| {' | '.join(map(cell, cells))} |"

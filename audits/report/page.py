@@ -170,13 +170,5 @@ def _headline(
 @cache
 def _environment(html: bool) -> Environment:
     made = environment(html=html)
-    made.filters |= {"capitalize_first": wording.sentence, "cell": cell}
+    made.filters |= {"capitalize_first": wording.sentence, "cell": wording.cell}
     return made
-
-
-def cell(text: object) -> str:
-    """Text that Markdown shows as it is, inside a table too."""
-    shown = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
-    for mark in "\\`*_[]|":
-        shown = shown.replace(mark, "\\" + mark)
-    return shown

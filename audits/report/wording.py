@@ -210,3 +210,11 @@ def z_score(value: Number) -> str:
 def sentence(text: str) -> str:
     """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
+
+
+def cell(text: object) -> str:
+    """Text that Markdown shows as it is, inside a table too."""
+    shown = str(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ")
+    for mark in "\\`*_[]|":
+        shown = shown.replace(mark, "\\" + mark)
+    return shown

@@ -229,13 +229,13 @@ def test_what_one_audit_missed_is_no_change(before, now):
 
 def test_markdown_holds_names_that_look_like_markdown(before, now):
     def named(table: pd.DataFrame) -> pd.DataFrame:
-        table.loc[table["finding_id"] == "bat-171", "component_label"] = "a|b <img> *c*"
+        table.loc[table["finding_id"] == "bat-171", "component_label"] = "a|b <img> *c* &lt;"
         return table
 
     before.findings(named)
     now.findings(lambda table: table[table["finding_id"] != "bat-171"])
     found = compared(before, now)
-    assert "| a\\|b &lt;img> \\*c\\* |" in markdown(title(found), sections(found, False))
+    assert "| a\\|b &lt;img> \\*c\\* &amp;lt; |" in markdown(title(found), sections(found, False))
     assert "<img>" not in html(title(found), sections(found, False))
 
 

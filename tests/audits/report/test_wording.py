@@ -3,7 +3,6 @@
 import pytest
 
 from audits.report import wording
-from audits.report.page import cell
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_listed(parts: list[str], text: str) -> None:
 
 
 def test_cell_keeps_a_table_whole() -> None:
-    assert cell("a|b <i>\n*c*") == "a\\|b &lt;i> \\*c\\*"
+    assert wording.cell("a|b <i>\n*c*") == "a\\|b &lt;i> \\*c\\*"
 
 
 @pytest.mark.parametrize(
