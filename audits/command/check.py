@@ -5,6 +5,7 @@ from pathlib import Path
 
 from audits.review.verdict_files import start
 from pipeline import layout
+from pipeline.artifacts.store import atomic
 from pipeline.checks.problems import of_audit
 from pipeline.config import ConfigError, Params, load_params
 
@@ -24,8 +25,8 @@ def start_tables(params: Params, name: str) -> list[Path]:
     start(name)
     descriptions = layout.descriptions(params.audit(name).dataset)
     if not descriptions.exists():
-        descriptions.parent.mkdir(parents=True, exist_ok=True)
-        descriptions.write_text(HEADER, encoding="utf-8")
+        with atomic(descriptions) as temporary:
+            temporary.write_text(HEADER, encoding="utf-8")
     return [layout.reviews(name), layout.reviewed(name), descriptions]
 
 
