@@ -19,10 +19,11 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser(
         "clean",
         description="List what killed runs have left for later ones to go on with, what decoding "
-        "images gave, texts that were embedded, and what was being written when a process was "
-        "killed (hidden folders anywhere in the repository), of which DVC knows nothing. Nothing "
-        "of it is needed: what is deleted is computed again. Work that is going on and files that "
-        "the workflow has not written stay. What DVC keeps is `dvc gc`'s.",
+        "images gave, texts that were embedded, where the members of tars in an object store lie, "
+        "and what was being written when a process was killed (hidden folders anywhere in the "
+        "repository), of which DVC knows nothing. Nothing of it is needed: what is deleted is "
+        "computed again. Work that is going on and files that the workflow has not written stay. "
+        "What DVC keeps is `dvc gc`'s.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
