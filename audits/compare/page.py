@@ -13,8 +13,6 @@ from audits.robustness.averages import ALL, BASE
 from audits.robustness.distractors import READY_MADE
 
 TEMPLATES = Path(__file__).parent / "templates"
-NUMBERS = "Models side by side"
-"""Section of numbers.yaml that only comparisons have."""
 TITLES = {ALL: "All sets", **wording.MODES, READY_MADE: "Distractors of the dataset's own"}
 CAPTIONS = {
     "spurious": "Spurious AUC: true images against distractors",

@@ -33,12 +33,6 @@ class Interval:
         value = figures[f"{kind}_auc"]
         return cls(value, figures.get(f"{kind}_low", value), figures.get(f"{kind}_high", value))
 
-    @classmethod
-    def of_error(cls, value: Number, error: Number | None) -> "Interval":
-        """Value ± error; an error of None gives no whisker."""
-        return cls(value, value - (error or 0.0), value + (error or 0.0))
-
-
 @dataclass(frozen=True)
 class Row:
     """One line of an interval chart: a value for each series, None where there is none."""

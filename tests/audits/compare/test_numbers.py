@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from audits.compare.page import NUMBERS
 from audits.compare.sources import headline_table
 from audits.report.numbers import known
 from audits.robustness.distractors import READY_MADE
 from pipeline.artifacts.store import write_table
 from tests.audits.compare.invented import LARGE, SMALL, compared, measured, page_of, write_report
-from tests.audits.report.leading import holds, led_to, unexplained
+from tests.audits.report.leading import COMPARED, holds, led_to, unexplained
 from tests.small_repository import ROOT
 
 OLD, BARE = measured(0.1, 2), measured(0.5, 0)
@@ -40,12 +39,12 @@ def test_every_number_leads_to_what_it_is(audits: dict) -> None:
 
 def test_no_number_of_a_comparison_is_orphaned() -> None:
     led = led_to(page_of(compared(large=LARGE, small=SMALL, old=OLD)))
-    assert led >= set(known()[NUMBERS])
+    assert led >= set(known()[COMPARED])
 
 
 def test_every_number_is_where_the_list_says(tmp_path: Path) -> None:
     write_table(Path("reports/birds.csv"), headline_table(compared(large=LARGE, small=SMALL)))
-    places = {origin for entry in known()[NUMBERS].values() for origin in entry.origin}
+    places = {origin for entry in known()[COMPARED].values() for origin in entry.origin}
     for origin in places:
         file, _, key = origin.replace("NAME", "large").replace("DATASET", "birds").partition(": ")
         if file.startswith("data/"):

@@ -19,6 +19,9 @@ ELSEWHERE = {"numbers", "review", "provenance", "excluded", "versions"}
 BLOCKS = {"p", "li", "dt", "dd", "td", "th", "figcaption", "h1", "h3", "button", "summary"}
 NAMES = re.compile(r"(component|index)\s\d+|stress at [-\d, and]+|2 AUROC", re.IGNORECASE)
 
+COMPARED = "Models side by side"
+"""Section of numbers.yaml that only comparisons have."""
+
 
 class Node:
     """An element and what it holds."""

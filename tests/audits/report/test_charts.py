@@ -16,10 +16,8 @@ def test_an_auc_of_a_single_finding_has_no_whisker() -> None:
 
 def test_interval_chart_places_values_on_its_axis() -> None:
     rows = [
-        charts.Row(
-            "a <form>", (charts.Interval(0.5, 0.4, 0.7), charts.Interval.of_error(1.0, None))
-        ),
-        charts.Row("b", (charts.Interval.of_error(0.75, 0.0), None)),
+        charts.Row("a <form>", (charts.Interval(0.5, 0.4, 0.7), charts.Interval(1.0, 1.0, 1.0))),
+        charts.Row("b", (charts.Interval(0.75, 0.75, 0.75), None)),
     ]
     svg = charts.intervals(rows, ("valid", "spurious"), "T", charts.axis_start(rows), 500)
     x = [float(value) for value in re.findall(r'<circle cx="([\d.]+)"', svg)]

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from audits.compare.page import NUMBERS as COMPARED
 from audits.report import numbers
 from audits.report.numbers import Number, Numbers, known
 from tests.audits.report.invented import AUDIT, DATASET, EMBEDDINGS
-from tests.audits.report.leading import holds, led_to, unexplained
+from tests.audits.report.leading import COMPARED, holds, led_to, unexplained
 
 Render = Callable[..., Path]
 
