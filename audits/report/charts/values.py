@@ -33,6 +33,7 @@ class Interval:
         value = figures[f"{kind}_auc"]
         return cls(value, figures.get(f"{kind}_low", value), figures.get(f"{kind}_high", value))
 
+
 @dataclass(frozen=True)
 class Row:
     """One line of an interval chart: a value for each series, None where there is none."""
