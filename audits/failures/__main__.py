@@ -13,7 +13,7 @@ import torch
 
 from audits.failures.closeness import come_close
 from audits.failures.compounds import compounds_of
-from audits.failures.findings import Suggest, confirmations, gather, report_findings
+from audits.failures.findings import Suggest, confirmations, gather, report_findings, taken_by
 from audits.failures.flags import ByChance, Search, find_flags
 from audits.failures.lexicon import Lexicon
 from audits.failures.mode_evidence import Probe, TrainImages, firing_rates, kinds_of, mode_evidence
@@ -174,6 +174,8 @@ def main() -> None:
         "flags": len(flags),
         "findings": len(findings),
         "held": int(findings["held"].sum()),
+        "mistaken": sum(map(len, tests.close.taken)),
+        "mistaken_found": taken_by(tests.close, groups),
         "expected_false_flags": by_chance.permuted,
         "expected_false_flags_analytic": by_chance.analytic,
     }

@@ -38,6 +38,9 @@ class Close(NamedTuple):
     """Of each class those of other classes."""
     as_high: list[np.ndarray]
     """Of these, those that score as high as the class's own, and do not just stand out."""
+    taken: list[np.ndarray]
+    """Of each class those of other classes that the model takes for it, close or not: no prompt's
+    output is higher than the class's, and that of their own class is lower."""
     rates: Float[np.ndarray, "c c"]
     """Share of the images of a class (row) that score as high as those of another (column)."""
 
@@ -72,6 +75,7 @@ def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
     own, rates = [none] * count, np.zeros((count, count))
     found: list[list[np.ndarray]] = [[none] for _ in members]
     reached: list[list[np.ndarray]] = [[none] for _ in members]
+    taken: list[list[np.ndarray]] = [[none] for _ in members]
     for position, rows in members.items():
         if not len(rows):
             continue
@@ -84,8 +88,12 @@ def close_images(inputs: Inputs, split: str, config: FailuresConfig) -> Close:
         for other in np.flatnonzero(near.any(axis=0)):
             found[other].append(at[near[:, other]])
             reached[other].append(at[near[:, other] & as_high[:, other]])
-    candidates, highest = ([np.concatenate(rows) for rows in parts] for parts in (found, reached))
-    return Close(split, own, candidates, highest, rates)
+        best = np.where(_right(y, position), position, y.argmax(axis=1))
+        for other in np.unique(best[best != position]):
+            taken[other].append(at[best == other])
+    parts = (found, reached, taken)
+    candidates, highest, mistaken = ([np.concatenate(rows) for rows in part] for part in parts)
+    return Close(split, own, candidates, highest, mistaken, rates)
 
 
 def come_close(inputs: Inputs, close: Close) -> pa.Table:
@@ -152,9 +160,14 @@ def recognised(y: Float[np.ndarray, "r c"], position: int, share: float) -> Floa
     >>> recognised(np.array([[0.9, 0.1], [0.8, 0.1], [0.2, 0.3]]), 0, share=0.1).tolist()
     [0.9, 0.8]
     """
-    of_class = y[:, position]
-    right = of_class >= y.max(axis=1) - TIE
+    of_class, right = y[:, position], _right(y, position)
     return of_class[right] if right.sum() > max(1, share * len(right)) else of_class
+
+
+def _right(y: Float[np.ndarray, "r c"], position: int) -> Bool[np.ndarray, " r"]:
+    """Which images of a class the model names right."""
+    right: np.ndarray = y[:, position] >= y.max(axis=1) - TIE
+    return right
 
 
 def _outputs(inputs: Inputs, rows: Tensor, prompts: slice) -> Float[np.ndarray, "r c"]:

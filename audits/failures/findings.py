@@ -126,6 +126,17 @@ def _strength(flag: Flag) -> float:
     return flag.score * len(flag.rows)
 
 
+def taken_by(close: Close, groups: Iterable[list[Flag]]) -> int:
+    """How many images that the model takes for a class are in a group of flags on that class."""
+    of_class: dict[int, list[np.ndarray]] = {}
+    for group in groups:
+        of_class.setdefault(group[0].position, []).extend(flag.rows for flag in group)
+    return sum(
+        int(np.isin(close.taken[position], np.concatenate(rows)).sum())
+        for position, rows in of_class.items()
+    )
+
+
 def confirmations(
     inputs: Inputs,
     flags: Iterable[Flag],

@@ -51,6 +51,16 @@ def test_every_candidate_has_a_row(inputs):
         assert table.loc[table["class"] == label, "image_id"].tolist() == ids[rows].tolist()
 
 
+def test_an_image_is_taken_for_the_class_with_the_highest_output(inputs, plain):
+    """0.4 for class 2 is the highest of its image, and far below what class 2's own images get."""
+    own = [[0.9, 0, 0], [0.8, 0, 0], [0, 0.9, 0], [0, 0.8, 0], [0, 0, 0.9], [0, 0, 0.88]]
+    others = [[0.3, 0.2, 0.4], [0.1, 0.1 + 1e-9, 0], [0.2, 0.6, 0.6]]
+    made = scored(inputs, [*own, *others], [0, 0, 1, 1, 2, 2, 0, 0, 0])
+    close = close_images(made, "train", CONFIG)
+    assert [rows.tolist() for rows in close.taken] == [[], [8], [6]]
+    assert 6 not in close.candidates[2]
+
+
 def test_no_candidate_makes_no_row(inputs):
     none = close_images(inputs, "train", CONFIG)._replace(candidates=[np.zeros(0, dtype=int)] * 3)
     table = come_close(inputs, none)

@@ -11,7 +11,14 @@ import torch
 from audits.failures import findings as module
 from audits.failures.closeness import Close, close_images
 from audits.failures.counting import CARRIER, EXCESS, STAND_IN, Counts
-from audits.failures.findings import FINDING_COLUMNS, about, confirmations, gather, report_findings
+from audits.failures.findings import (
+    FINDING_COLUMNS,
+    about,
+    confirmations,
+    gather,
+    report_findings,
+    taken_by,
+)
 from audits.failures.flags import Flag, find_flags
 from audits.failures.modes import Mode, Reading
 from audits.failures.strikes import prepare
@@ -187,10 +194,19 @@ def test_no_candidate_or_no_own_image_confirms_nothing(inputs):
         assert found == {(0, PLANTED, EXCESS, False): 1.0}
 
 
+def test_mistaken_images_are_those_that_a_finding_on_their_class_holds():
+    none = np.zeros(0, dtype=int)
+    taken = [np.array([4, 7, 9]), none, np.array([4, 11])]
+    close = Close("train", [], [], [], taken, np.zeros((3, 3)))
+    groups = [[flag(0, 3, [4, 5]), flag(0, 5, [4, 9])], [flag(0, 2, [9, 20])], [flag(1, 3, [11])]]
+    assert taken_by(close, groups) == 2  # 4 and 9 once each; 11 is no mistake for class 1
+    assert taken_by(close, []) == 0
+
+
 def all_as_high(inputs, but=()):
     """What comes close, of which all images but some score as high as each class's own."""
     rows = np.setdiff1d(np.arange(len(inputs.images)), but)
-    return Close("train", [], [], [rows] * len(inputs.classes), np.zeros((0, 0)))
+    return Close("train", [], [], [rows] * len(inputs.classes), [], np.zeros((0, 0)))
 
 
 def reported(inputs, groups, p, but=()):

@@ -21,7 +21,7 @@ def firing_of(seen: View, components: int, classes: int) -> Basis:
     np.add.at(firing, (seen.label[seen.pair_unit], seen.pair_component), 1)
     units = np.bincount(seen.label, minlength=classes)
     nothing = [np.zeros(0, dtype=np.int64)] * classes
-    close = Close("train", nothing, nothing, nothing, np.zeros((classes, classes)))
+    close = Close("train", nothing, nothing, nothing, nothing, np.zeros((classes, classes)))
     alike = np.zeros((classes, classes), dtype=bool)
     unknown = np.zeros(classes, dtype=bool)
     compounds = np.zeros((classes, classes), dtype=bool)
