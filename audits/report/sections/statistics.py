@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from audits.names import distinct_names
 from audits.report import wording
@@ -143,7 +144,7 @@ def recurrence(figures: Mapping[str, Any]) -> str:
 
     Args:
         figures: `runs`, `findings` and, where there are both, `found_again`, `all_images`,
-            `in_all`, `random_class`.
+            `in_all`, `random`, `random_class`.
     """
     if "found_again" not in figures:
         if figures["findings"] and not figures["runs"]:
@@ -164,11 +165,26 @@ def recurrence(figures: Mapping[str, Any]) -> str:
             f"start on half of the images, find {found} in these halves on average, and {by} "
             f"{every:,} of {findings:,}"
         )
-    every, random = (wording.percent(figures[name]) for name in ("all_images", "random_class"))
+    all_images = wording.percent(figures["all_images"])
     they, average = ("it finds", "") if runs == 1 else ("they find", " on average")
+    return f"{said}; searching all images {they} {all_images}{average}. {_by_chance(figures)}"
+
+
+def _by_chance(figures: Mapping[str, Any]) -> str:
+    """Both controls, and what the first says where it reaches the rate's interval or exceeds it."""
+    findings = int(figures["findings"])
+    found = binomtest(round(figures["found_again"] * findings), findings)
+    alike, anyhow = (wording.percent(figures[name]) for name in ("random", "random_class"))
+    tells = ""
+    if figures["random"] >= found.proportion_ci(method="wilson").low:
+        tells = (
+            ", which cannot be told from the rate itself, so that being found again tells the "
+            "class and not the images"
+        )
     return (
-        f"{said}; searching all images {they} {every}{average}. Of as many images drawn at "
-        f"random, {random} would count as found again."
+        f"As many images drawn at random would count as found again in {alike} if they were "
+        f"candidates of the same class{tells}, and in {anyhow} if of any class, which is mostly "
+        "the share of classes in which a further dictionary finds anything."
     )
 
 

@@ -1,6 +1,7 @@
 """Counts of findings, chance and verdicts in words."""
 
 import pandas as pd
+import pytest
 
 from audits.report.sections import statistics
 
@@ -35,20 +36,23 @@ def test_review_says_whose_modes_they_are_and_what_changed() -> None:
 
 def test_how_often_findings_are_found_again() -> None:
     figures = {"runs": 2, "findings": 25, "found_again": 0.94, "in_all": 0.92}
-    figures |= {"random_class": 0.125, "all_images": 0.98}
+    figures |= {"random": 0.5, "random_class": 0.125, "all_images": 0.98}
+    chance = (
+        "As many images drawn at random would count as found again in 50% if they were candidates "
+        "of the same class, and in 12% if of any class, which is mostly the share of classes in "
+        "which a further dictionary finds anything."
+    )
     assert statistics.recurrence(figures) == (
         "Two further dictionaries, each trained from its own start on half of the images, find 94% "
         "of the findings again in these halves on average, and both find 23 of 25; searching all "
-        "images they find 98% on average. Of as many images drawn at random, 12% would count as "
-        "found again."
+        f"images they find 98% on average. {chance}"
     )
     assert "all three find 23 of 25" in statistics.recurrence(figures | {"runs": 3})
     assert statistics.recurrence(figures | {"runs": 1}) == (
         "A further dictionary, trained from its own start on half of the images, finds 94% of the "
-        "findings again in that half; searching all images it finds 98%. Of as many images drawn "
-        "at random, 12% would count as found again."
+        f"findings again in that half; searching all images it finds 98%. {chance}"
     )
-    more = {"in_all_low": 0.75, "in_all_high": 0.98, "random": 0.5}
+    more = {"in_all_low": 0.75, "in_all_high": 0.98}
     assert statistics.controls(figures | more) == (
         "Every further dictionary finds 92% of the findings (interval of 95 %: 75% to 98%). As "
         "many images drawn at random would be called the same in 50% if they were candidates of "
@@ -57,6 +61,28 @@ def test_how_often_findings_are_found_again() -> None:
     assert statistics.controls({"runs": 0, "findings": 25}) == ""
     assert "not measured" in statistics.recurrence({"runs": 0, "findings": 25})
     assert statistics.recurrence({"runs": 2, "findings": 0}) == ""
+
+
+@pytest.mark.parametrize(
+    ("findings", "rate", "random", "apart"),
+    [
+        (1, 1.0, 1.0, False),
+        (23, 1.0, 0.999, False),
+        (100, 0.5, 0.75, False),  # above the rate's interval
+        (20, 0.5, 0.25, True),  # which starts at 0.299
+        (20, 0.5, 0.375, False),
+        (25, 0.0, 0.0, False),
+        (20, 1.0, 0.8, True),  # and here at 0.839
+    ],
+)
+def test_what_random_candidates_reach_tells_the_class_only(
+    findings: int, rate: float, random: float, apart: bool
+) -> None:
+    figures = {"runs": 2, "findings": findings, "found_again": rate, "in_all": rate}
+    said = statistics.recurrence(
+        figures | {"random": random, "random_class": 0.125, "all_images": 1.0}
+    )
+    assert ("being found again tells the class and not the images, and in 12%" in said) != apart
 
 
 def test_summary_counts_in_words() -> None:
