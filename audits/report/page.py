@@ -136,7 +136,9 @@ def _headline(
         sum(card.verdict != "reject" for card in found),
     )
     dictionaries = metrics["recurrence"]["runs"]
-    text = statistics.summary(metrics["failures"], [card.mode for card in holding], dictionaries)
+    by_person = sum(card.by_person for card in holding)
+    modes = [card.mode for card in holding]
+    text = statistics.summary(metrics["failures"], modes, by_person, dictionaries)
     about: tuple[str, ...] = ("hit", "findings", "confirmed", "modes", "flags", "expected")
     if again := statistics.recurrence(metrics["recurrence"]):
         text, about = f"{text} {again}", (*about, "found_again", "in_all", "random")

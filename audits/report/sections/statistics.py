@@ -109,12 +109,15 @@ def untested(classes: int) -> str:
     return f"Failures cannot be looked for on {wording.counted(classes, 'class', 'classes')}"
 
 
-def summary(failures: Mapping[str, Any], modes: Sequence[str], dictionaries: int) -> str:
+def summary(
+    failures: Mapping[str, Any], modes: Sequence[str], by_person: int, dictionaries: int
+) -> str:
     """How many findings there are, of which kind, and how many flags chance would give.
 
     Args:
         failures: `flags`, `findings`, `confirmed`, `rejected`, `expected_false_flags`.
         modes: mode of each confirmed finding that nobody rejected.
+        by_person: how many of these modes a person set; the others are suggested.
         dictionaries: further ones that looked for the findings, too.
     """
     counts = Counter(modes)
@@ -122,6 +125,10 @@ def summary(failures: Mapping[str, Any], modes: Sequence[str], dictionaries: int
         wording.counted(counts[mode], *wording.KINDS[mode])
         for mode in sorted(counts, key=lambda mode: (-counts[mode], mode))
     ]
+    suggested = ""
+    if by_person < len(modes):
+        some = f"{wording.number(len(modes) - by_person)} of them " if by_person else ""
+        suggested = f", {some}as suggested by rule"
     findings, confirmed, flags = (failures[key] for key in ("findings", "confirmed", "flags"))
     expected = failures.get("expected_false_flags")
     by_chance = f"chance alone would give {wording.decimal(expected, 2)}"
@@ -133,7 +140,7 @@ def summary(failures: Mapping[str, Any], modes: Sequence[str], dictionaries: int
         rejected = f"; persons rejected {wording.number(failures['rejected'])}, and left are"
     return wording.sentence(
         f"{_held(findings, confirmed, dictionaries)}{rejected}"
-        + (f": {wording.listed(kinds)}. " if kinds else (" none. " if rejected else ". "))
+        + (f": {wording.listed(kinds)}{suggested}. " if kinds else " none. " if rejected else ". ")
         + f"Behind {them} {'is' if flags == 1 else 'are'} {wording.counted(flags, 'flag')}, where "
         f"{by_chance}."
     )

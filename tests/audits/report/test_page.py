@@ -98,6 +98,17 @@ def test_headline_says_how_many_classes(report: Render) -> None:
     assert "the model falls for 2, and the audit found 1 of these" in html
 
 
+def test_what_comes_first_says_which_kinds_are_suggested(report: Render) -> None:
+    folder = report(shortcut=False)
+    html = unescape((folder / "report.html").read_text())
+    lede = html.partition('<p class="lede">')[2].partition("</p>")[0]
+    for said in (lede, (folder / "report.md").read_text()):
+        assert "one of them as suggested by rule. Behind" in said
+    for finding_id, whose in (("f-0001", "by a person"), ("f-0003", "suggested")):
+        pair = html.partition(f'<a class="pair" href="#{finding_id}">')[2].partition("</a>")[0]
+        assert f'</span> <span class="dim">{whose}</span>' in pair
+
+
 def test_classes_of_one_name_are_counted_and_shown_apart(
     report: Render, monkeypatch: pytest.MonkeyPatch
 ) -> None:

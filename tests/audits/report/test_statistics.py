@@ -87,11 +87,11 @@ def test_what_random_candidates_reach_tells_the_class_only(
 
 def test_summary_counts_in_words() -> None:
     one = {"flags": 1, "findings": 1, "confirmed": 0, "expected_false_flags": 0.254, "rejected": 0}
-    assert statistics.summary(one, [], 0) == (
+    assert statistics.summary(one, [], 0, 0) == (
         "The one finding is not confirmed. "
         "Behind it is one flag, where chance alone would give 0.25."
     )
-    said = statistics.summary(COUNTS, ["spurious", "typography"], 2)
+    said = statistics.summary(COUNTS, ["spurious", "typography"], 2, 2)
     assert said.startswith(
         "Two of three findings held up on images not used to find them, and a dictionary trained "
         "on other images finds them again: one case of surroundings taken for the object and one "
@@ -101,17 +101,26 @@ def test_summary_counts_in_words() -> None:
 
 def test_summary_says_what_it_is_held_against() -> None:
     none = COUNTS | {"confirmed": 0}
-    assert statistics.summary(none, [], 1).startswith("None of three findings is confirmed. ")
-    alone = statistics.summary(COUNTS, ["typography"], 0)
+    assert statistics.summary(none, [], 0, 1).startswith("None of three findings is confirmed. ")
+    alone = statistics.summary(COUNTS, ["typography"], 1, 0)
     assert alone.startswith(
         "Two of three findings held up on images not used to find them: one written word. "
     )
 
 
+def test_summary_says_which_kinds_are_suggested() -> None:
+    modes = ["spurious", "typography", "typography"]
+    kinds = ": two written words and one case of surroundings taken for the object"
+    assert f"{kinds}, as suggested by rule. " in statistics.summary(COUNTS, modes, 0, 0)
+    some = statistics.summary(COUNTS, modes, 1, 0)
+    assert f"{kinds}, two of them as suggested by rule. " in some
+    assert f"{kinds}. " in statistics.summary(COUNTS, modes, 3, 0)
+
+
 def test_summary_leaves_out_what_persons_rejected() -> None:
-    said = statistics.summary(COUNTS | {"rejected": 1}, ["typography"], 2)
+    said = statistics.summary(COUNTS | {"rejected": 1}, ["typography"], 1, 2)
     assert "; persons rejected one, and left are: one written word." in said
-    said = statistics.summary(COUNTS | {"rejected": 3}, [], 2)
+    said = statistics.summary(COUNTS | {"rejected": 3}, [], 0, 2)
     assert "; persons rejected three, and left are none." in said
 
 
