@@ -63,6 +63,7 @@ def test_page_and_markdown_have_the_same_figures(report) -> None:
         assert "0.906" in said and "0.537" in said
         assert "+0.250" in said and "−0.013" in said and "+0.062 to +0.375" in said
         assert "bird feeder" in said
+        assert "all other images but the distractors of a finding" in said
         assert re.search(r"Not measured: +1? *f-0007 +\(3 distractors of 5\)", said)
     # A gain whose interval holds 0 stands back.
     assert '<b class="weak">−0.013</b>' in section
