@@ -38,15 +38,24 @@ def limits(
     """
     held_out = manifest[manifest["split"] == "val"]["label"].dropna()
     train = manifest[manifest["split"] == "train"]["label"].dropna()
-    skill = "" if accuracy is None or held_out.empty else _skill(held_out, classes, accuracy)
+    skill = ""
+    if accuracy is not None and not held_out.empty:
+        skill = _skill(held_out, classes, accuracy, findings)
     absence = "" if findings or "failures" in absent else _absence(classes)
     missing = "" if not absent else _missing(absent)
     dictionary = trust(sae, accuracy) if distrusted(sae, accuracy) else weak(sae)
-    found = [skill, dictionary, _size(int(model["parameters"])), _data(train), absence, missing]
+    found = [
+        skill,
+        dictionary,
+        _size(int(model["parameters"]), findings),
+        _data(train),
+        absence,
+        missing,
+    ]
     return [text for text in found if text]
 
 
-def _skill(held_out: pd.Series, classes: int, accuracy: float) -> str:
+def _skill(held_out: pd.Series, classes: int, accuracy: float, findings: int) -> str:
     share = float(held_out.value_counts(normalize=True).max())
     text = (
         f"With the short class name, the model names {wording.percent(accuracy)} of the "
@@ -56,24 +65,26 @@ def _skill(held_out: pd.Series, classes: int, accuracy: float) -> str:
     # Two standard errors of a share: less is what always naming one class may reach by luck.
     if accuracy <= share + 2 * math.sqrt(share * (1 - share) / len(held_out)):
         return (
-            f"{text} That is no better than always naming that class, so its findings show what "
-            "its prompts confuse, not what a working prompt relies on."
+            f"{text} That is no better than always naming that class, so "
+            f"{'its findings show' if findings else 'a finding would show'} what its prompts "
+            "confuse, not what a working prompt relies on."
         )
     if accuracy < 0.5:
         return (
-            f"{text} It is wrong more often than right, so many findings are ordinary mistakes "
-            "rather than hidden dependence."
+            f"{text} It is wrong more often than right, so many findings "
+            f"{'are' if findings else 'would be'} ordinary mistakes rather than hidden dependence."
         )
     return text
 
 
-def _size(parameters: int) -> str:
+def _size(parameters: int, findings: int) -> str:
     if parameters >= 0.9 * SMALLEST_CLIP:
         return ""
     return (
         f"The model has {wording.decimal(parameters / 1e6)} million parameters; the smallest CLIP "
-        f"in common use, ViT-B/32, has {wording.decimal(SMALLEST_CLIP / 1e6)} million. The "
-        "findings hold for this model, and say nothing about CLIP models of the usual size."
+        f"in common use, ViT-B/32, has {wording.decimal(SMALLEST_CLIP / 1e6)} million. "
+        f"{'The findings hold' if findings else 'That there is no finding holds'} for this model, "
+        f"and {'say' if findings else 'says'} nothing about CLIP models of the usual size."
     )
 
 

@@ -16,7 +16,8 @@ NARROW, WIDE = 470, 780
 
 
 def robustness(sources: Sources) -> dict[str, Any]:
-    """Charts and tables of the section; `forms` is empty where nothing was measured."""
+    """Charts and tables of the section; `forms` is empty where no finding was measured, and
+    `nothing` says why."""
     metrics = sources.metrics["robustness"]
     forms = by_form(metrics)
     groups = ({ALL: forms} if forms else {}) | {
@@ -31,7 +32,17 @@ def robustness(sources: Sources) -> dict[str, Any]:
         "differences": differences(metrics["differences"]),
         "left_out": sources.left_out.to_dict("records"),
         "ready_made": ready_made(sources.forms),
+        "nothing": nothing(sources.findings),
     }
+
+
+def nothing(findings: pd.DataFrame) -> str:
+    """Why no finding was measured."""
+    if findings.empty:
+        return "Does not apply: there is no finding."
+    if (findings["verdict"] == "reject").all():
+        return "Does not apply: persons rejected every finding."
+    return "Does not apply: no finding has enough validation images."
 
 
 def by_form(figures: Mapping[str, Any]) -> dict[str, Any]:

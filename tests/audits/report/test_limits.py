@@ -70,6 +70,20 @@ def test_no_finding_is_no_clean_bill():
     assert "another of these 3 classes" in said(findings=0)[-1]
 
 
+def test_without_findings_nothing_is_said_of_them():
+    texts = said(accuracy=0.5, findings=0)
+    assert "so a finding would show what its prompts confuse" in texts[0]
+    texts = said(accuracy=0.45, val=(34, 33, 33), parameters=9_700_000, findings=0)
+    assert "so many findings would be ordinary mistakes" in texts[0]
+    assert texts[1].endswith(
+        "That there is no finding holds for this model, and says nothing about CLIP models of the "
+        "usual size."
+    )
+    texts = said(accuracy=0.5, parameters=9_700_000)
+    assert "so its findings show what its prompts confuse" in texts[0]
+    assert "The findings hold for this model, and say nothing" in texts[1]
+
+
 def test_unlabelled_images_count_for_nothing():
     bare = pd.DataFrame({"split": ["train", "val"], "label": [None, None]})
     assert limits(bare, 3, {"parameters": SMALLEST_CLIP}, 0.5, SAE, 1) == []

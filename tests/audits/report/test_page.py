@@ -188,7 +188,7 @@ def test_sections_that_do_not_apply_say_so(report: Render) -> None:
         assert "No failure was found on 3 classes" in text
         assert "this audit has no classifier to look into" in text
         assert "nothing was planted in this dataset" in text
-        assert "no finding has enough validation images" in text
+        assert "Does not apply: there is no finding." in text
 
 
 def test_two_runs_write_the_same_bytes_and_nothing_of_the_machine(

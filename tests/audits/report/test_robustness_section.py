@@ -42,6 +42,13 @@ def test_sets_of_the_dataset_are_apart_from_findings() -> None:
     ]
 
 
+def test_why_no_finding_was_measured() -> None:
+    found = pd.DataFrame({"verdict": ["reject", None]})
+    assert robustness.nothing(found).endswith("no finding has enough validation images.")
+    assert robustness.nothing(found[:1]).endswith("persons rejected every finding.")
+    assert robustness.nothing(found[:0]).endswith("there is no finding.")
+
+
 def test_page_and_markdown_have_the_same_figures(report) -> None:
     folder = report()
     html = unescape((folder / "report.html").read_text())
