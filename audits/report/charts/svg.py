@@ -12,6 +12,8 @@ BLUE, ORANGE, GREEN, PURPLE, BROWN, GREY = (
 )
 RULE, EDGE = "var(--rule)", "var(--edge)"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, BROWN, GREY)
+LETTER = 7.5
+"""Mean width of a letter of a label, in a wide font: DejaVu Sans has 7.3."""
 
 
 def ticks_of(low: Number, high: Number) -> list[float]:
@@ -23,6 +25,11 @@ def ticks_of(low: Number, high: Number) -> list[float]:
     return [
         round((first + i) * size, 12) for i in range(8) if (first + i) * size <= high + 1e-9 * size
     ]
+
+
+def width_of(labels: Sequence[str]) -> int:
+    """Room that the longest of some labels wants."""
+    return math.ceil(LETTER * max(map(len, labels), default=0))
 
 
 def drawing(width: int, height: Number, title: str, parts: Sequence[str]) -> str:

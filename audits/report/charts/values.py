@@ -14,6 +14,7 @@ from audits.report.charts.svg import (
     line,
     text,
     ticks_of,
+    width_of,
 )
 
 MARKS = ("circle", "diamond")
@@ -76,7 +77,8 @@ def intervals(
     if all(value is None for row in rows for value in row.values):
         raise ValueError(f"chart {title!r} has no values")
     column_width = 70
-    left, right = 146, width - column_width * len(names) - 8
+    left = max(146, 12 + width_of([row.label for row in rows]))
+    right = width - column_width * len(names) - 8
     top, step = 34, 28
     height = top + step * len(rows) + 30
 
@@ -121,7 +123,9 @@ def lines(curves: Sequence[Line], title: str, x_label: str, digits: int = 2) -> 
     x_low, x_high = min(xs), max(max(xs), min(xs) + 1e-9)
     margin = 0.06 * (max(ys) - min(ys)) or 0.5
     y_low, y_high = min(ys) - margin, max(ys) + margin
-    left, right, top, bottom, height = 56, 330, 14, 226, 262
+    # The curves give way to a long name, down to half of their width; then the drawing grows.
+    named = 14 + width_of([curve.name for curve in curves])
+    left, right, top, bottom, height = 56, min(330, max(470 - named, 193)), 14, 226, 262
 
     def at(x: Number, y: Number) -> tuple[float, float]:
         return (
@@ -136,7 +140,7 @@ def lines(curves: Sequence[Line], title: str, x_label: str, digits: int = 2) -> 
         parts.append(text(left - 8, y + 4, f"{tick:.{digits}f}", "axis", "end"))
     for tick in sorted({round(x_low), round((x_low + x_high) / 2), round(x_high)}):
         parts.append(text(at(tick, y_low)[0], bottom + 18, f"{tick}", "axis", "middle"))
-    parts.append(text((left + right) / 2, height - 2, x_label, "axis", "middle"))
+    parts.append(text((left + right) / 2, height - 4, x_label, "axis", "middle"))
     ends = _apart([at(curve.x[-1], curve.y[-1])[1] for curve in curves], 16, top + 6, bottom)
     # The first curve is the one that the text is about: drawn last, on top, and thicker.
     for index in reversed(range(len(curves))):
@@ -155,7 +159,7 @@ def lines(curves: Sequence[Line], title: str, x_label: str, digits: int = 2) -> 
         )
         parts.append(line(right, points[-1][1], right + 10, ends[index] - 4, colour, 1))
         parts.append(text(right + 14, ends[index], curve.name, "label", "start", colour))
-    return drawing(470, height, title, parts)
+    return drawing(max(470, right + named), height, title, parts)
 
 
 def _apart(wanted: Sequence[Number], gap: Number, low: Number, high: Number) -> list[Number]:

@@ -21,6 +21,12 @@ WIDE, MIDDLE, NARROW = (1440, 900), (1000, 900), (390, 844)
 A4 = 718
 """Pixels of a sheet between its margins."""
 
+CUT_OFF = """() => [...document.querySelectorAll("svg.chart text")].filter((text) => {
+  const [box, all] = [text.getBBox(), text.ownerSVGElement.viewBox.baseVal];
+  return box.x < 0 || box.x + box.width > all.width || box.y + box.height > all.height;
+}).map((text) => text.textContent)"""
+"""Words of charts that reach out of their drawing."""
+
 pytestmark = pytest.mark.browser
 Open = Callable[..., "Page"]
 
@@ -96,6 +102,16 @@ def test_nothing_hangs_over_and_all_can_be_read(
     assert (sum(map(int, paper[4:-1].split(","))) > 384) == (scheme == "light")
     read, poor = page.evaluate(CONTRASTS)
     assert read > 300 and not poor
+
+
+@pytest.mark.parametrize("font", ["", "DejaVu Sans", "Liberation Sans"])
+@pytest.mark.parametrize("audit", AUDITS)
+def test_no_word_of_a_chart_is_cut_off(opened: Open, audit: str, font: str) -> None:
+    page = opened(audit)
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    page.evaluate("font => { document.body.style.fontFamily = font }", font)
+    assert page.evaluate(CUT_OFF) == []
+    assert page.locator("svg.chart").count() > 10
 
 
 @pytest.mark.parametrize("audit", AUDITS)

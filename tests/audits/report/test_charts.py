@@ -52,6 +52,23 @@ def test_line_chart_names_each_curve_apart() -> None:
         charts.lines([], "T", "steps")
 
 
+@pytest.mark.parametrize(
+    ("name", "end", "width"), [("one", 330, 470), ("x" * 20, 306, 470), ("x" * 40, 193, 507)]
+)
+def test_line_chart_has_room_for_its_longest_name(name: str, end: int, width: int) -> None:
+    curve = charts.Line("two", (0.0, 1.0), (0.2, 0.4), (0.0, 0.0))
+    svg = charts.lines([curve, charts.Line(name, curve.x, curve.y, curve.sem)], "T", "steps")
+    assert f'viewBox="0 0 {width} 262"' in svg
+    assert set(re.findall(r'<line x1="56.0"[^>]* x2="([\d.]+)"', svg)) == {f"{end}.0"}
+    assert set(re.findall(r'<text x="([\d.]+)"[^>]* class="label"', svg)) == {f"{end + 14}.0"}
+
+
+def test_interval_chart_has_room_for_its_longest_name() -> None:
+    rows = [charts.Row("x" * 20, (charts.Interval(0.5, 0.4, 0.7),))]
+    svg = charts.intervals(rows, ("valid",), "T", 0.4, 470)
+    assert '<text x="150.0" y="52.0" class="label" text-anchor="end"' in svg
+
+
 def test_histogram_stands_on_its_axis() -> None:
     bins = [charts.Bin(-2.0, -1.0, 10), charts.Bin(-1.0, 0.0, 5), charts.Bin(0.0, 2.0, 0)]
     ticks = [(-3, "out"), (-2, "<1%"), (0, "100%")]
