@@ -62,6 +62,30 @@ def test_an_image_has_a_classification_for_each_of_its_findings(tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("mode", "named", "shows", "also"),
+    [
+        ("polysemy", "wood", {"bat-4": "cricket bat"}, "cricket bat"),
+        ("typography", "wood", {"bat-4": "cricket bat"}, "writing in the picture"),
+        ("unclear", "wood", {"bat-4": None}, "other things"),
+        ("unclear", "wood", {}, "wood"),
+        ("unclear", "bat", {}, "unclear"),
+        ("unclear", None, {}, "unclear"),
+    ],
+)
+def test_a_class_answers_to_what_the_card_says(
+    tmp_path: Path,
+    mode: str,
+    named: str | None,
+    shows: dict[str, str | None],
+    also: str,
+) -> None:
+    (tmp_path / "a.b").mkdir()
+    (tmp_path / "a.b" / "1.png").touch()
+    finding = FINDINGS[:1].assign(mode=mode, component_label=named)
+    assert labels(finding, MANIFEST, tmp_path, shows)[0]["classes"] == [f"bat: {also}"]
+
+
 def test_a_folder_is_what_the_importer_asks_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
