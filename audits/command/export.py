@@ -95,7 +95,9 @@ def export_findings(params: Params, name: str, folder: Path) -> str:
     manifest = read_table(
         layout.manifest(audit.dataset) / "manifest.parquet", ["image_id", "path", "label"]
     )
-    found, left_out = fiftyone.labels(findings, manifest, params.dataset(audit.dataset).root)
+    evidence = read_json(layout.audit(name, "review") / "evidence.json")
+    shows = {finding_id: about["shows"] for finding_id, about in evidence.items()}
+    found, left_out = fiftyone.labels(findings, manifest, params.dataset(audit.dataset).root, shows)
     write_json(folder / "labels.json", found)
     # FiftyOne wants one and leaves it unread, for the labels have whole paths. A data.json it takes
     # only where it is told to.

@@ -28,6 +28,11 @@ def statistics(sources: Sources, q: float) -> dict[str, Any]:
                 "found again by further dictionaries",
                 _again(sources.metrics["recurrence"]),
             ),
+            (
+                "mistaken",
+                "train images taken for another class that a finding on that class has",
+                f"{failures['mistaken_found']:,} of {failures['mistaken']:,}",
+            ),
             ("verdicts", "accepted by persons", f"{failures['accepted']:,}"),
             ("verdicts", "rejected by persons", f"{failures['rejected']:,}"),
         ],

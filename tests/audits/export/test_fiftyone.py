@@ -9,7 +9,7 @@ from upath import UPath
 from audits.command.export import export_findings
 from audits.export.fiftyone import labels
 from pipeline import layout
-from pipeline.artifacts.store import read_json, write_table
+from pipeline.artifacts.store import read_json, write_json, write_table
 from pipeline.config import load_params
 from pipeline.places import place
 
@@ -98,11 +98,15 @@ def test_a_folder_is_what_the_importer_asks_for(
         (root / "a.b" / f"{name}.png").touch()
     write_table(layout.manifest("scenes") / "manifest.parquet", MANIFEST)
     write_table(layout.report("scenes-tiny") / "findings.csv", FINDINGS)
+    evidence = {"bat-4": {"shows": "cricket bat"}, "bat-7": {"shows": None}}
+    write_json(layout.audit("scenes-tiny", "review") / "evidence.json", evidence)
     said = export_findings(params, "scenes-tiny", Path("out"))
     assert said == "out: 2 images of 2 findings; 1 left out, which are no files, such as c/3"
     assert sorted(path.name for path in Path("out").iterdir()) == ["data", "labels.json"]
     assert Path("out/data").is_dir()
-    found = read_json(Path("out/labels.json"))["labels"]
+    made = read_json(Path("out/labels.json"))
+    assert made["classes"] == ["bat: cricket bat", "bat: writing in the picture"]
+    found = made["labels"]
     assert len(found) == 2 and all(Path(path).is_absolute() for path in found)
 
 

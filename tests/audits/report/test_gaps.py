@@ -49,7 +49,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
     def leave(stage: str, metrics: dict, reasons: dict[str, str]) -> None:
         write_json(audit / stage / "metrics.json", {**metrics, KEY: reasons})
 
-    failures = {"flags": 0, "findings": 0, "held": 0}
+    failures = {"flags": 0, "findings": 0, "held": 0, "mistaken": 9, "mistaken_found": 0}
     leave("failures", {"failures": failures}, {"failures": "no class has 2 train images"})
     leave("sae", {"sae": {"alive_fraction": 0.0}}, {"sae": "there are no other images"})
     stability = {"seeds": 3, "components": 0}
