@@ -27,6 +27,7 @@ COMMANDS = {
     "versions": "versions of an audit's dataset, and what changed",
 }
 """Name of each command, which is that of its module, and what it does."""
+INTERRUPTED = 130
 
 
 class _Commands(argparse._SubParsersAction):
@@ -59,17 +60,27 @@ def parser_with(loaded: Collection[str]) -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one subcommand; what a user can put right is one message and exit code 1."""
+    """Run one subcommand; what a user can put right is one message and exit code 1.
+
+    Ctrl-C is one line, too, and exit code 130, as shells have it.
+    """
     given = sys.argv[1:] if arguments is None else arguments
-    parser = parser_with(given[:1])
-    with readable_in_part():
-        chosen = parser.parse_args(given)
-        try:
-            show(chosen.run(chosen))
-        except BrokenPipeError:
-            raise
-        except (OSError, ValueError) as error:
-            sys.exit(f"audit {chosen.command}: {error}")
+    try:
+        parser = parser_with(given[:1])
+        with readable_in_part():
+            _run(parser.parse_args(given))
+    except KeyboardInterrupt as stopped:
+        print(str(stopped) or "stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def _run(chosen: argparse.Namespace) -> None:
+    try:
+        show(chosen.run(chosen))
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        sys.exit(f"audit {chosen.command}: {error}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pipeline.config import Params, load_params
 OWN = ("pipeline", "audits")
 FIND = {"audit": Params.audit, "dataset": Params.dataset, "embeddings": Params.entry}
 """Option → what looks up its value in params.yaml."""
+INTERRUPTED = 130
 
 
 def begin(
@@ -43,7 +44,14 @@ def begin(
 
 
 def _say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print an error of the system, or one that the workflow has words for, without a traceback."""
+    """Print an error of the system, or one that the workflow has words for, without a traceback.
+
+    Raises:
+        SystemExit: the error is Ctrl-C, which is exit code 130, as shells have it.
+    """
+    if issubclass(kind, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     *_, (frame, _) = traceback.walk_tb(trace)
     ours = str(frame.f_globals.get("__package__")).partition(".")[0] in OWN
     if issubclass(kind, OSError) or (ours and issubclass(kind, ValueError | RuntimeError)):

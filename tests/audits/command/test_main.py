@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from audits.command import list as listed
 from audits.command.__main__ import COMMANDS, main
 
 HEAVY = {"numpy", "pandas", "torch", "mlflow", "dvc", "pydantic"}
@@ -27,3 +28,13 @@ def test_every_command_has_an_example_in_its_help(name, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert f"examples:\n  audit {name}" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_a_word_and_not_a_traceback(monkeypatch, capsys):
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listed, "_run", stopped)
+    with pytest.raises(SystemExit, match="130"):
+        main(["list"])
+    assert capsys.readouterr().err == "stopped\n"

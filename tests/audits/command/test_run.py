@@ -1,7 +1,11 @@
 """`audit run`: `dvc repro`, and where the pages are."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +34,14 @@ stages:
       cmd: test ! -e broken && cp compared.txt published.txt
       deps: [compared.txt]
       outs: [published.txt]
+"""
+SLOW = """\
+stages:
+  publish:
+    foreach: [scenes-tiny]
+    do:
+      cmd: echo $$ > begun && exec sleep 60
+      outs: [never]
 """
 
 
@@ -71,3 +83,48 @@ def test_where_the_comparison_fails_the_report_is_named(repository: Path) -> Non
 def test_an_unknown_audit_is_refused_with_those_there_are(repository: Path) -> None:
     with pytest.raises(SystemExit, match=r"no audits\.birds; it has \['scenes-tiny'\]"):
         main(["run", "birds"])
+
+
+def gone(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither signals nor groups")
+@pytest.mark.parametrize(
+    ("tell", "number", "ignored"),
+    [
+        (os.kill, signal.SIGTERM, False),
+        (os.kill, signal.SIGTERM, True),
+        (getattr(os, "killpg", None), signal.SIGINT, False),
+    ],
+    ids=["kill", "kill in the background", "Ctrl-C"],
+)
+def test_a_run_that_is_stopped_ends_its_stage_and_says_how_to_go_on(
+    repository: Path, tell: Callable[[int, int], None], number: int, ignored: bool
+) -> None:
+    (repository / "dvc.yaml").write_text(SLOW)
+    # As a script starts what ends with &.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+    run = subprocess.Popen(
+        [sys.executable, "-m", "audits.command", "run", "scenes-tiny"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    if before is not None:
+        signal.signal(signal.SIGINT, before)
+    begun, until = repository / "begun", time.monotonic() + 60
+    while not (begun.exists() and begun.read_text().strip()):
+        assert run.poll() is None and time.monotonic() < until
+        time.sleep(0.1)
+    tell(run.pid, number)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert said.splitlines()[-1] == "stopped; `audit run scenes-tiny` goes on where it was"
+    assert "Traceback" not in said
+    assert gone(int(begun.read_text()))

@@ -88,3 +88,13 @@ def test_a_stage_ends_with_the_key_that_is_wrong():
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "nobody" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_stage_that_is_stopped_says_so_in_a_word():
+    program = (
+        "import sys; from pipeline.artifacts import stage\n"
+        "sys.excepthook = stage._say\n"
+        "raise KeyboardInterrupt"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
