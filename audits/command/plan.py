@@ -90,8 +90,8 @@ def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
         stages: by which the samples' own are measured, as DVC calls them.
 
     Raises:
-        ConfigError: weights are not there yet.
-        OSError, ValueError: images are not there, or cannot be read.
+        ConfigError: weights are not there yet, or a sample is not.
+        OSError, ValueError: images are not there, or cannot be read; see `layout_at`.
     """
     begun = begin("pipeline.sae.encode"), begin("pipeline.embeddings.embed")
     # Imported late: open_clip takes seconds, and memory that `begin` would count.
@@ -100,13 +100,22 @@ def plan(params: Params, name: str, stages: Sequence[str]) -> dict[str, Any]:
     from audits.plan.costs import costs
     from pipeline.artifacts.stage import set_threads
     from pipeline.artifacts.store import read_json, read_table
+    from pipeline.checks.problems import layout_at
     from pipeline.datasets.adapters import listing
     from pipeline.datasets.pixels import Reading, reading_of
     from pipeline.datasets.splits import thin
     from pipeline.embeddings.texts import read_vocabulary
+    from pipeline.places import exists
 
     audit = params.audit(name)
     dataset, manifest = params.dataset(audit.dataset), layout.manifest(audit.dataset)
+    if audit.dataset in params.outside.datasets:
+        layout_at(params, audit.dataset)
+    elif not exists(dataset.root):
+        raise ConfigError(
+            f"datasets.{audit.dataset}.root is {str(dataset.root)!r}, a sample that is not "
+            f"rendered yet: `dvc repro sample@{audit.dataset}` renders it"
+        )
     if (manifest / "manifest.parquet").exists():
         images = read_table(manifest / "manifest.parquet", ["path", "split", "label", "sha256"])
         reading = reading_of(read_json(manifest / "reading.json"))

@@ -1,6 +1,7 @@
 """`audit plan` says what stale stages cost, and that fresh ones cost nothing."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,6 +36,17 @@ MEASURED = plan.plan
 def planned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status, "states", lambda names: [STANDS])
     monkeypatch.setattr(plan, "plan", lambda params, name, stages: COSTS)
+
+
+def scenes_at(monkeypatch: pytest.MonkeyPatch, root: Path, outside: Sequence[str] = ()) -> None:
+    """Has the images of the scenes lie in a folder, and perhaps come from elsewhere."""
+    params = load_params()
+    dataset = params.datasets["scenes"].model_copy(update={"root": root})
+    changed = {
+        "datasets": params.datasets | {"scenes": dataset},
+        "outside": params.outside.model_copy(update={"datasets": list(outside)}),
+    }
+    monkeypatch.setattr(plan, "load_params", lambda: params.model_copy(update=changed))
 
 
 def test_a_row_a_stage_that_is_not_fresh(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,13 +109,7 @@ def test_what_is_measured_shows_no_progress(
     monkeypatch.setattr(plan, "plan", MEASURED)
     monkeypatch.setattr(plan, "begin", lambda module: None)
     monkeypatch.setattr(plan, "_rates", measure)
-    params = load_params()
-    dataset = params.datasets["scenes"].model_copy(update={"root": tmp_path})
-    monkeypatch.setattr(
-        plan,
-        "load_params",
-        lambda: params.model_copy(update={"datasets": params.datasets | {"scenes": dataset}}),
-    )
+    scenes_at(monkeypatch, tmp_path)
     for split in ("train", "val"):
         (tmp_path / split / "bat").mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / split / "bat" / "0.jpg")
@@ -111,6 +117,26 @@ def test_what_is_measured_shows_no_progress(
     with pytest.raises(SystemExit, match="an image cannot be read"):
         main(["plan", "scenes-tiny"])
     assert capsys.readouterr().err == "measuring this machine, about half a minute\n"
+
+
+@pytest.mark.parametrize(
+    ("outside", "remedy"),
+    [
+        (["scenes"], "which does not exist: put the dataset there, or name its place there in"),
+        ([], "a sample that is not rendered yet: `dvc repro sample@scenes` renders it"),
+    ],
+)
+def test_a_root_that_is_not_there_is_named_with_its_key_and_what_to_do(
+    outside: list[str], remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "plan", MEASURED)
+    monkeypatch.setattr(plan, "begin", lambda module: None)
+    scenes_at(monkeypatch, tmp_path / "none", outside)
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", "scenes-tiny"])
+    said = str(stopped.value)
+    assert said.startswith(f"audit plan: datasets.scenes.root is {str(tmp_path / 'none')!r}, ")
+    assert remedy in said
 
 
 def test_windows_does_not_say_what_processes_take(monkeypatch: pytest.MonkeyPatch) -> None:
