@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipeline.config.base import ConfigError
+from pipeline.config.yaml_faults import not_yaml
 
 __all__ = [
     "CATALOG",
@@ -32,14 +33,16 @@ def read_catalog(path: Path = CATALOG) -> dict[str, Any]:
     Raises:
         ConfigError: it is missing or no YAML, or a section is.
     """
+    text = ""
     try:
-        catalog = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        catalog = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error}): run from the repository's root") from (
             error
         )
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+        raise not_yaml(path, text, error) from error
     found = catalog if isinstance(catalog, dict) else {}
     if missing := [name for name in SECTIONS if not isinstance(found.get(name), dict)]:
         raise ConfigError(f"{path} has no section {', '.join(missing)}")

@@ -28,6 +28,7 @@ from pipeline.config.data import (
 from pipeline.config.gate import GateConfig
 from pipeline.config.samples import PretrainConfig, SamplesConfig
 from pipeline.config.verify import VerifyConfig
+from pipeline.config.yaml_faults import not_yaml
 from pipeline.places import place
 
 PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:[^/@\s]*(?=@)")
@@ -236,6 +237,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """
     if not path.exists():
         raise ConfigError(f"{path} does not exist: run from the repository's root")
+    text = ""
     try:
         text = path.read_text(encoding="utf-8-sig")
         if problems := [f"{path}, {problem}" for problem in _unclear(text)]:
@@ -244,7 +246,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+        raise not_yaml(path, text, error) from error
     try:
         return Params.model_validate(raw)
     except ValidationError as error:

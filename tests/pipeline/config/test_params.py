@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import ConfigError, load_params
+from pipeline.config import ConfigError, load_params, read_catalog
 
 ROOT = Path(__file__).parents[3]
 
@@ -165,6 +165,30 @@ def test_broken_yaml_names_the_file(tmp_path):
     path.write_text("seed: [1", encoding="utf-8")
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_params(path)
+
+
+@pytest.mark.parametrize("read", [load_params, read_catalog])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a:\n  b: 1\n\tc: 2\n", 3),
+        ("a:\n  b: 1\n  \tc: 2\n", 3),
+        ("a:\n  b: c\n\t  d\n  e: f: 1\n", 3),  # said of the line after it
+    ],
+)
+def test_broken_yaml_is_said_of_its_file_and_tabs_are_named(tmp_path, read, text, line):
+    path = tmp_path / "own.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read(path)
+    assert f"in {path}, line " in str(caught.value) and "<unicode string>" not in str(caught.value)
+    assert str(caught.value).endswith(
+        f"\nline {line} begins with a tab, and YAML takes no tabs there: put spaces"
+    )
+    path.write_text("a: b: 1\n\n\tc: 2\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="mapping values are not allowed") as caught:
+        read(path)
+    assert "tab" not in str(caught.value)
 
 
 def test_an_unknown_audit_lists_the_known_ones():
