@@ -3,7 +3,7 @@
 For each finding that nobody rejected the validation images of other classes on which its component
 fires strongly are its distractors; a dataset may bring distractor sets of its own (Spurious
 ImageNet). Spurious AUC is the AUROC of the class's own validation images against them, valid AUC
-against all other images (paper, Sec. 5.3).
+against all other images but these (paper, Sec. 5.3).
 """
 
 from collections.abc import Iterator

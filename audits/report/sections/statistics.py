@@ -189,14 +189,11 @@ def _by_chance(figures: Mapping[str, Any]) -> str:
     alike, anyhow = (wording.percent(figures[name]) for name in ("random", "random_class"))
     tells = ""
     if figures["random"] >= found.proportion_ci(method="wilson").low:
-        tells = (
-            ", which cannot be told from the rate itself, so that being found again tells the "
-            "class and not the images"
-        )
+        tells = ", so that being found again tells the class and not the images"
     return (
-        f"As many images drawn at random would count as found again in {alike} if they were "
-        f"candidates of the same class{tells}, and in {anyhow} if of any class, which is mostly "
-        "the share of classes in which a further dictionary finds anything."
+        "As many candidates of the same class drawn at random would count as found again in "
+        f"{alike}{tells}; as many of any class in {anyhow}, which is mostly the share of classes "
+        "in which a further dictionary finds anything."
     )
 
 

@@ -91,8 +91,8 @@ def test_headline_says_how_many_classes(report: Render) -> None:
     assert "find 75% of the findings again in these halves on average, and both find 2 of 3" in lede
     markdown = (Path("reports") / AUDIT / "report.md").read_text()
     for said in (lede, markdown):
-        assert "in 25% if they were candidates of the same class, which cannot be told" in said
-        assert "and in 3.1% if of any class, which is mostly the share of classes" in said
+        assert "found again in 25%, so that being found again tells the class" in said
+        assert "as many of any class in 3.1%, which is mostly the share of classes" in said
     assert "62% of the time with the short class name" in html
     assert "88% with the full class name in templates" in html
     assert "the model falls for 2, and the audit found 1 of these" in html

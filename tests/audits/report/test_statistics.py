@@ -38,9 +38,9 @@ def test_how_often_findings_are_found_again() -> None:
     figures = {"runs": 2, "findings": 25, "found_again": 0.94, "in_all": 0.92}
     figures |= {"random": 0.5, "random_class": 0.125, "all_images": 0.98}
     chance = (
-        "As many images drawn at random would count as found again in 50% if they were candidates "
-        "of the same class, and in 12% if of any class, which is mostly the share of classes in "
-        "which a further dictionary finds anything."
+        "As many candidates of the same class drawn at random would count as found again in 50%; "
+        "as many of any class in 12%, which is mostly the share of classes in which a further "
+        "dictionary finds anything."
     )
     assert statistics.recurrence(figures) == (
         "Two further dictionaries, each trained from its own start on half of the images, find 94% "
@@ -82,7 +82,7 @@ def test_what_random_candidates_reach_tells_the_class_only(
     said = statistics.recurrence(
         figures | {"random": random, "random_class": 0.125, "all_images": 1.0}
     )
-    assert ("being found again tells the class and not the images, and in 12%" in said) != apart
+    assert ("being found again tells the class and not the images; as many" in said) != apart
 
 
 def test_summary_counts_in_words() -> None:
