@@ -32,6 +32,8 @@ from pipeline.config import (
     merged,
     read_catalog,
 )
+from pipeline.datasets.adapters import layout as layout_of
+from pipeline.faults import faults
 from pipeline.places import place
 
 __all__ = ["Request", "add", "plan", "register"]
@@ -40,6 +42,7 @@ PARAMS = Path("params.yaml")
 MODELS = layout.DATA / "models"
 NEEDED = ("kind", "root", "vocabulary", "labeler")
 """What a dataset of one's own has to say."""
+SPLITS = {"train": 0.8, "val": 0.2}
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
     if dataset is not None:
         own = dataset | {"embeddings": named[dataset["labeler"]]}
         datasets[request.dataset] = _ordered(own, DatasetConfig)
+        _check_splits(request.dataset, datasets[request.dataset])
     asked = {"dataset": request.dataset, "model": request.model}
     asked["embeddings"] = named[request.model]
     audit = _ordered(merged(default_audit(catalog, request.dataset), asked), AuditConfig)
@@ -130,6 +134,29 @@ def _dataset(request: Request, params: Params, catalog: dict[str, Any]) -> dict[
     if entry["kind"] == "isic" and entry["splits"] is None:
         raise ConfigError(f"dataset {name!r} of kind isic has no splits: give --val-share 0.2, say")
     return entry
+
+
+def _check_splits(name: str, entry: dict[str, Any]) -> None:
+    """Refuse a dataset that is there, of which the share for validation alone is wrong.
+
+    The dictionary's sizes would be those of no images, and stay so once it was put right.
+
+    Raises:
+        ConfigError: its layout says no splits and it has no share, or the other way round.
+    """
+    drawn = entry["splits"] is not None
+    # What else is wrong with an entry or with its images is said elsewhere.
+    with suppress(ValidationError):
+        config = DatasetConfig.model_validate(entry)
+        other = DatasetConfig.model_validate(entry | {"splits": None if drawn else SPLITS})
+        if faults(lambda: layout_of(config)) and not faults(lambda: layout_of(other)):
+            raise ConfigError(
+                f"dataset {name!r}: {config.root} says which images are for validation: leave out "
+                "--val-share"
+                if drawn
+                else f"dataset {name!r}: {config.root} does not say which images are for "
+                "validation: give --val-share 0.2, say"
+            )
 
 
 def _sized(

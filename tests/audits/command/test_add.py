@@ -312,6 +312,30 @@ def test_every_dataset_of_the_shipped_catalog_can_be_switched_on(here, name):
     assert load_params().audits["new"].dataset == name
 
 
+@pytest.mark.parametrize(
+    ("folders", "share", "said"),
+    [
+        (["bat", "owl"], [], "does not say which images are for validation: give --val-share 0.2"),
+        (["train/bat", "train/owl"], [], "give --val-share 0.2, say"),
+        (["train/bat", "val/bat"], ["--val-share", "0.2"], "leave out --val-share"),
+    ],
+)
+def test_a_share_that_alone_is_wrong_is_said_before_sizes_are_taken(here, folders, share, said):
+    for folder in folders:
+        (here / "birds" / folder).mkdir(parents=True)
+        for number in range(3):
+            (here / "birds" / folder / f"{number}.png").touch()
+    given = OWN | {"root": "birds", "labeler": "tiny"}
+    own = ["--dataset", "birds", "--model", "tiny", *(f"--{key}={given[key]}" for key in given)]
+    with pytest.raises(SystemExit) as stopped:
+        main(["add", "birds-tiny", *own, *share])
+    assert f"dataset 'birds': {Path('birds')} " in str(stopped.value)
+    assert said in str(stopped.value)
+    assert (here / "params.yaml").read_text(encoding="utf-8") == shipped()
+    main(["add", "birds-tiny", *own, *([] if share else ["--val-share", "0.2"])])
+    assert "birds-tiny" in load_params().audits
+
+
 def test_a_folder_of_classes_has_splits_drawn(here):
     own = [word for key in OWN for word in (f"--{key}", OWN[key])]
     own[own.index("mine")] = "tiny"
