@@ -40,7 +40,7 @@ class SaeConfig(Section):
     warmup: Annotated[int, Field(ge=0)]
     """Steps in which the rate rises from 0."""
     decay_after: list[Count]
-    """Epochs after which the rate is divided by 10."""
+    """Epochs after which the rate is divided by 10, each below `epochs`."""
     clip: Positive
     """Largest norm of a step's gradient; a longer one is shortened to it."""
     centre: bool
@@ -58,7 +58,8 @@ class SaeConfig(Section):
     dead_after: Positive
     """Epochs without firing after which a component counts as dead."""
     revive_after: list[Count]
-    """Epochs after which dead components start anew, at what the others leave of random images."""
+    """Epochs after which dead components start anew, at what the others leave of random images;
+    each below `epochs`."""
     prefixes: list[Annotated[float, Field(gt=0, lt=1)]]
     """For matryoshka: shares of the components that have to reconstruct on their own."""
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -74,6 +75,12 @@ class SaeConfig(Section):
             raise ValueError(
                 f"batch_size is {self.batch_size}: it must be a multiple of devices, {self.devices}"
             )
+        for key in ("decay_after", "revive_after"):
+            if late := [epoch for epoch in getattr(self, key) if epoch >= self.epochs]:
+                raise ValueError(
+                    f"{key} is {getattr(self, key)}, but epochs is {self.epochs}: nothing comes "
+                    f"after {late}; take them out, or name epochs below {self.epochs}"
+                )
         if self.prefixes != sorted(set(self.prefixes)):
             raise ValueError(f"prefixes {self.prefixes} must rise")
         return self

@@ -40,6 +40,19 @@ def test_the_shipped_params_load():
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=0), "scenes-tiny.sae.k is 0"),
         (lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(k=4096), "cannot exceed comp"),
         (
+            lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(epochs=15, decay_after=[8, 20]),
+            "audits.scenes-tiny.sae: Value error, decay_after is [8, 20], but epochs is 15: "
+            "nothing comes after [20]; take them out, or name epochs below 15",
+        ),
+        (
+            lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(epochs=12),
+            "decay_after is [8, 12], but epochs is 12: nothing comes after [12]",
+        ),
+        (
+            lambda raw: raw["audits"]["scenes-tiny"]["sae"].update(revive_after=[99]),
+            "revive_after is [99], but epochs is ",
+        ),
+        (
             lambda raw: raw["audits"]["scenes-tiny"]["concepts"].update(relevance=0.01),
             "concepts: Value error, activation_quantile and relevance of activation, "
             "activation_quantile, relevance, relevance_quantile are given: give one of them",

@@ -64,7 +64,7 @@ def test_of_a_constant_embedding_nothing_is_learnt(blocks_of, sae_config, rows):
 
 
 def test_the_rate_rises_and_falls(sae_config):
-    config = sae_config(learning_rate=8.0, warmup=3, decay_after=[2, 4])
+    config = sae_config(epochs=6, learning_rate=8.0, warmup=3, decay_after=[2, 4])
     found = [training.learning_rate(config, 1, step) for step in range(6)]
     assert found == [2, 4, 6, 8, 8, 8]
     found = [training.learning_rate(config, epoch, 99) for epoch in range(1, 7)]
