@@ -39,6 +39,8 @@ SECTIONS = {
     "verify": "verify: {relative: 0.00001, metrics: []}",
 }
 """Of sections that an older params.yaml lacks the line to add, with which nothing changes."""
+OF_A_DATASET = ("positive", "negative", "shifts", "mask")
+"""Keys of `shortcut` whose values are about the images of one dataset."""
 
 
 def _store(given: object) -> UPath | None:
@@ -330,9 +332,17 @@ def _remedy(path: Path, raw: Any, location: tuple[str | int, ...]) -> str:
             if section == "embeddings"
             else default_audit(catalog, raw[section][name].get("dataset"))
         )
+        own = ""
+        if section == "audits" and len(keys) > 1 and value[keys[0]] is None:
+            # What is switched off by default the catalog has for a dataset that it suits.
+            given = catalog["audits"]
+            known = next((name for name, audit in given.items() if audit.get(keys[0])), None)
+            value = given[known]
+            if keys[-1] in OF_A_DATASET:
+                own = f"\n  This is the catalog's for {known}: set what fits this dataset"
         for key in keys:
             value = value[key]
     except (ConfigError, LookupError, TypeError):
         return ""
     line = yaml.safe_dump({keys[-1]: value}, default_flow_style=True, sort_keys=False, width=10**6)
-    return f": add to {'.'.join(map(str, location[:-1]))} the line\n  {line.strip()[1:-1]}"
+    return f": add to {'.'.join(map(str, location[:-1]))} the line\n  {line.strip()[1:-1]}{own}"

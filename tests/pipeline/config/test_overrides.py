@@ -176,3 +176,24 @@ def test_the_line_for_a_missing_key_is_the_catalogs_for_that_dataset(here):
     (here.parent / "catalog.yaml").unlink()
     with pytest.raises(ConfigError, match=r"audits.b32.sae.components is missing$"):
         load_params()
+
+
+def test_a_section_that_is_switched_on_is_told_its_lines(here):
+    main(["add", "scenes-b", "--dataset", "scenes", "--model", "tiny"])
+    raw = yaml.safe_load(here.read_text(encoding="utf-8"))
+    raw["audits"]["scenes-b"]["shortcut"] = {"positive": ["square"]}
+    here.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_params(here)
+    said, where = str(caught.value), "add to audits.scenes-b.shortcut the line"
+    own = "\n  This is the catalog's for isic2019: set what fits this dataset\n"
+    assert f"shortcut.negative is missing: {where}\n  negative: null{own}" in said
+    plain = f"shortcut.quantiles is missing: {where}\n  quantiles: [0.4, 0.975]\n{here.name}: "
+    assert plain in said.replace(str(here), here.name)
+    given = {}
+    for line in said.splitlines():
+        if line.startswith("  ") and not line.startswith("  This"):
+            given |= yaml.safe_load(line)
+    raw["audits"]["scenes-b"]["shortcut"] |= given
+    here.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    assert load_params(here).audits["scenes-b"].shortcut is not None
