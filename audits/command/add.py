@@ -10,11 +10,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from audits.command.check import start_tables
+from audits.command.check import start_tables, tables
 from audits.command.embeddings import shared_or_new
-from audits.command.params_text import Addition, edited
+from audits.command.params_text import Addition, edited, without
+from audits.command.replaced import replaced
 from audits.command.sizes import Sizes, images_of, sizes, width_of
-from audits.command.summary import summary
+from audits.command.summary import MISSING, lacks, summary
 from pipeline import layout
 from pipeline.artifacts.store import atomic
 from pipeline.config import (
@@ -57,6 +58,14 @@ class Request:
     weights: dict[str, str] = field(default_factory=dict)
     """What it says of the audited model: keys of ModelConfig."""
 
+    @property
+    def kept(self) -> set[str]:
+        """Datasets and models, as section.key, that it names and does not describe."""
+        models = {self.model, self.described.get("labeler", self.model)}
+        models -= {self.model} if self.weights else set()
+        data = set() if self.described else {f"datasets.{self.dataset}"}
+        return data | {f"models.{key}" for key in models}
+
 
 def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path) -> Addition:
     """What a request adds to params.yaml.
@@ -72,8 +81,8 @@ def plan(request: Request, params: Params, catalog: dict[str, Any], models: Path
     """
     if request.name in params.audits:
         raise ConfigError(
-            f"params.yaml has audits.{request.name} already: change its entries there, or choose "
-            f"another name than {sorted(params.audits)}"
+            f"params.yaml has audits.{request.name} already: give --replace to write it anew, "
+            f"change its entries there, or choose another name than {sorted(params.audits)}"
         )
     datasets, added = {}, {}
     dataset = _dataset(request, params, catalog)
@@ -229,11 +238,14 @@ def _check_tag(key: str, given: dict[str, str]) -> None:
     Raises:
         ConfigError: it does; a hub repository, a folder or a checkpoint may yet come.
     """
-    if ":" in given["name"] or Path(given["pretrained"]).suffix:
+    if ":" in given["name"]:
         return
     # Imported late: open_clip takes seconds.
-    from pipeline.models.hub import check
+    from pipeline.models.hub import architecture, check
 
+    if Path(given["pretrained"]).suffix:
+        architecture(f"models.{key}.name", given["name"])
+        return
     check(key, ModelConfig.model_validate(given), ask_hub=False)
 
 
@@ -253,31 +265,40 @@ def checked(text: str) -> Params:
             raise ConfigError(f"nothing was written, for then\n{said}") from error
 
 
-def add(request: Request, dry_run: bool) -> str:
+def add(request: Request, dry_run: bool, replace: bool = False) -> str:
     """Edit params.yaml in the current directory and start the review; what to say about it.
 
     Args:
         request: the command line.
-        dry_run: leave the file alone and return the difference.
+        dry_run: leave the file alone and return the difference, and what would be missing.
+        replace: write the audit anew where params.yaml has it.
 
     Raises:
-        ConfigError: see `read_catalog`, `plan`, `edited` and `checked`.
+        ConfigError: see `read_catalog`, `plan`, `without`, `edited` and `checked`.
     """
     params = load_params(PARAMS)
-    addition = plan(request, params, read_catalog(), MODELS)
     with PARAMS.open(encoding="utf-8", newline="") as file:
         text = file.read()
     crlf = "\r\n" in text
-    old = text.replace("\r\n", "\n")
-    new = edited(old, addition)
+    old = rest = text.replace("\r\n", "\n")
+    gone = None
+    if replace and request.name in params.audits:
+        gone = replaced(params, request.name, request.kept)
+        rest, params = without(old, gone.entries, gone.outside), gone.left
+    addition = plan(request, params, read_catalog(), MODELS)
+    new = edited(rest, addition)
     after = checked(new)
     if dry_run:
         lines = (old.splitlines(keepends=True), new.splitlines(keepends=True))
-        return "".join(difflib.unified_diff(*lines, "params.yaml", "params.yaml, with the audit"))
+        change = difflib.unified_diff(*lines, "params.yaml", "params.yaml, with the audit")
+        written = tuple(f"{path} is missing" for path in tables(after, request.name))
+        lacking = [line for line in lacks(request.name, after) if not line.startswith(written)]
+        return "".join([*change, *(f"{MISSING}{line}\n" for line in lacking)])
     with atomic(PARAMS) as temporary:
         temporary.write_text(new, encoding="utf-8", newline="\r\n" if crlf else "\n")
     start_tables(after, request.name)
-    return summary(request.name, addition, after)
+    said = summary(request.name, addition, after)
+    return said if gone is None else f"replaced     {gone.said()}\n{said}"
 
 
 EXAMPLES = """\
@@ -305,7 +326,17 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("name", metavar="NAME", help="the audit's name: a letter, then a-z 0-9 - _")
     parser.add_argument("--dataset", required=True, metavar="KEY", help="what it is audited on")
     parser.add_argument("--model", required=True, metavar="KEY", help="what is audited")
-    parser.add_argument("--dry-run", action="store_true", help="print the difference only")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the difference and what would be missing, and write nothing",
+    )
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="write an audit anew that params.yaml has: its entry, and those of its dataset, "
+        "models and embeddings that no other audit uses",
+    )
     own = parser.add_argument_group("of a dataset that params.yaml does not have")
     own.add_argument("--root", metavar="PATH", help="its folder, or its URL in a store: s3://…")
     own.add_argument("--kind", help="its layout: image_folder, csv, imagenet or isic")
@@ -341,4 +372,4 @@ def _run(arguments: argparse.Namespace) -> str:
         {key: value for key, value in given.items() if value is not None},
         {key: value for key, value in weights.items() if value is not None},
     )
-    return add(request, arguments.dry_run)
+    return add(request, arguments.dry_run, arguments.replace)

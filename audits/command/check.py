@@ -9,7 +9,7 @@ from pipeline.artifacts.store import atomic
 from pipeline.checks.problems import of_audit
 from pipeline.config import ConfigError, Params, load_params
 
-__all__ = ["register", "start_tables"]
+__all__ = ["register", "start_tables", "tables"]
 
 HEADER = "label,description\n"
 
@@ -27,6 +27,12 @@ def start_tables(params: Params, name: str) -> list[Path]:
     if not descriptions.exists():
         with atomic(descriptions) as temporary:
             temporary.write_text(HEADER, encoding="utf-8")
+    return tables(params, name)
+
+
+def tables(params: Params, name: str) -> list[Path]:
+    """What `start_tables` writes of an audit."""
+    descriptions = layout.descriptions(params.audit(name).dataset)
     return [layout.reviews(name), layout.reviewed(name), descriptions]
 
 

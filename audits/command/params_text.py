@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.config import ConfigError
 
-__all__ = ["Addition", "edited"]
+__all__ = ["Addition", "edited", "without"]
 
 WIDTH = 100
 """Characters of a line at most, where a mapping is written in one."""
@@ -64,6 +64,85 @@ def edited(text: str, addition: Addition) -> str:
             )
         )
     return new
+
+
+def without(text: str, entries: dict[str, list[str]], outside: dict[str, list[str]]) -> str:
+    """The text of params.yaml less some entries, and less names in lists under outside.
+
+    Comments go with the entry that they stand in; all else stays byte for byte.
+
+    Args:
+        text: of params.yaml.
+        entries: section → names.
+        outside: key of outside → names.
+
+    Raises:
+        ConfigError: the text is laid out so that they cannot be taken out.
+    """
+    new, expected = text if text.endswith("\n") else f"{text}\n", yaml.safe_load(text)
+    for section, names in entries.items():
+        for name in names:
+            new = _less_entry(new, section, name)
+            del expected[section][name]
+    for key, names in outside.items():
+        for name in names:
+            new = _less_item(new, key, name)
+            expected["outside"][key].remove(name)
+    try:
+        done = yaml.safe_load(new) == expected
+    except yaml.YAMLError:
+        done = False
+    if not done:
+        lists = {f"outside.{key}": names for key, names in outside.items()}
+        raise ConfigError(
+            "params.yaml is not laid out as it came (sections of one entry a line), so entries "
+            "have to be taken out by hand: "
+            + "; ".join(f"of {key} {', '.join(names)}" for key, names in (entries | lists).items())
+        )
+    return new
+
+
+def _less_entry(text: str, section: str, name: str) -> str:
+    """The text without an entry of a section, with the lines that stand in it."""
+    top = _top(text)
+    at = [key.value for key, _ in top].index(section)
+    keys = [key for key, _ in top[at][1].value]
+    number = [key.value for key in keys].index(name)
+    lines = text.splitlines(keepends=True)
+    start, after = (
+        keys[number].start_mark,
+        [*keys[number + 1 :], *(key for key, _ in top[at + 1 :])],
+    )
+    end = after[0].start_mark.line if after else len(lines)
+    # Blank lines and comments that stand no deeper than the entry belong to what follows.
+    while not (line := lines[end - 1]).strip() or (
+        line.lstrip().startswith("#") and len(line) - len(line.lstrip()) <= start.column
+    ):
+        end -= 1
+    del lines[start.line : end]
+    if len(keys) == 1:
+        mark = top[at][0].end_mark
+        line = lines[mark.line]
+        lines[mark.line] = f"{line[: mark.column + 1]} {{}}{line[mark.column + 1 :]}"
+    return "".join(lines)
+
+
+def _less_item(text: str, key: str, name: str) -> str:
+    """The text without a name in a list under outside, in brackets or with dashes."""
+    outside = next(value for found, value in _top(text) if found.value == "outside")
+    title, names = next(pair for pair in outside.value if pair[0].value == key)
+    items = names.value
+    at = [item.value for item in items].index(name)
+    if names.flow_style:
+        first = items[at - 1].end_mark if at else items[0].start_mark
+        last = items[1].start_mark if len(items) > 1 and not at else items[at].end_mark
+        return text[: first.index] + text[last.index :]
+    lines = text.splitlines(keepends=True)
+    del lines[items[at].start_mark.line]
+    if len(items) == 1:
+        line, column = lines[title.end_mark.line], title.end_mark.column + 1
+        lines[title.end_mark.line] = f"{line[:column]} []{line[column:]}"
+    return "".join(lines)
 
 
 def _expected(old: dict[str, Any], addition: Addition) -> dict[str, Any]:

@@ -55,8 +55,8 @@ def sizes(width: int | None, images: int | None, sae: Mapping[str, Any]) -> Size
         return Sizes(
             {},
             f"components {sae['components']:,}, k {sae['k']}, the catalog's, for "
-            f"{' and '.join(unknown)} cannot be looked up yet: once they are there, see the rule "
-            "in docs/method.md and set audits.NAME.sae",
+            f"{' and '.join(unknown)} cannot be looked up yet: once they are there, the same "
+            "command with --replace sets them by the rule in docs/method.md",
         )
     near = 2 ** round(math.log2(max(images / IMAGES, 1)))
     components = min(max(SMALLEST, near), WIDTHS * width)

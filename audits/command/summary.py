@@ -7,7 +7,10 @@ from pipeline.checks.problems import of_audit
 from pipeline.config import HERE, ModelConfig, Params
 from pipeline.places import Place, exists
 
-__all__ = ["summary"]
+__all__ = ["MISSING", "lacks", "summary"]
+
+MISSING = "missing      "
+"""What a line begins with that says what an audit lacks."""
 
 
 def summary(name: str, addition: Addition, params: Params) -> str:
@@ -28,10 +31,15 @@ def summary(name: str, addition: Addition, params: Params) -> str:
             f"descriptions {layout.descriptions(audit.dataset)}, of classes, if you have better "
             "ones than their names: commit it",
             *(f"about        {line}" for line in addition.about),
-            *(f"missing      {line}" for line in of_audit(params, name, ask_hub=False)),
+            *(f"{MISSING}{line}" for line in lacks(name, params)),
             f"next         dvc repro publish@{name}",
         ]
     )
+
+
+def lacks(name: str, params: Params) -> list[str]:
+    """What an audit lacks, as far as it is known without a network."""
+    return of_audit(params, name, ask_hub=False)
 
 
 def _weights(key: str, model: ModelConfig) -> str:

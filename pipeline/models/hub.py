@@ -145,7 +145,7 @@ def find(key: str, config: ModelConfig) -> Found:
     check_config(found.config, f"models.{key} ({config.name})")
     text = found.config["model_cfg"]["text_cfg"]
     if config.tokenizer is not None:
-        settings = _architecture(f"models.{key}.tokenizer", config.tokenizer)["text_cfg"]
+        settings = architecture(f"models.{key}.tokenizer", config.tokenizer)["text_cfg"]
         for setting in TOKENIZER:
             text.pop(setting, None)
         text |= {setting: settings[setting] for setting in TOKENIZER if setting in settings}
@@ -157,7 +157,7 @@ def find(key: str, config: ModelConfig) -> Found:
 
 def _of_name(key: str, config: ModelConfig) -> Found:
     """The model that open_clip has under a name, with the weights of a tag or of a file."""
-    architecture = _architecture(f"models.{key}.name", config.name)
+    built = architecture(f"models.{key}.name", config.name)
     tags = open_clip.list_pretrained_tags_by_model(config.name)
     if config.pretrained is None:
         raise ConfigError(
@@ -166,11 +166,11 @@ def _of_name(key: str, config: ModelConfig) -> Found:
         )
     tag = open_clip.get_pretrained_cfg(config.name, config.pretrained)
     if tag:
-        _check_activation(key, config, architecture, tag)
+        _check_activation(key, config, built, tag)
         repository, filename = tag["hf_hub"].rsplit("/", 1)
         said = {k: tag[k] for k in ("mean", "std", "interpolation", "resize_mode")}
         stated = _preprocess(key, config, said, f"open_clip's tag {config.pretrained}")
-        content = {"model_cfg": architecture, "preprocess_cfg": stated}
+        content = {"model_cfg": built, "preprocess_cfg": stated}
         names = safe_first(filename or CHECKPOINT)
         return Found(content, Remote(Repository(key, repository), names), config.name, [])
     weights = Path(config.pretrained)
@@ -187,7 +187,7 @@ def _of_name(key: str, config: ModelConfig) -> Found:
             "are preprocessed: give mean, std, interpolation and resize_mode as it was trained with"
         )
     stated = config.preprocess.model_dump(mode="json")
-    content = {"model_cfg": architecture, "preprocess_cfg": stated}
+    content = {"model_cfg": built, "preprocess_cfg": stated}
     return Found(content, weights, config.name, [])
 
 
@@ -302,7 +302,7 @@ def _preprocess(
     return as_json | given
 
 
-def _architecture(where: str, name: str) -> dict[str, Any]:
+def architecture(where: str, name: str) -> dict[str, Any]:
     """open_clip's own configuration of a model."""
     architecture = open_clip.get_model_config(name) if ":" not in name else None
     if architecture is None:

@@ -8,7 +8,7 @@ import yaml
 
 from audits.command.__main__ import main
 from audits.command.add import Request, plan
-from audits.command.params_text import Addition, edited
+from audits.command.params_text import Addition, edited, without
 from pipeline import places
 from pipeline.config import (
     AuditConfig,
@@ -223,6 +223,18 @@ def test_a_dry_run_says_the_difference_and_writes_nothing(here, capsys):
             "b32 already",
         ),
         (["x", "--dataset", "scenes", "--model", "tiny", "--root", "/e"], "with root 'data/raw/sc"),
+        (
+            [
+                "x",
+                "--dataset",
+                "scenes",
+                "--model",
+                "v",
+                "--model-name=ViT-B-99",
+                "--pretrained=v.pt",
+            ],
+            "models.v.name is 'ViT-B-99': open_clip has no such model; near to it are ['ViT-B-",
+        ),
         (["X.1", "--dataset", "scenes", "--model", "tiny"], "audits.X.1"),
         (["x", "--dataset", "flowers", "--model", "tiny", "--kind", "tfds"], "'image_folder'"),
         (["x", "--dataset", "flowers", "--model", "tiny", "--kind", "isic"], "--val-share"),
@@ -334,6 +346,87 @@ def test_a_share_that_alone_is_wrong_is_said_before_sizes_are_taken(here, folder
     assert (here / "params.yaml").read_text(encoding="utf-8") == shipped()
     main(["add", "birds-tiny", *own, *([] if share else ["--val-share", "0.2"])])
     assert "birds-tiny" in load_params().audits
+
+
+WRONG = ["birds-mine", "--dataset", "brids", "--model", "mime", "--model-name", "hf-hub:a/b"]
+RIGHT = ["birds-mine", "--dataset", "birds", "--model", "mine", "--model-name", "local-dir:e"]
+
+
+def own(**changes: str) -> list[str]:
+    """Options of a dataset of one's own."""
+    given = OWN | changes
+    return [word for key in OWN for word in (f"--{key}", given[key])]
+
+
+def test_an_audit_is_written_anew_with_what_nothing_else_uses(here, capsys):
+    main(["add", *RIGHT, *own(labeler="namer")])
+    right = load_params()
+    (here / "params.yaml").write_text(shipped())
+    main(["add", *WRONG, *own(root="/dta", labeler="namer")])
+    with pytest.raises(SystemExit, match="give --replace to write it anew"):
+        main(["add", *RIGHT, *own(labeler="namer")])
+    capsys.readouterr()
+    main(["add", *RIGHT, *own(labeler="namer"), "--replace"])
+    found = load_params()
+    for section in ("datasets", "models", "embeddings", "audits"):
+        assert getattr(found, section) == getattr(right, section)
+    assert found.outside.datasets == ["birds"] and set(found.outside.models) == {"mine", "namer"}
+    assert "brids" not in (here / "params.yaml").read_text()
+    assert capsys.readouterr().out.startswith(
+        "replaced     datasets.brids, models.mime, embeddings.brids-mime, embeddings.brids-namer, "
+        "audits.birds-mine\nparams.yaml  has datasets.birds, "
+    )
+
+
+def test_what_other_audits_use_stays_when_one_is_written_anew(here, capsys):
+    main(["add", "first", "--dataset", "flowers", "--model", "b32"])
+    main(["add", "second", "--dataset", "flowers", "--model", "namer"])
+    before = load_params()
+    capsys.readouterr()
+    main(["add", "second", "--dataset", "flowers", "--model", "tiny", "--replace"])
+    assert capsys.readouterr().out.startswith("replaced     audits.second\n")
+    after = load_params()
+    assert after.audits["second"].model == "tiny"
+    assert after.audits["first"] == before.audits["first"]
+    assert after.datasets == before.datasets and after.models == before.models
+    # The samples are the workflow's own, also where no other audit is of them.
+    main(["add", "scenes-tiny", "--dataset", "scenes", "--model", "b32", "--replace"])
+    assert load_params().datasets["scenes"] == before.datasets["scenes"]
+    assert "tiny" in load_params().models
+    with pytest.raises(SystemExit, match="flowers already, with root"):
+        main(["add", "first", "--dataset", "flowers", "--model", "b32", "--root", "x", "--replace"])
+
+
+def test_entries_are_taken_out_as_they_were_put_in():
+    start = shipped()
+    added = addition()
+    names = {section: list(entries) for section, entries in added.entries.items()}
+    assert without(edited(start, added), names, added.outside) == start
+    every = {"audits": ["scenes-tiny", "lesions-tiny"]}
+    empty = without(start, every, {})
+    assert "\naudits: {}\n" in empty and empty.count("#") > 5
+    lists = (
+        "[a, b, c] # all",
+        "\n    - a\n    - b # two\n    - c",
+        "[\n    a,\n    b,\n    c\n  ]",
+    )
+    for listed in lists:
+        text = start.replace("  datasets: []\n", f"  datasets: {listed}\n")
+        for gone in (["a"], ["b"], ["c"], ["c", "a"], ["a", "b", "c"]):
+            left = yaml.safe_load(without(text, {}, {"datasets": gone}))["outside"]["datasets"]
+            assert left == [name for name in "abc" if name not in gone]
+    flow = start[: start.index("audits:\n")] + "audits: {a: {dataset: b}, c: {dataset: d}}\n"
+    with pytest.raises(ConfigError, match=r"taken out by hand: of audits a$"):
+        without(flow, {"audits": ["a"]}, {})
+
+
+def test_a_dry_run_says_what_would_be_missing(here, capsys):
+    main(["add", *RIGHT, *own(labeler="tiny"), "--dry-run"])
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("missing  ")]
+    assert [line.split()[1] for line in said][:1] == ["datasets.birds.root"]
+    assert any("models.mine.name is 'local-dir:e'" in line for line in said)
+    # What the command itself writes is not missing then.
+    assert not any("audit check" in line or "label,description" in line for line in said)
 
 
 def test_a_folder_of_classes_has_splits_drawn(here):
