@@ -144,6 +144,7 @@ def test_a_dataset_in_a_store_is_named_by_its_url(here, capsys, monkeypatch):
         raise ImportError("Please install s3fs")
 
     monkeypatch.setattr(places.fsspec, "filesystem", missing)
+    places._connected.cache_clear()  # another test may have been connected
     folder = here / "data" / "models" / "mine"
     folder.mkdir(parents=True)
     (folder / "open_clip_config.json").write_text("{}")
