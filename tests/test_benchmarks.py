@@ -75,8 +75,8 @@ def test_a_copy_of_the_workflow_is_put_beside_what_is_there(tmp_path, no_runs):
 
 def test_a_folder_is_audited_with_the_settings_of_audit_add(tmp_path, monkeypatch):
     root = tmp_path / "birds" / "raw"
-    for name in ("tit", "house_finch"):
-        (root / "train" / name).mkdir(parents=True)
+    for name in ("train/tit", "train/house_finch", "val/tit"):
+        (root / name).mkdir(parents=True)
     model = tmp_path / "model"
 
     def add(folder, *command):

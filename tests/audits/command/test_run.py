@@ -107,8 +107,9 @@ def test_a_run_that_is_stopped_ends_its_stage_and_says_how_to_go_on(
     repository: Path, tell: Callable[[int, int], None], number: int, ignored: bool
 ) -> None:
     (repository / "dvc.yaml").write_text(SLOW)
-    # As a script starts what ends with &.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+    # As a script starts what ends with &, which may be how these tests were started.
+    handler = signal.SIG_IGN if ignored else signal.default_int_handler
+    before = signal.signal(signal.SIGINT, handler)
     run = subprocess.Popen(
         [sys.executable, "-m", "audits.command", "run", "scenes-tiny"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -116,8 +117,7 @@ def test_a_run_that_is_stopped_ends_its_stage_and_says_how_to_go_on(
         text=True,
         start_new_session=True,
     )
-    if before is not None:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, before)
     begun, until = repository / "begun", time.monotonic() + 60
     while not (begun.exists() and begun.read_text().strip()):
         assert run.poll() is None and time.monotonic() < until
