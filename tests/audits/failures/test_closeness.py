@@ -54,7 +54,7 @@ def test_every_candidate_has_a_row(inputs):
 def test_an_image_is_taken_for_the_class_with_the_highest_output(inputs, plain):
     """0.4 for class 2 is the highest of its image, and far below what class 2's own images get."""
     own = [[0.9, 0, 0], [0.8, 0, 0], [0, 0.9, 0], [0, 0.8, 0], [0, 0, 0.9], [0, 0, 0.88]]
-    others = [[0.3, 0.2, 0.4], [0.1, 0.1 + 1e-9, 0], [0.2, 0.6, 0.6]]
+    others = [[0.3, 0.2, 0.4], [0.1, 0.1 + 1e-7, 0], [0.2, 0.6, 0.6]]
     made = scored(inputs, [*own, *others], [0, 0, 1, 1, 2, 2, 0, 0, 0])
     close = close_images(made, "train", CONFIG)
     assert [rows.tolist() for rows in close.taken] == [[], [8], [6]]
